@@ -1,0 +1,58 @@
+//! A guest's network interface as its node needs to know it.
+
+use super::{
+    id::{InterfaceId, VpcId},
+    port_filter::{Cidr, PortFilter},
+};
+use serde::{Deserialize, Serialize};
+use std::{fmt, net::Ipv4Addr, str::FromStr};
+
+/// An Ethernet address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct MacAddress(pub [u8; 6]);
+
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [a, b, c, d, e, g] = self.0;
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+impl FromStr for MacAddress {
+    type Err = String;
+    fn from_str(text: &str) -> Result<MacAddress, String> {
+        let malformed = || format!("`{text}` is not a MAC address");
+        let mut bytes = [0; 6];
+        let mut parts = text.split(':');
+        for byte in &mut bytes {
+            let part = parts.next().filter(|part| part.len() == 2).ok_or_else(malformed)?;
+            *byte = u8::from_str_radix(part, 16).map_err(|_| malformed())?;
+        }
+        if parts.next().is_some() { Err(malformed()) } else { Ok(MacAddress(bytes)) }
+    }
+}
+
+/// Which wire the interface is on (the paper's Figure 2).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Wire {
+    /// The host's own bridge: routed, reachable from the host.
+    Public,
+    /// The owner's isolated network; two networks may use the same addresses.
+    Private(VpcId),
+}
+
+/// An interface with everything its node must arrange for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceSpec {
+    pub id: InterfaceId,
+    /// 0 is the first NIC the guest sees.
+    pub device_index: u32,
+    pub mac: MacAddress,
+    pub wire: Wire,
+    pub address: Ipv4Addr,
+    /// The range the guest believes it is on.
+    pub subnet: Cidr,
+    /// The default route offered by DHCP, on the public wire only.
+    pub gateway: Option<Ipv4Addr>,
+    pub filter: PortFilter,
+}

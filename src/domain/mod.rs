@@ -1,0 +1,31 @@
+//! What a cloud is: plain values and pure decisions. No IO, no async, no actors.
+//!
+//! Everything here can be read, tested and reasoned about without knowing how a request arrived or
+//! how a guest is run. Time and chance are handed in (`time`, `chance`).
+
+pub mod chance;
+pub mod id;
+pub mod scope;
+pub mod time;
+
+pub mod boot_phase;
+pub mod instance;
+pub mod instance_type;
+pub mod interface;
+pub mod port_filter;
+pub mod resources;
+
+pub mod account;
+pub mod image;
+pub mod key_pair;
+pub mod security_group;
+pub mod tag;
+pub mod vpc;
+
+pub mod capacity;
+pub mod filter;
+pub mod placement;
+
+pub mod cloud_state;
+pub mod draft;
+pub mod fault;

@@ -1,0 +1,62 @@
+//! The wires of one host: taps, bridges, addresses, filters.
+//!
+//! One trait, `Datapath`; `host` programs the kernel with objects that all carry our name,
+//! `simulated` keeps a table. Whatever `attach` made, `detach` takes away, and `purge` leaves the
+//! host as it was found.
+
+pub mod host;
+pub mod simulated;
+
+use crate::domain::{
+    id::{InstanceId, InterfaceId},
+    interface::InterfaceSpec,
+    port_filter::PortFilter,
+};
+use std::fmt::Debug;
+
+/// A port as it exists on the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    pub interface: InterfaceId,
+    pub instance: InstanceId,
+    /// The tap's name.
+    pub tap: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NetworkFault {
+    #[error("interface `{0}` is not attached")]
+    NotAttached(InterfaceId),
+    #[error("the host does not allow it: {0}")]
+    NotPermitted(String),
+    #[error("the kernel refused: {0}")]
+    Kernel(String),
+}
+
+/// A host's data plane. Calls block. Every call may be repeated harmlessly.
+pub trait Datapath: Debug + Send + Sync {
+    /// Makes the port: its tap, its place on the wire, its DHCP answer, its anti-spoofing and its
+    /// filter, all in force before this returns.
+    fn attach(
+        &self,
+        instance: &InstanceId,
+        interface: &InterfaceSpec,
+    ) -> Result<Port, NetworkFault>;
+
+    /// Replaces what the port admits, at once and without dropping connections still admitted.
+    fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault>;
+
+    /// Takes the port away. One that is gone already is no error.
+    fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault>;
+
+    /// The ports there are. After a restart of the process `attach` must be called again for each
+    /// interface to be kept (it finds the tap and keeps the guest connected); others are removed
+    /// with `sweep`.
+    fn ports(&self) -> Result<Vec<Port>, NetworkFault>;
+
+    /// Removes every object of ours that belongs to no attached interface.
+    fn sweep(&self) -> Result<(), NetworkFault>;
+
+    /// Removes everything of ours from the host.
+    fn purge(&self) -> Result<(), NetworkFault>;
+}
