@@ -1,1 +1,60 @@
-//! (to be written)
+//! Accounts, their keys, and on whose behalf something is asked.
+
+use super::{id::AccountId, time::Timestamp};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A tenant. Isolation is by account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub id: AccountId,
+    pub name: String,
+    pub created_at: Timestamp,
+}
+
+/// A secret access key; never printed.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretKey(pub String);
+
+impl fmt::Debug for SecretKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("<redacted>")
+    }
+}
+
+/// What a holder of a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Role {
+    /// Sees and changes its own account's resources.
+    User,
+    /// Besides: adds images and accounts, and sees capacity and every account with `verbose`.
+    Administrator,
+}
+
+/// A key pair for signing requests: "access key id" and "secret access key" in AWS's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessKey {
+    pub id: String,
+    pub secret: SecretKey,
+    pub account: AccountId,
+    pub role: Role,
+    pub created_at: Timestamp,
+}
+
+/// Who is asking, as established by a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Caller {
+    pub account: AccountId,
+    pub role: Role,
+}
+
+impl Caller {
+    pub fn is_administrator(&self) -> bool {
+        self.role == Role::Administrator
+    }
+
+    /// The paper's rule at every node: only the owner or an administrator.
+    pub fn may_control(&self, owner: &AccountId) -> bool {
+        self.is_administrator() || self.account == *owner
+    }
+}

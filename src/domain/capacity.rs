@@ -1,1 +1,203 @@
-//! (to be written)
+//! The PRS: a simple representation of the physical resources, kept through reports of nodes and
+//! reservations of ours (paper, section 2, "VM control").
+//!
+//! A node's free capacity is what it last declared, less what foreign guests hold, less every
+//! holding recorded here. A reservation is a holding that no node has confirmed yet. Holdings are
+//! derived from the instance records, so a restart rebuilds them.
+
+use super::{
+    id::{GroupName, InstanceId, NodeName},
+    placement,
+    resources::Resources,
+    time::Timestamp,
+};
+use rpds::RedBlackTreeMapSync;
+
+/// What is known of one node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeCapacity {
+    pub total: Resources,
+    /// Held by guests that are not ours.
+    pub foreign: Resources,
+    /// Held or reserved by ours.
+    pub held: Resources,
+    /// When the node last said so; `None` before its first report.
+    pub reported_at: Option<Timestamp>,
+}
+
+impl NodeCapacity {
+    fn unknown() -> NodeCapacity {
+        NodeCapacity {
+            total: Resources::NONE,
+            foreign: Resources::NONE,
+            held: Resources::NONE,
+            reported_at: None,
+        }
+    }
+
+    pub fn free(&self) -> Resources {
+        self.total.less(self.foreign).less(self.held)
+    }
+}
+
+/// What one instance holds, and where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    pub group: GroupName,
+    pub node: NodeName,
+    pub resources: Resources,
+}
+
+type NodeKey = (GroupName, NodeName);
+
+/// Cheap to clone: a draft may reserve and be thrown away.
+#[derive(Debug, Clone, Default)]
+pub struct Capacity {
+    nodes: RedBlackTreeMapSync<NodeKey, NodeCapacity>,
+    holdings: RedBlackTreeMapSync<InstanceId, Holding>,
+}
+
+impl Capacity {
+    /// A node's own word on what it has.
+    pub fn report(
+        &mut self,
+        group: &GroupName,
+        node: &NodeName,
+        total: Resources,
+        foreign: Resources,
+        at: Timestamp,
+    ) {
+        self.change(group, node, |capacity| {
+            capacity.total = total;
+            capacity.foreign = foreign;
+            capacity.reported_at = Some(at);
+        });
+    }
+
+    /// Reserves on the first node of the group with room, in the order of names.
+    pub fn reserve(
+        &mut self,
+        instance: &InstanceId,
+        group: &GroupName,
+        resources: Resources,
+    ) -> Option<NodeName> {
+        let free = self.nodes_of(group).map(|(node, capacity)| (node, capacity.free()));
+        let node = placement::first_fit(free, resources)?.clone();
+        self.hold(instance, group, &node, resources);
+        Some(node)
+    }
+
+    /// Records where an instance is and what it holds there, replacing what was recorded before.
+    pub fn hold(
+        &mut self,
+        instance: &InstanceId,
+        group: &GroupName,
+        node: &NodeName,
+        resources: Resources,
+    ) {
+        self.release(instance);
+        self.change(group, node, |capacity| capacity.held += resources);
+        let holding = Holding { group: group.clone(), node: node.clone(), resources };
+        self.holdings.insert_mut(instance.clone(), holding);
+    }
+
+    pub fn release(&mut self, instance: &InstanceId) {
+        let Some(holding) = self.holdings.get(instance).cloned() else { return };
+        self.holdings.remove_mut(instance);
+        self.change(&holding.group, &holding.node, |capacity| capacity.held -= holding.resources);
+    }
+
+    pub fn holding(&self, instance: &InstanceId) -> Option<&Holding> {
+        self.holdings.get(instance)
+    }
+
+    pub fn node(&self, group: &GroupName, node: &NodeName) -> Option<&NodeCapacity> {
+        self.nodes.get(&(group.clone(), node.clone()))
+    }
+
+    /// The nodes of a group in the order of their names.
+    pub fn nodes_of<'a>(
+        &'a self,
+        group: &'a GroupName,
+    ) -> impl Iterator<Item = (&'a NodeName, &'a NodeCapacity)> + 'a {
+        self.nodes.iter().filter(move |((g, _), _)| g == group).map(|((_, n), c)| (n, c))
+    }
+
+    /// How many of `each` could be placed at once now: the sum over nodes of what fits on each.
+    pub fn free_count(&self, group: &GroupName, each: Resources) -> u64 {
+        self.nodes_of(group).map(|(_, capacity)| capacity.free().count_of(each)).sum()
+    }
+
+    /// The same with every node empty of ours.
+    pub fn total_count(&self, group: &GroupName, each: Resources) -> u64 {
+        self.nodes_of(group)
+            .map(|(_, capacity)| capacity.total.less(capacity.foreign).count_of(each))
+            .sum()
+    }
+
+    fn change(&mut self, group: &GroupName, node: &NodeName, change: impl FnOnce(&mut NodeCapacity)) {
+        let key = (group.clone(), node.clone());
+        let mut capacity = self.nodes.get(&key).cloned().unwrap_or_else(NodeCapacity::unknown);
+        change(&mut capacity);
+        self.nodes.insert_mut(key, capacity);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{chance::Counting, id::PrefixedId};
+
+    const SMALL: Resources = Resources { vcpus: 2, memory_mib: 1024, disk_gib: 10 };
+
+    fn two_unlike_nodes() -> (Capacity, GroupName) {
+        let group: GroupName = "group-a".parse().unwrap();
+        let mut capacity = Capacity::default();
+        for (name, vcpus, gib) in [("n1", 4, 4), ("n2", 1, 8)] {
+            let total = Resources { vcpus, memory_mib: gib * 1024, disk_gib: 100 };
+            let node = name.parse().unwrap();
+            capacity.report(&group, &node, total, Resources::NONE, Timestamp(1));
+        }
+        (capacity, group)
+    }
+
+    #[test]
+    fn counts_are_per_node_and_not_of_the_sum() {
+        let (capacity, group) = two_unlike_nodes();
+        assert_eq!(capacity.free_count(&group, SMALL), 2);
+    }
+
+    #[test]
+    fn a_release_gives_back_exactly_what_was_reserved() {
+        let (mut capacity, group) = two_unlike_nodes();
+        let mut chance = Counting::default();
+        let ids: Vec<_> = (0..3).map(|_| InstanceId::random(&mut chance)).collect();
+        assert!(capacity.reserve(&ids[0], &group, SMALL).is_some());
+        assert!(capacity.reserve(&ids[1], &group, SMALL).is_some());
+        assert_eq!(capacity.reserve(&ids[2], &group, SMALL), None);
+        capacity.release(&ids[0]);
+        capacity.release(&ids[0]);
+        assert_eq!(capacity.free_count(&group, SMALL), 1);
+        capacity.release(&ids[1]);
+        assert_eq!(capacity.free_count(&group, SMALL), 2);
+    }
+
+    #[test]
+    fn foreign_guests_are_subtracted() {
+        let (mut capacity, group) = two_unlike_nodes();
+        let node = "n1".parse().unwrap();
+        let total = Resources { vcpus: 4, memory_mib: 4096, disk_gib: 100 };
+        capacity.report(&group, &node, total, SMALL, Timestamp(2));
+        assert_eq!(capacity.free_count(&group, SMALL), 1);
+        assert_eq!(capacity.total_count(&group, SMALL), 1);
+    }
+
+    #[test]
+    fn a_draft_thrown_away_reserved_nothing() {
+        let (capacity, group) = two_unlike_nodes();
+        let mut draft = capacity.clone();
+        draft.reserve(&InstanceId::random(&mut Counting::default()), &group, SMALL).unwrap();
+        assert_eq!(capacity.free_count(&group, SMALL), 2);
+        assert_eq!(draft.free_count(&group, SMALL), 1);
+    }
+}

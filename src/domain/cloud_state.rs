@@ -1,1 +1,281 @@
-//! (to be written)
+//! Everything the cloud knows, as one immutable value.
+//!
+//! Maps are persistent (structure-sharing): a clone costs nothing, so a decision works on a copy
+//! that is thrown away if refused (`draft`), and readers hold a snapshot that nobody changes.
+//! A `CloudState` changes only by applying `Change`s; the same changes, recorded, rebuild it.
+
+use super::{
+    account::{AccessKey, Account},
+    capacity::Capacity,
+    id::{
+        AccountId, ImageId, InstanceId, PrefixedId, ReservationId, SecurityGroupId, SubnetId, VpcId,
+    },
+    image::Image,
+    instance::Instance,
+    key_pair::KeyPair,
+    scope::Scope,
+    security_group::SecurityGroup,
+    tag::{TagSet, Tags},
+    time::Timestamp,
+    vpc::{Subnet, Vpc},
+};
+use rpds::RedBlackTreeMapSync as Map;
+use serde::{Deserialize, Serialize};
+use std::{net::Ipv4Addr, sync::Arc};
+
+/// What a client token was used for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientToken {
+    pub scope: Scope,
+    pub token: String,
+    /// A digest of the request's parameters: the same token with others is a mistake.
+    pub parameters: String,
+    pub reservation: ReservationId,
+    pub used_at: Timestamp,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    Account(Arc<Account>),
+    AccessKey(Arc<AccessKey>),
+    Image(Arc<Image>),
+    Vpc(Arc<Vpc>),
+    Subnet(Arc<Subnet>),
+    KeyPair(Arc<KeyPair>),
+    SecurityGroup(Arc<SecurityGroup>),
+    Instance(Arc<Instance>),
+    Tags(Arc<TagSet>),
+    ClientToken(Arc<ClientToken>),
+}
+
+/// A record is written, or gone. Replaying changes in order gives the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Put(Entry),
+    Remove(Entry),
+}
+
+/// One scope's resources, each by its id.
+#[derive(Debug, Clone, Default)]
+pub struct ScopeState {
+    pub vpcs: Map<VpcId, Arc<Vpc>>,
+    pub subnets: Map<SubnetId, Arc<Subnet>>,
+    /// By name: a key pair's name is its identity to users.
+    pub key_pairs: Map<String, Arc<KeyPair>>,
+    pub security_groups: Map<SecurityGroupId, Arc<SecurityGroup>>,
+    pub instances: Map<InstanceId, Arc<Instance>>,
+    /// By the resource's id.
+    pub tags: Map<String, Arc<TagSet>>,
+    pub client_tokens: Map<String, Arc<ClientToken>>,
+    /// Addresses in use on the scope's private networks.
+    pub private_addresses: Map<(VpcId, Ipv4Addr), InstanceId>,
+}
+
+impl ScopeState {
+    pub fn default_vpc(&self) -> Option<&Arc<Vpc>> {
+        self.vpcs.values().find(|vpc| vpc.is_default)
+    }
+
+    pub fn tags_of(&self, resource: &str) -> Option<&Tags> {
+        self.tags.get(resource).map(|set| &set.tags)
+    }
+
+    pub fn security_group_named(&self, vpc: &VpcId, name: &str) -> Option<&Arc<SecurityGroup>> {
+        self.security_groups.values().find(|group| group.vpc == *vpc && group.name == name)
+    }
+
+    /// Instances whose ports follow the group's rules, terminated ones excluded.
+    pub fn members<'a>(
+        &'a self,
+        group: &'a SecurityGroupId,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + 'a {
+        self.instances
+            .values()
+            .filter(move |i| i.state.exists() && i.security_groups.contains(group))
+    }
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct CloudState {
+    pub accounts: Map<AccountId, Arc<Account>>,
+    pub access_keys: Map<String, Arc<AccessKey>>,
+    pub images: Map<ImageId, Arc<Image>>,
+    pub scopes: Map<Scope, ScopeState>,
+    /// Where an instance's record is: nodes report ids only.
+    pub instance_scopes: Map<InstanceId, Scope>,
+    /// Public addresses in use, over all scopes.
+    pub public_addresses: Map<Ipv4Addr, InstanceId>,
+    /// Derived from the instances and the nodes' reports; not recorded.
+    pub capacity: Capacity,
+}
+
+impl CloudState {
+    pub fn scope(&self, scope: &Scope) -> Option<&ScopeState> {
+        self.scopes.get(scope)
+    }
+
+    /// An instance wherever it is.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Arc<Instance>> {
+        self.scopes.get(self.instance_scopes.get(id)?)?.instances.get(id)
+    }
+
+    pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
+        self.scopes.values().flat_map(|scope| scope.instances.values())
+    }
+
+    pub fn apply(&mut self, change: &Change) {
+        match change {
+            Change::Put(entry) => self.put(entry),
+            Change::Remove(entry) => self.remove(entry),
+        }
+    }
+
+    fn put(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Account(r) => self.accounts.insert_mut(r.id.clone(), r.clone()),
+            Entry::AccessKey(r) => self.access_keys.insert_mut(r.id.clone(), r.clone()),
+            Entry::Image(r) => self.images.insert_mut(r.id.clone(), r.clone()),
+            Entry::Vpc(r) => self.within(&r.scope, |s| s.vpcs.insert_mut(r.id.clone(), r.clone())),
+            Entry::Subnet(r) => {
+                self.within(&r.scope, |s| s.subnets.insert_mut(r.id.clone(), r.clone()));
+            }
+            Entry::KeyPair(r) => {
+                self.within(&r.scope, |s| s.key_pairs.insert_mut(r.name.clone(), r.clone()));
+            }
+            Entry::SecurityGroup(r) => {
+                self.within(&r.scope, |s| s.security_groups.insert_mut(r.id.clone(), r.clone()));
+            }
+            Entry::Instance(r) => self.put_instance(r),
+            Entry::Tags(r) => {
+                self.within(&r.scope, |s| s.tags.insert_mut(r.resource.clone(), r.clone()));
+            }
+            Entry::ClientToken(r) => {
+                self.within(&r.scope, |s| s.client_tokens.insert_mut(r.token.clone(), r.clone()));
+            }
+        }
+    }
+
+    fn remove(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Account(r) => _ = self.accounts.remove_mut(&r.id),
+            Entry::AccessKey(r) => _ = self.access_keys.remove_mut(&r.id),
+            Entry::Image(r) => _ = self.images.remove_mut(&r.id),
+            Entry::Vpc(r) => self.within(&r.scope, |s| _ = s.vpcs.remove_mut(&r.id)),
+            Entry::Subnet(r) => self.within(&r.scope, |s| _ = s.subnets.remove_mut(&r.id)),
+            Entry::KeyPair(r) => self.within(&r.scope, |s| _ = s.key_pairs.remove_mut(&r.name)),
+            Entry::SecurityGroup(r) => {
+                self.within(&r.scope, |s| _ = s.security_groups.remove_mut(&r.id));
+            }
+            Entry::Instance(r) => {
+                self.forget_holdings(r);
+                self.within(&r.scope, |s| _ = s.instances.remove_mut(&r.id));
+                self.instance_scopes.remove_mut(&r.id);
+            }
+            Entry::Tags(r) => self.within(&r.scope, |s| _ = s.tags.remove_mut(&r.resource)),
+            Entry::ClientToken(r) => {
+                self.within(&r.scope, |s| _ = s.client_tokens.remove_mut(&r.token));
+            }
+        }
+    }
+
+    /// The indices and the capacity follow from the record, whatever was there before.
+    fn put_instance(&mut self, instance: &Arc<Instance>) {
+        if let Some(previous) = self.instance(&instance.id).cloned() {
+            self.forget_addresses(&previous);
+        }
+        if instance.state.exists() {
+            self.note_addresses(instance);
+        }
+        match (instance.holding(), self.node_of(instance)) {
+            (Some(resources), Some(node)) => {
+                self.capacity.hold(&instance.id, &instance.group, &node, resources);
+            }
+            (Some(resources), None) => {
+                self.capacity.reserve(&instance.id, &instance.group, resources);
+            }
+            (None, _) => self.capacity.release(&instance.id),
+        }
+        self.instance_scopes.insert_mut(instance.id.clone(), instance.scope.clone());
+        self.within(&instance.scope, |s| {
+            s.instances.insert_mut(instance.id.clone(), instance.clone());
+        });
+    }
+
+    /// Where it is, or where its reservation is held until its group says.
+    fn node_of(&self, instance: &Instance) -> Option<super::id::NodeName> {
+        instance
+            .node
+            .clone()
+            .or_else(|| self.capacity.holding(&instance.id).map(|holding| holding.node.clone()))
+    }
+
+    fn note_addresses(&mut self, instance: &Instance) {
+        for interface in &instance.interfaces {
+            match &interface.wire {
+                super::interface::Wire::Public => {
+                    self.public_addresses.insert_mut(interface.address, instance.id.clone());
+                }
+                super::interface::Wire::Private(vpc) => {
+                    let key = (vpc.clone(), interface.address);
+                    let id = instance.id.clone();
+                    self.within(&instance.scope, |s| s.private_addresses.insert_mut(key, id));
+                }
+            }
+        }
+    }
+
+    fn forget_addresses(&mut self, instance: &Instance) {
+        for interface in &instance.interfaces {
+            match &interface.wire {
+                super::interface::Wire::Public => {
+                    if self.public_addresses.get(&interface.address) == Some(&instance.id) {
+                        self.public_addresses.remove_mut(&interface.address);
+                    }
+                }
+                super::interface::Wire::Private(vpc) => {
+                    let key = (vpc.clone(), interface.address);
+                    self.within(&instance.scope, |s| {
+                        if s.private_addresses.get(&key) == Some(&instance.id) {
+                            s.private_addresses.remove_mut(&key);
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    fn forget_holdings(&mut self, instance: &Instance) {
+        self.forget_addresses(instance);
+        self.capacity.release(&instance.id);
+    }
+
+    fn within(&mut self, scope: &Scope, change: impl FnOnce(&mut ScopeState)) {
+        let mut state = self.scopes.get(scope).cloned().unwrap_or_default();
+        change(&mut state);
+        self.scopes.insert_mut(scope.clone(), state);
+    }
+}
+
+/// The scope's resource with this id exists, of whatever kind can carry tags.
+pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
+    let Some(resources) = state.scope(scope) else { return false };
+    let owned = |image: &Arc<Image>| image.owner == scope.account;
+    if let Ok(id) = id.parse::<InstanceId>() {
+        resources.instances.contains_key(&id)
+    } else if let Ok(id) = id.parse::<SecurityGroupId>() {
+        resources.security_groups.contains_key(&id)
+    } else if let Ok(id) = id.parse::<VpcId>() {
+        resources.vpcs.contains_key(&id)
+    } else if let Ok(id) = id.parse::<SubnetId>() {
+        resources.subnets.contains_key(&id)
+    } else if let Ok(id) = id.parse::<ImageId>() {
+        state.images.get(&id).is_some_and(owned)
+    } else {
+        resources.key_pairs.values().any(|pair| pair.id.as_str() == id)
+            || resources.security_groups.values().flat_map(|g| &g.rules).any(|r| r.id.as_str() == id)
+            || resources.instances.values().any(|i| {
+                i.root_volume.as_str() == id || i.interfaces.iter().any(|n| n.id.as_str() == id)
+            })
+    }
+}

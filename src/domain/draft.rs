@@ -1,1 +1,105 @@
-//! (to be written)
+//! A decision in the making: a copy of the state that is changed as it is decided.
+//!
+//! A refused or dry-run decision is a draft nobody keeps, so that every action's checks and its
+//! dry run are one and the same code. What a decision needs from other roles afterwards it leaves
+//! as `Effect`s, carried out once the changes are durable.
+
+use super::{
+    account::Caller,
+    chance::Chance,
+    cloud_state::{Change, CloudState, Entry, ScopeState},
+    fault::CloudFault,
+    id::InstanceId,
+    scope::Scope,
+    settings::CloudSettings,
+    time::Timestamp,
+};
+use std::collections::BTreeSet;
+
+/// Something to be asked of the groups after the changes are durable. Effects only point at the
+/// state; what to ask is read from it then, so that a repeated or late effect does no harm.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effect {
+    /// Bring the instance's node in line with its record.
+    Drive(InstanceId),
+    /// Membership or rules changed: filters of the scope's ports have to follow.
+    RefreshFilters(Scope),
+    /// The node may forget an instance whose end is recorded.
+    Forget(InstanceId),
+}
+
+#[derive(Debug)]
+pub struct Draft<'a> {
+    pub state: CloudState,
+    pub settings: &'a CloudSettings,
+    pub caller: &'a Caller,
+    pub scope: Scope,
+    pub now: Timestamp,
+    pub chance: &'a mut dyn Chance,
+    changes: Vec<Change>,
+    effects: BTreeSet<Effect>,
+}
+
+/// A decision taken.
+#[derive(Debug)]
+pub struct Decision {
+    pub state: CloudState,
+    pub changes: Vec<Change>,
+    pub effects: BTreeSet<Effect>,
+}
+
+impl<'a> Draft<'a> {
+    pub fn new(
+        state: &CloudState,
+        settings: &'a CloudSettings,
+        caller: &'a Caller,
+        scope: Scope,
+        now: Timestamp,
+        chance: &'a mut dyn Chance,
+    ) -> Draft<'a> {
+        Draft {
+            state: state.clone(),
+            settings,
+            caller,
+            scope,
+            now,
+            chance,
+            changes: Vec::new(),
+            effects: BTreeSet::new(),
+        }
+    }
+
+    /// The caller's own resources. The scope is opened before any command reaches the cloud.
+    pub fn own(&self) -> ScopeState {
+        self.state.scope(&self.scope).cloned().unwrap_or_default()
+    }
+
+    pub fn put(&mut self, entry: Entry) {
+        self.change(Change::Put(entry));
+    }
+
+    pub fn remove(&mut self, entry: Entry) {
+        self.change(Change::Remove(entry));
+    }
+
+    pub fn effect(&mut self, effect: Effect) {
+        self.effects.insert(effect);
+    }
+
+    pub fn require_administrator(&self, what: &str) -> Result<(), CloudFault> {
+        if self.caller.is_administrator() {
+            Ok(())
+        } else {
+            Err(CloudFault::NotAuthorized(format!("only an administrator may {what}")))
+        }
+    }
+
+    pub fn decided(self) -> Decision {
+        Decision { state: self.state, changes: self.changes, effects: self.effects }
+    }
+
+    fn change(&mut self, change: Change) {
+        self.state.apply(&change);
+        self.changes.push(change);
+    }
+}

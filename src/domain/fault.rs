@@ -1,1 +1,104 @@
-//! (to be written)
+//! Why the cloud refuses, in the domain's words. `api::error` alone turns these into EC2's codes.
+
+use super::{
+    id::{
+        AccountId, ImageId, InstanceId, InterfaceId, SecurityGroupId, SecurityGroupRuleId,
+        SubnetId, VpcId,
+    },
+    instance::InstanceState,
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum CloudFault {
+    /// Everything was checked and nothing was done, as asked.
+    #[error("the request would have succeeded")]
+    DryRun,
+    #[error("not allowed: {0}")]
+    NotAuthorized(String),
+
+    #[error("no instance `{}`", list(.0))]
+    InstancesNotFound(Vec<InstanceId>),
+    #[error("no image `{}`", list(.0))]
+    ImagesNotFound(Vec<ImageId>),
+    /// It was there once.
+    #[error("image `{0}` is not available")]
+    ImageUnavailable(ImageId),
+    #[error("no key pair `{0}`")]
+    KeyPairNotFound(String),
+    #[error("key pair `{0}` exists already")]
+    KeyPairExists(String),
+    #[error("no security group `{0}`")]
+    SecurityGroupNotFound(SecurityGroupId),
+    #[error("no security group named `{0}`")]
+    SecurityGroupNameNotFound(String),
+    #[error("security group `{name}` exists already in `{vpc}`")]
+    SecurityGroupExists { name: String, vpc: VpcId },
+    #[error("security group `{0}` is in use")]
+    SecurityGroupInUse(SecurityGroupId),
+    #[error("the default security group cannot be deleted")]
+    DefaultSecurityGroup(SecurityGroupId),
+    #[error("no security group rule `{0}`")]
+    SecurityGroupRuleNotFound(SecurityGroupRuleId),
+    /// The rule, as EC2 spells it.
+    #[error("the rule exists already: {0}")]
+    PermissionExists(String),
+    #[error("no such rule: {0}")]
+    PermissionNotFound(String),
+    #[error("bad rule: {0}")]
+    PermissionMalformed(String),
+    #[error("security group `{0}` has as many rules as it may")]
+    RuleLimitExceeded(SecurityGroupId),
+    #[error("no vpc `{0}`")]
+    VpcNotFound(VpcId),
+    #[error("no subnet `{0}`")]
+    SubnetNotFound(SubnetId),
+    #[error("no network interface `{0}`")]
+    InterfaceNotFound(InterfaceId),
+    #[error("no account `{0}`")]
+    AccountNotFound(AccountId),
+    #[error("there is an account named `{0}` already")]
+    AccountExists(String),
+    /// The id of something that is not there or is not taggable.
+    #[error("no resource `{0}`")]
+    ResourceNotFound(String),
+    #[error("too many tags")]
+    TagLimitExceeded,
+
+    #[error("there is no instance type `{0}`")]
+    UnknownInstanceType(String),
+    #[error("there is no availability zone `{0}`")]
+    UnknownZone(String),
+    #[error("no room for {wanted} of `{instance_type}` in `{zone}`, {available} fit")]
+    InsufficientCapacity { instance_type: String, zone: String, wanted: u32, available: u64 },
+    #[error("no free addresses in `{0}`")]
+    AddressesExhausted(String),
+    #[error("instance `{0}` is `{state}`", state = .1.as_str())]
+    IncorrectState(InstanceId, InstanceState),
+    #[error("instance `{0}` is protected from termination")]
+    TerminationProtected(InstanceId),
+    #[error("instance `{0}` is protected from being stopped")]
+    StopProtected(InstanceId),
+    /// A client token used before with other parameters.
+    #[error("the client token was used before for something else")]
+    IdempotentParameterMismatch,
+
+    /// A value no EC2 would take, in a sentence EC2 would write.
+    #[error("{0}")]
+    InvalidParameter(String),
+    #[error("{0}")]
+    InvalidCombination(String),
+    #[error("{0}")]
+    MissingParameter(String),
+
+    /// The state could not be recorded; nothing was done.
+    #[error("the request could not be recorded: {0}")]
+    NotRecorded(String),
+    /// A question to a group or node got no answer; whether it was done is unknown.
+    #[error("no answer from the group of the instance")]
+    Unanswered,
+}
+
+fn list<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join("`, `")
+}

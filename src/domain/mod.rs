@@ -11,12 +11,16 @@ pub mod time;
 pub mod boot_phase;
 pub mod instance;
 pub mod instance_type;
+pub mod settings;
 pub mod interface;
+pub mod metadata_options;
 pub mod port_filter;
 pub mod resources;
 
 pub mod account;
+pub mod blob;
 pub mod image;
+pub mod metadata;
 pub mod key_pair;
 pub mod security_group;
 pub mod tag;

@@ -1,1 +1,51 @@
-//! (to be written)
+//! What roles say to one another: plain serde data that survives a wire.
+//!
+//! A message names its answer and its fault in its type. Nothing here holds an address, a handle or
+//! shared memory; large things travel by reference (`BlobId`). Requests carry ids the asker chose
+//! and revisions, so that asking twice is harmless.
+
+pub mod cloud;
+pub mod group;
+pub mod node;
+pub mod report;
+pub mod envelope;
+
+use crate::domain::account::Caller;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// A question one role asks another.
+pub trait Ask: Serialize + DeserializeOwned + Send + 'static {
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+    type Fault: Serialize + DeserializeOwned + std::error::Error + Send + 'static;
+    /// `<receiver>.<verb>`, unique in the system.
+    const NAME: &'static str;
+}
+
+/// The circumstances of asking, alike for every question.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallContext {
+    /// One id from the API to the node, in every log line and span.
+    pub request_id: String,
+    /// What is left of the asker's patience; shrinks at every hop.
+    pub time_left_ms: u64,
+    /// Whose wish it is, checked again where it is carried out.
+    pub on_behalf_of: Caller,
+}
+
+impl CallContext {
+    /// The same call with at most this much time.
+    pub fn within(&self, limit_ms: u64) -> CallContext {
+        CallContext { time_left_ms: self.time_left_ms.min(limit_ms), ..self.clone() }
+    }
+}
+
+macro_rules! asks {
+    ($($message:ty => $reply:ty, $fault:ty, $name:literal;)+) => {$(
+        impl $crate::messages::Ask for $message {
+            type Reply = $reply;
+            type Fault = $fault;
+            const NAME: &'static str = $name;
+        }
+    )+};
+}
+use asks;

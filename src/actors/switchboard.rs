@@ -1,0 +1,75 @@
+//! Names to mailboxes: the receiving half of `Address::Remote`.
+
+use super::address::{Call, Serves};
+use crate::messages::{
+    Ask,
+    envelope::{Envelope, LinkFault},
+};
+use actix::{Addr, Handler, dev::ToEnvelope};
+use futures_util::future::LocalBoxFuture;
+use std::{collections::BTreeMap, fmt};
+
+type Line = Box<dyn Fn(Envelope) -> LocalBoxFuture<'static, Result<Vec<u8>, LinkFault>>>;
+
+/// The questions that can be put through to actors of this process.
+#[derive(Default)]
+pub struct Switchboard {
+    lines: BTreeMap<&'static str, Line>,
+}
+
+impl fmt::Debug for Switchboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.lines.keys()).finish()
+    }
+}
+
+impl Switchboard {
+    /// Puts questions of type `M` through to `addr`. Serving one name twice is a mistake in the
+    /// wiring, not a condition of the world.
+    pub fn serve<M, A>(&mut self, addr: Addr<A>)
+    where
+        M: Ask,
+        A: Serves<M> + Handler<Call<M>>,
+        A::Context: ToEnvelope<A, Call<M>>,
+    {
+        let line: Line = Box::new(move |envelope| {
+            let addr = addr.clone();
+            Box::pin(async move {
+                let body: M = postcard::from_bytes(&envelope.body)
+                    .map_err(|fault| LinkFault::NotDelivered(fault.to_string()))?;
+                if !addr.connected() {
+                    return Err(LinkFault::NotDelivered("the role has stopped".into()));
+                }
+                let call = Call { context: envelope.context, body };
+                let reply = addr.send(call).await.map_err(|_| LinkFault::Unanswered)?;
+                postcard::to_stdvec(&reply).map_err(|_| LinkFault::Unanswered)
+            })
+        });
+        let previous = self.lines.insert(M::NAME, line);
+        assert!(previous.is_none(), "`{}` is served twice", M::NAME);
+    }
+
+    pub async fn put_through(&self, envelope: Envelope) -> Result<Vec<u8>, LinkFault> {
+        match self.lines.get(envelope.name.as_str()) {
+            Some(line) => line(envelope).await,
+            None => Err(LinkFault::NotDelivered(format!("nobody here answers `{}`", envelope.name))),
+        }
+    }
+}
+
+/// A role's list of messages: gives the `Serves` markers and the wiring together.
+macro_rules! serves {
+    ($actor:ty: $($message:ty),+ $(,)?) => {
+        $(impl $crate::actors::address::Serves<$message> for $actor {})+
+        impl $actor {
+            /// Puts every question of this role through to `addr`.
+            pub fn attach(
+                addr: &actix::Addr<$actor>,
+                board: &mut $crate::actors::switchboard::Switchboard,
+            ) {
+                $(board.serve::<$message, $actor>(addr.clone());)+
+            }
+        }
+    };
+}
+pub(crate) use serves;

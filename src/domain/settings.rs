@@ -1,0 +1,80 @@
+//! What an administrator chose for the cloud; fixed while it runs.
+
+use super::{
+    id::{GroupName, RegionName, ZoneName},
+    image::ImageIdFamily,
+    instance_type::InstanceTypes,
+    port_filter::Cidr,
+};
+use std::{net::Ipv4Addr, time::Duration};
+
+/// Which regions there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Regions {
+    /// Whatever a client signs for, each name a namespace of its own.
+    Any { default: RegionName },
+    /// These, the first being the default.
+    Named(Vec<RegionName>),
+}
+
+impl Regions {
+    /// The region of a request that names none (SigV2).
+    pub fn default_region(&self) -> &RegionName {
+        match self {
+            Regions::Any { default } => default,
+            Regions::Named(names) => &names[0],
+        }
+    }
+
+    pub fn admits(&self, region: &RegionName) -> bool {
+        match self {
+            Regions::Any { .. } => true,
+            Regions::Named(names) => names.contains(region),
+        }
+    }
+}
+
+/// A group of nodes and the public addresses its guests get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupSettings {
+    pub name: GroupName,
+    pub public_addresses: Cidr,
+    /// The hosts' own address on the public bridge.
+    pub gateway: Ipv4Addr,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CloudSettings {
+    pub regions: Regions,
+    /// In the order of their zones' letters; at least one.
+    pub groups: Vec<GroupSettings>,
+    pub instance_types: InstanceTypes,
+    pub image_id_family: ImageIdFamily,
+    /// How long a terminated instance is still described.
+    pub terminated_shown: Duration,
+}
+
+impl CloudSettings {
+    /// The zones of a region: `<region>a` is the first group, `<region>b` the second, ….
+    pub fn zones<'a>(
+        &'a self,
+        region: &'a RegionName,
+    ) -> impl Iterator<Item = (ZoneName, &'a GroupSettings)> + 'a {
+        self.groups.iter().zip('a'..='z').map(move |(group, letter)| {
+            let name = format!("{region}{letter}");
+            (name.parse().expect("a region's name and a letter are a zone's name"), group)
+        })
+    }
+
+    pub fn group_of_zone<'a>(
+        &'a self,
+        region: &'a RegionName,
+        zone: &ZoneName,
+    ) -> Option<&'a GroupSettings> {
+        self.zones(region).find(|(name, _)| name == zone).map(|(_, group)| group)
+    }
+
+    pub fn group(&self, name: &GroupName) -> Option<&GroupSettings> {
+        self.groups.iter().find(|group| group.name == *name)
+    }
+}
