@@ -12,6 +12,7 @@ pub mod boot_phase;
 pub mod instance;
 pub mod instance_type;
 pub mod interface;
+pub mod metadata;
 pub mod port_filter;
 pub mod resources;
 
