@@ -13,7 +13,7 @@ pub mod instance;
 pub mod instance_type;
 pub mod settings;
 pub mod interface;
-pub mod metadata_options;
+pub mod metadata;
 pub mod port_filter;
 pub mod resources;
 
