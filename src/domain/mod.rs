@@ -16,6 +16,7 @@ pub mod port_filter;
 pub mod resources;
 
 pub mod account;
+pub mod blob;
 pub mod image;
 pub mod key_pair;
 pub mod security_group;
