@@ -14,6 +14,7 @@ pub mod metadata;
 
 pub mod blobs;
 pub mod hypervisor;
+pub mod imaging;
 pub mod network;
 pub mod store;
 
