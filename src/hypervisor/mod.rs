@@ -6,6 +6,7 @@
 pub mod accelerator;
 pub mod domain_xml;
 pub mod libvirt;
+pub mod reaper;
 pub mod simulated;
 
 use crate::domain::{id::InstanceId, interface::MacAddress, resources::Resources};

@@ -1,0 +1,3 @@
+//! Guests through libvirt.
+
+pub mod loader;
