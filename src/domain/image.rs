@@ -56,6 +56,16 @@ pub enum DiskFormat {
     Qcow2,
 }
 
+/// The bytes a guest starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BootSource {
+    pub root: BlobId,
+    pub format: DiskFormat,
+    /// Booted straight into; without one the root disk boots itself.
+    pub kernel: Option<BlobId>,
+    pub ramdisk: Option<BlobId>,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     pub id: ImageId,

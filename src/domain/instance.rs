@@ -17,7 +17,8 @@ use super::{
     },
     instance_type::InstanceTypeName,
     interface::{MacAddress, Wire},
-    metadata_options::MetadataOptions,
+    image::BootSource,
+    metadata::MetadataOptions,
     port_filter::Cidr,
     resources::Resources,
     scope::Scope,
@@ -244,6 +245,9 @@ pub struct Instance {
     /// When the present state began.
     pub state_since: Timestamp,
     pub launched_at: Timestamp,
+    /// Resolved at launch: what the instance needs to start again outlives image and key pair.
+    pub boot: BootSource,
+    pub public_key: Option<String>,
     /// Counts the requests that change what the node should do (launch, stop, start, reboot,
     /// terminate): the node repeats it in its reports, so that a report older than a request is
     /// not mistaken for its outcome.

@@ -20,7 +20,6 @@ pub mod resources;
 pub mod account;
 pub mod blob;
 pub mod image;
-pub mod metadata;
 pub mod key_pair;
 pub mod security_group;
 pub mod tag;

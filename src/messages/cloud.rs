@@ -15,7 +15,7 @@ use crate::domain::{
     image::{DiskFormat, ImageKind},
     instance::{InstanceState, ShutdownBehavior},
     key_pair::KeyType,
-    metadata_options::MetadataOptions,
+    metadata::MetadataOptions,
     port_filter::{Direction, Traffic},
     security_group::Peer,
     tag::Tags,

@@ -2,9 +2,8 @@
 
 use super::{asks, report::NodeReport};
 use crate::domain::{
-    blob::BlobId,
     id::{AccountId, InstanceId, InterfaceId},
-    image::DiskFormat,
+    image::BootSource,
     instance::ShutdownBehavior,
     interface::InterfaceSpec,
     metadata::InstanceMetadata,
@@ -13,23 +12,13 @@ use crate::domain::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The bytes a guest starts from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ImageSpec {
-    pub root: BlobId,
-    pub format: DiskFormat,
-    /// Booted straight into; without one the root disk boots itself.
-    pub kernel: Option<BlobId>,
-    pub ramdisk: Option<BlobId>,
-}
-
 /// Everything a node needs to run an instance, now and after any restart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceSpec {
     pub instance: InstanceId,
     pub owner: AccountId,
     pub resources: Resources,
-    pub image: ImageSpec,
+    pub boot: BootSource,
     pub interfaces: Vec<InterfaceSpec>,
     pub metadata: InstanceMetadata,
     pub shutdown_behavior: ShutdownBehavior,
