@@ -29,7 +29,7 @@
 //! <directory>/records.corrupt-<time>/   what `restore` moved aside
 //! ```
 
-use super::{Batch, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
+use super::{Batch, Entry, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
 use std::{
     fmt,
     fs::{self, File, TryLockError},
@@ -157,10 +157,10 @@ impl SledStore {
 }
 
 impl Store for SledStore {
-    fn scan(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
+    fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let _state = self.records.sound()?;
         let prefix = table_prefix(table);
-        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         for entry in self.records.db.scan_prefix(&prefix) {
             let (sled_key, chunk) =
                 entry.map_err(|error| StoreFault::Corrupt(error.to_string()))?;

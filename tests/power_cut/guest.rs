@@ -141,7 +141,7 @@ fn kernel_package() -> PathBuf {
     unpacked
 }
 
-/// A compressed-by-nothing cpio archive of all the guest needs.
+/// An uncompressed cpio archive of all the guest needs.
 fn pack(package: &Path, writer: &Path, root: &Path) -> Vec<u8> {
     for directory in ["bin", "dev", "proc", "state", "modules"] {
         fs::create_dir_all(root.join(directory)).unwrap();
@@ -158,8 +158,8 @@ fn pack(package: &Path, writer: &Path, root: &Path) -> Vec<u8> {
     }
     install(writer, &root.join("store_writer"));
     for library in output(Command::new("ldd").arg(writer)).split_whitespace() {
-        if library.starts_with('/') {
-            install(Path::new(library), &root.join(&library[1..]));
+        if let Some(inside) = library.strip_prefix('/') {
+            install(Path::new(library), &root.join(inside));
         }
     }
     let names = output(Command::new("find").arg(".").current_dir(root));
