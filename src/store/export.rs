@@ -5,6 +5,7 @@
 //! SHA-256 at its end tells a torn one. The two newest are kept. An export may be older than
 //! what was acknowledged, so nothing here is ever used without being asked for by name.
 
+use super::Entry;
 use ring::digest;
 use std::{
     fs::{self, File},
@@ -18,7 +19,7 @@ const SUFFIX: &str = ".export";
 /// Longer than any key or chunk: a length above it is damage, not an allocation to try.
 const PIECE_BYTES_MAX: usize = 1 << 20;
 
-pub type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Entries = Vec<Entry>;
 
 /// The exports in `directory`, oldest first.
 pub fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {

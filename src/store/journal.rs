@@ -282,7 +282,7 @@ impl Drop for Closing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Table, memory::MemoryStore};
+    use crate::store::{Entry, Table, memory::MemoryStore};
     use futures_util::FutureExt;
     use proptest::{collection::vec, prelude::*};
     use std::sync::mpsc;
@@ -297,7 +297,7 @@ mod tests {
     }
 
     impl Store for Gated {
-        fn scan(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
+        fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
             self.store.scan(table)
         }
 
@@ -335,7 +335,7 @@ mod tests {
     }
 
     fn keys(store: &dyn Store) -> Vec<u32> {
-        let key = |(key, _): (Vec<u8>, Vec<u8>)| u32::from_be_bytes(key.try_into().unwrap());
+        let key = |(key, _): Entry| u32::from_be_bytes(key.try_into().unwrap());
         store.scan("t").unwrap().into_iter().map(key).collect()
     }
 

@@ -3,7 +3,7 @@
 //! It promises what the store on disk promises, except to outlive the process. `fail_next` makes
 //! coming commits fail, so that owners can show what they do then.
 
-use super::{Batch, Store, StoreFault, Table};
+use super::{Batch, Entry, Store, StoreFault, Table};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard},
@@ -47,7 +47,7 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    fn scan(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
+    fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let contents = self.contents();
         if let Some(doubt) = &contents.doubt {
             return Err(doubt.clone());

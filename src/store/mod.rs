@@ -24,6 +24,12 @@ use std::{collections::BTreeMap, fmt::Debug};
 /// A table's name, fixed by the program.
 pub type Table = &'static str;
 
+/// A key and its value.
+pub type Entry = (Vec<u8>, Vec<u8>);
+
+/// What a batch leaves of a key: a value, or nothing.
+type Settled = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
+
 /// A value must be smaller than this: what is larger is a blob, not a record.
 pub const VALUE_BYTES_LIMIT: usize = 256 * 1024;
 
@@ -73,7 +79,7 @@ pub enum StoreFault {
 
 pub trait Store: Debug + Send + Sync {
     /// All entries of a table, in key order.
-    fn scan(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault>;
+    fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault>;
 
     /// Writes the batch and makes it durable. On an error nothing of it is there, now or later,
     /// except on `Unknown`, after which the store refuses everything until it is opened again.
@@ -103,8 +109,8 @@ impl Batch {
     }
 
     /// The last word on each key; refuses what no store takes.
-    fn settled(self) -> Result<BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>, StoreFault> {
-        let mut settled = BTreeMap::new();
+    fn settled(self) -> Result<Settled, StoreFault> {
+        let mut settled = Settled::new();
         for write in self.writes {
             let (table, key, value) = match write {
                 Write::Put { table, key, value } => (table, key, Some(value)),

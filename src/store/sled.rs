@@ -12,6 +12,11 @@
 //! Why the sync: `flush` of sled 0.34 ends in `sync_file_range`, which does not survive a power
 //! cut (`tests/power_cut` shows it). So every commit is `apply_batch`, `flush`, then `fsync`.
 //!
+//! Why the witness: sled takes damage in its log for the end of it, and opens with whatever came
+//! before, even nothing. So every batch carries the commit's number, and after the sync the number
+//! is also written to `commits`, unsynced: after a crash that file may lag, but it never leads, so
+//! records behind it have lost commits and are refused.
+//!
 //! What it does not do: repair by itself. A store that cannot be read is refused, with the remedy
 //! named: `restore` puts the newest export in its place, which may be older than what was
 //! acknowledged, and so is the operator's decision.
@@ -19,15 +24,17 @@
 //! ```text
 //! <directory>/lock            held while the store is open
 //! <directory>/records/        sled's own files
+//! <directory>/commits         the witness: how many commits were durable, at least
 //! <directory>/exports/        plain copies: every so often, and when the store is closed
 //! <directory>/records.corrupt-<time>/   what `restore` moved aside
 //! ```
 
-use super::{Batch, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
+use super::{Batch, Entry, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
 use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
+    os::unix::{ffi::OsStrExt, fs::FileExt},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -61,7 +68,8 @@ pub struct SledStore {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
     pub export: PathBuf,
-    pub records: usize,
+    /// Sled's entries, of which a large record has several.
+    pub entries: usize,
     pub moved_aside_to: Option<PathBuf>,
 }
 
@@ -84,17 +92,25 @@ impl SledStore {
         let path = directory.join("records");
         let db = open_sled(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
         let db_file = File::open(path.join("db")).map_err(io_fault)?;
+        let commits = commits_in(&db)?;
+        let witness = Witness::open(directory).map_err(io_fault)?;
+        let witnessed = witness.read().map_err(io_fault)?;
+        if commits < witnessed {
+            let cause = format!("only {commits} of at least {witnessed} commits are left");
+            return Err(refuse_with_remedy(directory, &cause));
+        }
         // The names must be as durable as the contents, up to the directory that holds ours.
         let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty());
         for named in [Some(path.as_path()), Some(directory), parent].into_iter().flatten() {
             File::open(named).and_then(|file| file.sync_all()).map_err(io_fault)?;
         }
-        let state =
-            State { doubt: None, changed: export::list(&exports).map_err(io_fault)?.is_empty() };
+        let changed = export::list(&exports).map_err(io_fault)?.is_empty();
+        let state = State { doubt: None, commits, changed };
         let records = Arc::new(Records {
             state: Mutex::new(state),
             db,
             db_file,
+            witness,
             directory: directory.to_owned(),
             options,
             _lock: lock,
@@ -120,7 +136,7 @@ impl SledStore {
             fs::remove_dir_all(&fresh).map_err(io_fault)?;
         }
         let count = entries.len();
-        fill(&fresh, entries)?;
+        let commits = fill(&fresh, entries)?;
         let path = directory.join("records");
         let moved_aside_to = match path.exists() {
             true => Some(move_aside(directory, &path)?),
@@ -128,8 +144,10 @@ impl SledStore {
         };
         fs::rename(&fresh, &path).map_err(io_fault)?;
         File::open(directory).and_then(|file| file.sync_all()).map_err(io_fault)?;
+        // Last: until it is done the witness leads, and opening is refused.
+        Witness::open(directory).and_then(|witness| witness.write(commits)).map_err(io_fault)?;
         log::warn!("`{}` was restored from `{}`", path.display(), export.display());
-        Ok(Restored { export, records: count, moved_aside_to })
+        Ok(Restored { export, entries: count, moved_aside_to })
     }
 
     /// Writes an export now, and says where.
@@ -139,10 +157,10 @@ impl SledStore {
 }
 
 impl Store for SledStore {
-    fn scan(&self, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
+    fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let _state = self.records.sound()?;
         let prefix = table_prefix(table);
-        let mut entries: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+        let mut entries: Vec<Entry> = Vec::new();
         for entry in self.records.db.scan_prefix(&prefix) {
             let (sled_key, chunk) =
                 entry.map_err(|error| StoreFault::Corrupt(error.to_string()))?;
@@ -174,8 +192,11 @@ impl Store for SledStore {
         for ((table, key), value) in settled {
             self.records.add_parts(&mut writes, table, &key, value)?;
         }
-        match self.records.write_durably(writes) {
+        let commits = state.commits + 1;
+        writes.insert(COMMITS_KEY, &commits.to_be_bytes());
+        match self.records.write_durably(writes, commits) {
             Ok(()) => {
+                state.commits = commits;
                 state.changed = true;
                 Ok(())
             }
@@ -206,12 +227,16 @@ const PART_BYTES: usize = 4096;
 // Part numbers are one byte.
 const _: () = assert!(VALUE_BYTES_LIMIT / PART_BYTES <= u8::MAX as usize);
 
+/// Where the number of commits is kept: no table's name is empty, so it is in nobody's way.
+const COMMITS_KEY: &[u8] = b"\0commits";
+
 /// Dropped in this order: sled lets go of its files before the lock is released.
 struct Records {
     /// Held by every commit, scan and copy: sled iterates without isolation.
     state: Mutex<State>,
     db: sled::Db,
     db_file: File,
+    witness: Witness,
     directory: PathBuf,
     options: Options,
     _lock: File,
@@ -221,6 +246,7 @@ struct Records {
 struct State {
     /// Why the records in memory may differ from those on disk.
     doubt: Option<String>,
+    commits: u64,
     /// Whether anything was written since the last export.
     changed: bool,
 }
@@ -275,10 +301,11 @@ impl Records {
         Ok(())
     }
 
-    fn write_durably(&self, writes: sled::Batch) -> Result<(), String> {
+    fn write_durably(&self, writes: sled::Batch, commits: u64) -> Result<(), String> {
         self.db.apply_batch(writes).map_err(|error| error.to_string())?;
         self.db.flush().map_err(|error| error.to_string())?;
-        self.db_file.sync_all().map_err(|error| error.to_string())
+        self.db_file.sync_all().map_err(|error| error.to_string())?;
+        self.witness.write(commits).map_err(|error| error.to_string())
     }
 
     fn export(&self) -> Result<PathBuf, StoreFault> {
@@ -307,6 +334,43 @@ impl Records {
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("directory", &self.directory).finish_non_exhaustive()
+    }
+}
+
+/// How many commits were durable, at least.
+#[derive(Debug)]
+struct Witness(File);
+
+impl Witness {
+    fn open(directory: &Path) -> io::Result<Witness> {
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        Ok(Witness(options.open(directory.join("commits"))?))
+    }
+
+    fn read(&self) -> io::Result<u64> {
+        let mut number = [0; 8];
+        match self.0.read_exact_at(&mut number, 0) {
+            Ok(()) => Ok(u64::from_be_bytes(number)),
+            // Created, and lost before its first number reached the disk.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Only after what it counts is durable, or it would lead.
+    fn write(&self, commits: u64) -> io::Result<()> {
+        self.0.write_all_at(&commits.to_be_bytes(), 0)
+    }
+}
+
+fn commits_in(db: &sled::Db) -> Result<u64, StoreFault> {
+    match db.get(COMMITS_KEY).map_err(|error| StoreFault::Corrupt(error.to_string()))? {
+        None => Ok(0),
+        Some(number) => match number.as_ref().try_into() {
+            Ok(number) => Ok(u64::from_be_bytes(number)),
+            Err(_) => Err(StoreFault::Corrupt("the number of commits is damaged".to_owned())),
+        },
     }
 }
 
@@ -383,7 +447,8 @@ fn newest_readable_export(directory: &Path) -> Result<(PathBuf, export::Entries)
     Err(StoreFault::Corrupt(format!("`{directory}` holds no readable export")))
 }
 
-fn fill(path: &Path, entries: export::Entries) -> Result<(), StoreFault> {
+/// Makes a store of the entries; answers their number of commits.
+fn fill(path: &Path, entries: export::Entries) -> Result<u64, StoreFault> {
     let db = open_sled(path).map_err(StoreFault::Io)?;
     let written = (|| {
         for (key, value) in entries {
@@ -393,7 +458,8 @@ fn fill(path: &Path, entries: export::Entries) -> Result<(), StoreFault> {
     })();
     written.map_err(|error| StoreFault::Io(error.to_string()))?;
     let synced = File::open(path.join("db")).and_then(|file| file.sync_all());
-    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)
+    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)?;
+    commits_in(&db)
 }
 
 fn move_aside(directory: &Path, path: &Path) -> Result<PathBuf, StoreFault> {
@@ -449,7 +515,6 @@ fn io_fault(error: io::Error) -> StoreFault {
 }
 
 fn statvfs_free_bytes(path: &Path) -> io::Result<u64> {
-    use std::os::unix::ffi::OsStrExt;
     let path = std::ffi::CString::new(path.as_os_str().as_bytes())?;
     let mut found = std::mem::MaybeUninit::<libc::statvfs>::uninit();
     // Needed because std has no statvfs. Sound: `path` ends in a zero byte and outlives the call,
@@ -461,4 +526,165 @@ fn statvfs_free_bytes(path: &Path) -> io::Result<u64> {
         found.assume_init()
     };
     Ok((found.f_bavail as u64).saturating_mul(found.f_frsize as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str, value: &str) -> Batch {
+        let mut batch = Batch::default();
+        batch.put("t", key, value);
+        batch
+    }
+
+    fn open(directory: &Path) -> Result<SledStore, StoreFault> {
+        SledStore::open(directory, Options::default())
+    }
+
+    fn keys(store: &SledStore) -> Vec<String> {
+        let entries = store.scan("t").unwrap();
+        entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
+    }
+
+    /// Closed, with one export of `a` and `b`, and damaged at the beginning of sled's log.
+    fn damaged_store(directory: &Path) {
+        let store = open(directory).unwrap();
+        store.commit(put("a", &"x".repeat(200_000))).unwrap();
+        store.commit(put("b", "x")).unwrap();
+        drop(store);
+        let db = directory.join("records/db");
+        let mut bytes = fs::read(&db).unwrap();
+        for byte in &mut bytes[..4096] {
+            *byte ^= 0x55;
+        }
+        fs::write(&db, bytes).unwrap();
+    }
+
+    #[test]
+    fn a_store_can_be_opened_again_at_once_after_it_was_closed() {
+        let directory = tempfile::tempdir().unwrap();
+        for round in 0..20 {
+            let store = open(directory.path()).unwrap();
+            assert_eq!(keys(&store).len(), round);
+            store.commit(put(&format!("{round:02}"), "x")).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_second_open_is_refused_with_the_directory_and_leaves_the_first_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).unwrap();
+        let in_use = StoreFault::InUse { directory: directory.path().display().to_string() };
+        assert_eq!(open(directory.path()).unwrap_err(), in_use);
+        assert_eq!(SledStore::restore(directory.path()).unwrap_err(), in_use);
+        store.commit(put("a", "x")).unwrap();
+    }
+
+    #[test]
+    fn a_full_disk_refuses_the_commit_and_keeps_what_was_there() {
+        let directory = tempfile::tempdir().unwrap();
+        drop(open(directory.path()).unwrap());
+        let nearly_full =
+            Options { free_bytes: |_| Ok(64 * 1024 * 1024 + 1000), ..Options::default() };
+        let store = SledStore::open(directory.path(), nearly_full).unwrap();
+        store.commit(put("small", "x")).unwrap();
+        let refusal = store.commit(put("large", &"x".repeat(1000))).unwrap_err();
+        let expected = format!(
+            "the disk is full: `{}` has 67109864 bytes free, 67108864 must remain",
+            directory.path().display()
+        );
+        assert_eq!(refusal.to_string(), expected);
+        assert_eq!(keys(&store), ["small"]);
+        store.commit(put("small", "y")).unwrap();
+    }
+
+    #[test]
+    fn the_free_bytes_of_a_file_system_are_those_it_reports() {
+        let free = statvfs_free_bytes(Path::new("/")).unwrap();
+        assert!(free > 0);
+        assert!(statvfs_free_bytes(Path::new("/nowhere/at/all")).is_err());
+    }
+
+    #[test]
+    fn closing_writes_an_export_only_when_something_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let exports = || export::list(&directory.path().join("exports")).unwrap();
+        let store = open(directory.path()).unwrap();
+        store.commit(put("a", "x")).unwrap();
+        drop(store);
+        let after_first = exports();
+        // The record and the number of commits.
+        assert_eq!(export::read(&after_first[0]).unwrap().len(), 2);
+        drop(open(directory.path()).unwrap());
+        assert_eq!(exports(), after_first);
+    }
+
+    #[test]
+    fn a_damaged_store_is_refused_with_its_remedy_every_time() {
+        let directory = tempfile::tempdir().unwrap();
+        damaged_store(directory.path());
+        for _ in 0..2 {
+            let refusal = open(directory.path()).unwrap_err();
+            let StoreFault::Corrupt(text) = refusal else { panic!("{refusal:?}") };
+            assert!(text.contains("restoring brings back"), "{text}");
+            assert!(text.contains("00000001.export"), "{text}");
+        }
+    }
+
+    #[test]
+    fn records_that_have_vanished_are_refused_and_not_begun_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        damaged_store(directory.path());
+        fs::remove_dir_all(directory.path().join("records")).unwrap();
+        let refusal = open(directory.path()).unwrap_err().to_string();
+        assert!(refusal.contains("only 0 of at least 2 commits are left"), "{refusal}");
+    }
+
+    #[test]
+    fn a_store_that_sled_cannot_open_is_refused_with_its_remedy() {
+        let directory = tempfile::tempdir().unwrap();
+        damaged_store(directory.path());
+        fs::write(directory.path().join("records/conf"), "damaged").unwrap();
+        let refusal = open(directory.path()).unwrap_err().to_string();
+        assert!(refusal.contains("restoring brings back"), "{refusal}");
+    }
+
+    #[test]
+    fn a_restored_store_holds_the_export_and_the_damaged_files_are_kept_aside() {
+        let directory = tempfile::tempdir().unwrap();
+        damaged_store(directory.path());
+        let restored = SledStore::restore(directory.path()).unwrap();
+        assert!(restored.moved_aside_to.unwrap().join("db").exists());
+        let store = open(directory.path()).unwrap();
+        assert_eq!(keys(&store), ["a", "b"]);
+        assert_eq!(store.scan("t").unwrap()[0].1.len(), 200_000);
+    }
+
+    #[test]
+    fn a_damaged_newest_export_is_passed_over_for_the_one_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).unwrap();
+        store.commit(put("a", "x")).unwrap();
+        store.export().unwrap();
+        store.commit(put("b", "x")).unwrap();
+        let newest = store.export().unwrap();
+        drop(store);
+        fs::write(newest, "torn").unwrap();
+        SledStore::restore(directory.path()).unwrap();
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
+    }
+
+    #[test]
+    fn without_a_readable_export_nothing_is_restored_or_moved() {
+        let directory = tempfile::tempdir().unwrap();
+        damaged_store(directory.path());
+        for export in export::list(&directory.path().join("exports")).unwrap() {
+            fs::remove_file(export).unwrap();
+        }
+        assert!(matches!(SledStore::restore(directory.path()), Err(StoreFault::Corrupt(_))));
+        assert!(directory.path().join("records/db").exists());
+        let refusal = open(directory.path()).unwrap_err().to_string();
+        assert!(refusal.contains("there is no export to restore from"), "{refusal}");
+    }
 }
