@@ -7,7 +7,7 @@ use std::{
 };
 
 /// What fits into some fifteen seconds of a slow machine.
-const ROUNDS: u64 = 45;
+const ROUNDS: u64 = 30;
 
 #[test]
 fn a_killed_writer_loses_nothing_acknowledged_and_leaves_no_half_batch() {
