@@ -7,7 +7,8 @@
 
 // pub mod server;
 
-// pub mod signature;
+pub mod service;
+pub mod signature;
 
 pub mod parameters;
 pub mod query;
