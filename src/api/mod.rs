@@ -1,1 +1,21 @@
-//! (to be written)
+//! EC2, spoken here and nowhere else.
+//!
+//! A request comes in through `server`, is proved to be its sender's by `signature`, becomes
+//! `Parameters`, and from them an action's own request struct (`query`). What the action answers
+//! leaves through `response`, what it refuses through `error`. EC2's shapes and words stop at this
+//! room's door: inside the cloud they are domain values.
+
+// pub mod server;
+
+pub mod service;
+pub mod signature;
+
+pub mod parameters;
+pub mod query;
+
+pub mod filters;
+pub mod pagination;
+
+pub mod error;
+pub mod response;
+pub mod time;
