@@ -4,6 +4,8 @@
 //! them. Domains that are not ours are listed, and never touched.
 
 pub mod accelerator;
+#[cfg(test)]
+mod conformance;
 pub mod domain_xml;
 pub mod libvirt;
 pub mod reaper;
