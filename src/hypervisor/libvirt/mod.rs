@@ -27,6 +27,7 @@ use link::Link;
 use mode::Mode;
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -54,6 +55,27 @@ impl LibvirtOptions {
             reboot_patience: Duration::from_secs(240),
         }
     }
+}
+
+/// Lets libvirt write its own log to a file and not on stderr, where it chats while it opens.
+///
+/// libvirt takes this from the environment only, and the environment must not be changed beside
+/// other threads: call this in `main`, before any is started. A setting of the operator's is
+/// left alone.
+pub fn send_log_to(file: &Path) -> Result<(), HypervisorFault> {
+    const OUTPUTS: &str = "LIBVIRT_LOG_OUTPUTS";
+    if std::env::var_os(OUTPUTS).is_some() {
+        return Ok(());
+    }
+    if !super::reaper::single_threaded() {
+        let text = "libvirt's log can be redirected only before threads are started";
+        return Err(HypervisorFault::Refused(text.to_owned()));
+    }
+    // 3: warnings and worse.
+    let outputs = format!("3:file:{}", file.display());
+    // SAFETY: there is no other thread that could be reading the environment.
+    unsafe { std::env::set_var(OUTPUTS, outputs) };
+    Ok(())
 }
 
 #[derive(Debug)]
