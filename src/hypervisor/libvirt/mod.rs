@@ -304,7 +304,10 @@ impl Hypervisor for LibvirtHypervisor {
     fn reboot(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
         let domain = self.running(instance)?;
         self.reset_unless_restarted(instance)?;
-        domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN).map_err(refused)
+        domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN).map_err(|error| {
+            self.watch.forget_reboot(instance);
+            refused(error)
+        })
     }
 
     fn remove(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
