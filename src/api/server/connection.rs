@@ -30,11 +30,14 @@ impl Drop for Connection {
 }
 
 /// Ends the connection if it ever goes longer than `between_requests_max` without a request being
-/// worked on.
+/// worked on. Writing an answer is not work here, so a client must also take it within that time.
 pub(super) fn watch(io: &dyn Any, extensions: &mut Extensions, between_requests_max: Duration) {
     let Some(stream) = io.downcast_ref::<TcpStream>() else { return };
-    // Out of file descriptors: the connection is served, unwatched, rather than refused.
-    let Ok(socket) = stream.as_fd().try_clone_to_owned() else { return };
+    let socket = match stream.as_fd().try_clone_to_owned() {
+        Ok(socket) => socket,
+        // Out of file descriptors, most likely: serving unwatched is better than not serving.
+        Err(error) => return log::warn!("cannot watch a connection: {error}"),
+    };
     let changed = Rc::new(Notify::new());
     let connection = Rc::new(Connection {
         socket: socket.into(),
