@@ -5,7 +5,7 @@
 //! leaves through `response`, what it refuses through `error`. EC2's shapes and words stop at this
 //! room's door: inside the cloud they are domain values.
 
-// pub mod server;
+pub mod server;
 
 pub mod service;
 pub mod signature;
