@@ -6,6 +6,11 @@
 //! room's door: inside the cloud they are domain values.
 
 pub mod server;
+pub mod endpoint;
+
+pub mod action;
+pub mod actions;
+pub mod fault;
 
 pub mod service;
 pub mod signature;
