@@ -32,10 +32,8 @@ pub trait Action: DeserializeOwned + 'static {
     const SERVICE: Service = Service::Ec2;
     type Response: Serialize;
 
-    fn perform(
-        self,
-        exchange: &Exchange,
-    ) -> impl Future<Output = Result<Self::Response, ApiError>>;
+    fn perform(self, exchange: &Exchange)
+    -> impl Future<Output = Result<Self::Response, ApiError>>;
 }
 
 /// How long a client waits at most for the cloud; EC2's own clients give up after a minute.

@@ -10,16 +10,21 @@ pub fn api_error(fault: CloudFault) -> ApiError {
 
         CloudFault::InstancesNotFound(ids) => (
             Code::InvalidInstanceIdNotFound,
-            not_found("The instance ID", "The instance IDs", "does not exist", "do not exist", &ids),
+            not_found(
+                "The instance ID",
+                "The instance IDs",
+                "does not exist",
+                "do not exist",
+                &ids,
+            ),
         ),
         CloudFault::ImagesNotFound(ids) => (
             Code::InvalidAmiIdNotFound,
             not_found("The image id", "The image ids", "does not exist", "do not exist", &ids),
         ),
-        CloudFault::ImageUnavailable(id) => (
-            Code::InvalidAmiIdUnavailable,
-            format!("The image ID '{id}' is no longer available"),
-        ),
+        CloudFault::ImageUnavailable(id) => {
+            (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
+        }
         CloudFault::KeyPairNotFound(name) => {
             (Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist"))
         }
@@ -74,10 +79,9 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::AccountNotFound(id) => {
             (Code::InvalidParameterValue, format!("There is no account '{id}'"))
         }
-        CloudFault::AccountExists(name) => (
-            Code::InvalidParameterValue,
-            format!("There is an account named '{name}' already"),
-        ),
+        CloudFault::AccountExists(name) => {
+            (Code::InvalidParameterValue, format!("There is an account named '{name}' already"))
+        }
         CloudFault::ResourceNotFound(id) => {
             (Code::InvalidId, format!("The ID '{id}' is not valid"))
         }
@@ -89,10 +93,9 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::UnknownInstanceType(name) => {
             (Code::InvalidParameterValue, format!("Invalid value '{name}' for InstanceType."))
         }
-        CloudFault::UnknownZone(name) => (
-            Code::InvalidParameterValue,
-            format!("Invalid availability zone: [{name}]"),
-        ),
+        CloudFault::UnknownZone(name) => {
+            (Code::InvalidParameterValue, format!("Invalid availability zone: [{name}]"))
+        }
         CloudFault::InsufficientCapacity { instance_type, zone, wanted, available } => (
             Code::InsufficientInstanceCapacity,
             format!(
@@ -137,10 +140,9 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             log::error!("not recorded: {why}");
             return ApiError::internal();
         }
-        CloudFault::Unanswered => (
-            Code::Unavailable,
-            "The server is overloaded and can't handle the request.".to_owned(),
-        ),
+        CloudFault::Unanswered => {
+            (Code::Unavailable, "The server is overloaded and can't handle the request.".to_owned())
+        }
     };
     ApiError::new(code, message)
 }
@@ -170,7 +172,10 @@ fn incorrect_state(id: &str, state: InstanceState) -> String {
             format!("The instance '{id}' is not in a state from which it can be started.")
         }
         InstanceState::Running | InstanceState::Stopped => {
-            format!("The instance '{id}' is in state '{}', which does not allow it.", state.as_str())
+            format!(
+                "The instance '{id}' is in state '{}', which does not allow it.",
+                state.as_str()
+            )
         }
     }
 }

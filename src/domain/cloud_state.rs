@@ -8,7 +8,8 @@ use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
     id::{
-        AccountId, ImageId, InstanceId, NodeName, PrefixedId, ReservationId, SecurityGroupId, SubnetId, VpcId,
+        AccountId, ImageId, InstanceId, NodeName, PrefixedId, ReservationId, SecurityGroupId,
+        SubnetId, VpcId,
     },
     image::Image,
     instance::Instance,
@@ -290,7 +291,11 @@ pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
         state.images.get(&id).is_some_and(owned)
     } else {
         resources.key_pairs.values().any(|pair| pair.id.as_str() == id)
-            || resources.security_groups.values().flat_map(|g| &g.rules).any(|r| r.id.as_str() == id)
+            || resources
+                .security_groups
+                .values()
+                .flat_map(|g| &g.rules)
+                .any(|r| r.id.as_str() == id)
             || resources.instances.values().any(|i| {
                 i.root_volume.as_str() == id || i.interfaces.iter().any(|n| n.id.as_str() == id)
             })

@@ -20,7 +20,8 @@ use crate::{
         CallContext, cloud,
         group::{
             Done, ForgetInstances, GroupFault, Outcome, Outcomes, PlaceInstances, ReadConsole,
-            RebootInstances, SetFilters, StopInstances, TerminateInstances, UpdateInstances, Wanted,
+            RebootInstances, SetFilters, StopInstances, TerminateInstances, UpdateInstances,
+            Wanted,
         },
         node::{ConsoleText, UpdateInstance},
     },
@@ -155,7 +156,9 @@ impl Core {
 
     fn send(self: &Rc<Self>, group: &GroupName, wishes: Wishes, context: CallContext) {
         let Some(address) = self.groups.get(group).cloned() else {
-            log::error!("instances of group `{group}`, which is not configured, are left as they are");
+            log::error!(
+                "instances of group `{group}`, which is not configured, are left as they are"
+            );
             return;
         };
         let Wishes { place, stop, force_stop, terminate, reboot, update, forget } = wishes;
@@ -176,7 +179,8 @@ impl Core {
         send!(reboot, RebootInstances { instances: reboot });
         send!(update, UpdateInstances { instances: update });
         if !forget.is_empty() {
-            let answer = address.ask(self.own_context("forget"), ForgetInstances { instances: forget });
+            let answer =
+                address.ask(self.own_context("forget"), ForgetInstances { instances: forget });
             actix_rt::spawn(async move {
                 if let Err(fault) = answer.await {
                     log::debug!("a group will be told again to forget: {fault}");
@@ -230,8 +234,7 @@ impl Core {
             region: self.settings.regions.default_region().clone(),
         };
         let now = self.ambient.now();
-        let mut draft =
-            Draft::new(&book.state, &self.settings, &caller, scope, now, &mut *chance);
+        let mut draft = Draft::new(&book.state, &self.settings, &caller, scope, now, &mut *chance);
         decide(&mut draft);
         draft.decided()
     }
@@ -329,8 +332,8 @@ impl Core {
         let group = {
             let book = self.book.borrow();
             let instance = book.durable.instance(&asked.instance).ok_or_else(not_found)?;
-            let own = instance.scope.region == asked.region
-                && instance.scope.account == caller.account;
+            let own =
+                instance.scope.region == asked.region && instance.scope.account == caller.account;
             if !own && !caller.is_administrator() {
                 return Err(not_found());
             }

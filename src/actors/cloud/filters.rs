@@ -41,9 +41,6 @@ pub fn of_scope(state: &CloudState, scope: &Scope) -> Vec<(GroupName, FilterAssi
         .collect()
 }
 
-
-
-
 fn permit(
     state: &CloudState,
     own: &ScopeState,
@@ -53,9 +50,7 @@ fn permit(
     let peers = match &rule.peer {
         Peer::Range(range) => vec![*range],
         Peer::Ipv6Range(_) => vec![],
-        Peer::Group { account, group: peer } => {
-            members(state, own, account, &group.scope, peer)
-        }
+        Peer::Group { account, group: peer } => members(state, own, account, &group.scope, peer),
     };
     Permit { direction: rule.direction, traffic: rule.traffic, peers }
 }

@@ -102,9 +102,11 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
         local_address: local.address,
         public_address: public.map(|interface| interface.address),
         interfaces,
-        key: instance.key_name.as_ref().zip(instance.public_key.as_ref()).map(|(name, openssh)| {
-            PublicKey { name: name.clone(), openssh: openssh.clone() }
-        }),
+        key: instance
+            .key_name
+            .as_ref()
+            .zip(instance.public_key.as_ref())
+            .map(|(name, openssh)| PublicKey { name: name.clone(), openssh: openssh.clone() }),
         security_groups: groups.into_iter().map(|(_, name)| name).collect(),
         reservation: instance.reservation.clone(),
         launch_index: instance.launch_index,

@@ -111,9 +111,9 @@ fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, Clo
     resources.disk_gib = root_gib(asked, resources, &image)?;
     let key = match &asked.key_name {
         None => None,
-        Some(name) => Some(
-            own.key_pairs.get(name).ok_or_else(|| CloudFault::KeyPairNotFound(name.clone()))?,
-        ),
+        Some(name) => {
+            Some(own.key_pairs.get(name).ok_or_else(|| CloudFault::KeyPairNotFound(name.clone()))?)
+        }
     };
     let subnet = subnet(asked, resources, &own, draft)?;
     let security_groups = security_groups(&asked.security_groups, &subnet, &own)?;
@@ -155,9 +155,7 @@ fn image(id: &ImageId, kind: ImageKind, draft: &Draft<'_>) -> Result<Arc<Image>,
         .state
         .images
         .get(id)
-        .filter(|image| {
-            image.visible_to(&draft.scope.account) || draft.caller.is_administrator()
-        })
+        .filter(|image| image.visible_to(&draft.scope.account) || draft.caller.is_administrator())
         .ok_or_else(|| CloudFault::ImagesNotFound(vec![id.clone()]))?;
     if image.kind != kind {
         return Err(CloudFault::InvalidParameter(format!(
@@ -193,8 +191,7 @@ fn subnet(
     draft: &Draft<'_>,
 ) -> Result<Arc<Subnet>, CloudFault> {
     if let Some(id) = &asked.subnet {
-        let subnet =
-            own.subnets.get(id).ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
+        let subnet = own.subnets.get(id).ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
         return match &asked.zone {
             Some(zone) if *zone != subnet.zone => Err(CloudFault::InvalidParameter(format!(
                 "The zone '{zone}' does not contain the subnet '{id}'"
@@ -215,8 +212,7 @@ fn subnet(
                     best = Some((room, zone));
                 }
             }
-            best.map(|(_, zone)| zone)
-                .ok_or_else(|| CloudFault::UnknownZone(region.to_string()))?
+            best.map(|(_, zone)| zone).ok_or_else(|| CloudFault::UnknownZone(region.to_string()))?
         }
     };
     own.subnets
@@ -260,10 +256,7 @@ fn security_groups(
             }
             SecurityGroupName::Name(name) => {
                 let group = own.security_group_named(&subnet.vpc, name);
-                group
-                    .ok_or_else(|| CloudFault::SecurityGroupNameNotFound(name.clone()))?
-                    .id
-                    .clone()
+                group.ok_or_else(|| CloudFault::SecurityGroupNameNotFound(name.clone()))?.id.clone()
             }
         };
         if !ids.contains(&id) {

@@ -7,20 +7,20 @@
 //! State in memory runs ahead of the disk by the commits in flight. If one of them fails, everything
 //! since the last durable state is undone at once and its askers are told (`keep`).
 
-pub mod records;
+pub mod account;
 pub mod command;
-pub mod scope;
-pub mod launch;
+pub mod driver;
+pub mod filters;
+pub mod image;
 pub mod instance;
 pub mod instance_spec;
-pub mod filters;
 pub mod key_pair;
+pub mod launch;
+pub mod records;
+pub mod report;
+pub mod scope;
 pub mod security_group;
 pub mod tag;
-pub mod image;
-pub mod account;
-pub mod driver;
-pub mod report;
 
 use super::{
     address::{Address, Call},
@@ -148,17 +148,8 @@ serves!(CloudManager:
     Commanded<ask::ModifyInstance>,
     Commanded<ask::RecordKeyPair>,
     Commanded<ask::DeleteKeyPair>,
-    Commanded<ask::CreateSecurityGroup>,
-    Commanded<ask::DeleteSecurityGroup>,
-    Commanded<ask::AuthorizeSecurityGroup>,
-    Commanded<ask::RevokeSecurityGroup>,
-    Commanded<ask::ModifySecurityGroupRules>,
-    Commanded<ask::UpdateRuleDescriptions>,
     Commanded<ask::CreateTags>,
     Commanded<ask::DeleteTags>,
-    Commanded<ask::RegisterImage>,
-    Commanded<ask::DeregisterImage>,
-    Commanded<ask::ModifyImage>,
     Commanded<ask::CreateAccount>,
     ReadConsole,
     ReportGroup,

@@ -30,8 +30,7 @@ pub fn open(draft: &mut Draft<'_>) {
 }
 
 fn open_subnets(draft: &mut Draft<'_>, vpc: &Vpc) {
-    let zones: Vec<_> =
-        draft.settings.zones(&draft.scope.region).map(|(zone, _)| zone).collect();
+    let zones: Vec<_> = draft.settings.zones(&draft.scope.region).map(|(zone, _)| zone).collect();
     for (index, zone) in zones.into_iter().enumerate() {
         let Some(cidr) = vpc::default_subnet_cidr(index) else { break };
         let subnet = Subnet {
@@ -57,10 +56,8 @@ fn default_security_group(draft: &mut Draft<'_>, vpc: &Vpc) -> SecurityGroup {
         peer,
         description: None,
     };
-    let rules = vec![
-        rule(Direction::Ingress, members),
-        rule(Direction::Egress, Peer::Range(Cidr::ANY)),
-    ];
+    let rules =
+        vec![rule(Direction::Ingress, members), rule(Direction::Egress, Peer::Range(Cidr::ANY))];
     SecurityGroup {
         scope: draft.scope.clone(),
         id,

@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::{
-    actors::address::{Address, Answer, AskError, Serves},
+    actors::address::{Address, AskError, Serves},
     actors::{address::Call, node::NodeManager},
     domain::id::{InstanceId, NodeName},
     messages::{
@@ -13,8 +13,7 @@ use crate::{
             TerminateInstances, UpdateInstances,
         },
         node::{
-            self, Accepted, ConsoleText, NodeFault, RebootInstance, StopInstance,
-            TerminateInstance,
+            self, Accepted, ConsoleText, NodeFault, RebootInstance, StopInstance, TerminateInstance,
         },
         report::GroupReport,
     },
@@ -203,10 +202,7 @@ impl Core {
     }
 }
 
-fn outcome<M>(node: NodeName, answer: Answer<M>) -> Outcome
-where
-    M: Ask<Reply = Accepted, Fault = NodeFault>,
-{
+fn outcome(node: NodeName, answer: Result<Accepted, AskError<NodeFault>>) -> Outcome {
     match answer {
         Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
         Err(AskError::Refused(NodeFault::InstanceNotFound(_))) => Outcome::NotPlaced,

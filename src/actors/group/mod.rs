@@ -4,9 +4,9 @@
 //! asking the node, and forwards every later request to the right node. A node that does not answer
 //! keeps its instances: only a node's own word gives a placement up.
 
-pub mod placements;
-pub mod place;
 pub mod forward;
+pub mod place;
+pub mod placements;
 pub mod report;
 
 use super::{
@@ -16,7 +16,6 @@ use super::{
     switchboard::serves,
 };
 use crate::{
-    ambient::Ambient,
     domain::{
         account::{Caller, Role},
         capacity::Capacity,
@@ -36,18 +35,12 @@ use crate::{
 };
 use actix::{Actor, Context, Handler, ResponseFuture};
 use placements::Placement;
-use std::{
-    cell::RefCell,
-    collections::BTreeMap,
-    rc::Rc,
-    sync::Arc,
-};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
 /// What a group manager is started with.
 #[derive(Debug)]
 pub struct GroupParts {
     pub name: GroupName,
-    pub ambient: Ambient,
     pub store: Arc<dyn Store>,
     pub root: AccountId,
 }
@@ -61,7 +54,6 @@ pub struct GroupManager {
 #[derive(Debug)]
 struct Core {
     name: GroupName,
-    ambient: Ambient,
     journal: Journal,
     root: AccountId,
     book: RefCell<Book>,
@@ -96,13 +88,7 @@ impl GroupManager {
             reports: BTreeMap::new(),
             capacity,
         };
-        let core = Core {
-            name: parts.name,
-            ambient: parts.ambient,
-            journal,
-            root: parts.root,
-            book: RefCell::new(book),
-        };
+        let core = Core { name: parts.name, journal, root: parts.root, book: RefCell::new(book) };
         Ok(GroupManager { core: Rc::new(core) })
     }
 }

@@ -21,9 +21,8 @@ impl Core {
             if !book.nodes.contains_key(&report.node) {
                 return Err(GroupFault::UnknownNode(report.node));
             }
-            let newer = |known: &crate::messages::report::NodeReport| {
-                known.generation > report.generation
-            };
+            let newer =
+                |known: &crate::messages::report::NodeReport| known.generation > report.generation;
             if book.reports.get(&report.node).is_some_and(newer) {
                 return Ok(());
             }

@@ -38,9 +38,8 @@ impl Core {
                     log::error!("instance `{instance}` runs without its network: {why}");
                 }
             }
-            let went_off = record.settled == BootPhase::Running
-                && record.goal == Goal::Run
-                && !runs;
+            let went_off =
+                record.settled == BootPhase::Running && record.goal == Goal::Run && !runs;
             self.begin(record, phase, myself);
             if went_off {
                 self.tell_off(&instance);

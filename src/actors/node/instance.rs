@@ -117,12 +117,7 @@ impl InstanceActor {
         })
     }
 
-    fn finished(
-        &mut self,
-        step: Step,
-        outcome: Result<Made, String>,
-        context: &mut Context<Self>,
-    ) {
+    fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
         match outcome {
             Ok(made) => {
                 match made {
@@ -152,8 +147,10 @@ impl InstanceActor {
         if self.patience.is_none() && self.under_way == Some(Step::ShutDown) {
             let limit = Step::ShutDown.deadline();
             self.patience = Some(context.run_later(limit, |actor, context| {
-                log::info!("instance `{}` does not power off: it is taken its power",
-                    actor.record.spec.instance);
+                log::info!(
+                    "instance `{}` does not power off: it is taken its power",
+                    actor.record.spec.instance
+                );
                 actor.stop_waiting(context);
             }));
         }
@@ -351,9 +348,7 @@ impl InstanceActor {
             OffReason::Destroyed => {
                 (Goal::Stop, StateReason::internal_error("the guest was killed from outside"))
             }
-            OffReason::Crashed => {
-                (Goal::Stop, StateReason::internal_error("the guest crashed"))
-            }
+            OffReason::Crashed => (Goal::Stop, StateReason::internal_error("the guest crashed")),
             OffReason::Failed => {
                 (Goal::Stop, StateReason::internal_error("the guest's emulator ended"))
             }
@@ -402,7 +397,10 @@ impl Handler<Reboot> for InstanceActor {
 #[derive(Message)]
 #[rtype(result = "Result<(), NodeFault>")]
 pub enum Amend {
-    Facts { metadata: Box<InstanceMetadata>, shutdown_behavior: ShutdownBehavior },
+    Facts {
+        metadata: Box<InstanceMetadata>,
+        shutdown_behavior: ShutdownBehavior,
+    },
     /// Of those interfaces that are this instance's.
     Filters(Arc<Vec<(InterfaceId, Arc<PortFilter>)>>),
 }

@@ -5,12 +5,12 @@
 //! actor, and reports upwards. Nothing is accepted before it is recorded. At start every record is
 //! held against what the hypervisor really has (`adoption`).
 
-pub mod record;
+pub mod adoption;
 pub mod host;
 pub mod instance;
-pub mod requests;
-pub mod adoption;
+pub mod record;
 pub mod report;
+pub mod requests;
 
 use super::{
     address::{Address, Call},
@@ -76,7 +76,6 @@ struct Book {
 struct Known {
     owner: AccountId,
     actor: Option<Addr<InstanceActor>>,
-    resources: Resources,
     /// As last told by the actor.
     report: InstanceReport,
 }

@@ -64,16 +64,17 @@ impl Core {
 
     /// Puts an instance into the book, without an actor yet.
     pub(super) fn know(&self, record: &InstanceRecord, phase: BootPhase) {
-        let known = Known {
-            owner: record.spec.owner.clone(),
-            actor: None,
-            resources: record.spec.resources,
-            report: record.report(phase),
-        };
+        let known =
+            Known { owner: record.spec.owner.clone(), actor: None, report: record.report(phase) };
         self.book.borrow_mut().instances.insert(record.spec.instance.clone(), known);
     }
 
-    pub(super) fn begin(&self, record: InstanceRecord, phase: BootPhase, myself: &Addr<NodeManager>) {
+    pub(super) fn begin(
+        &self,
+        record: InstanceRecord,
+        phase: BootPhase,
+        myself: &Addr<NodeManager>,
+    ) {
         let instance = record.spec.instance.clone();
         let actor = InstanceActor::new(self.host.clone(), myself.clone(), record, phase).start();
         if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
@@ -190,14 +191,13 @@ impl Core {
     ) -> Result<ConsoleText, NodeFault> {
         self.require(&context, &asked.instance)?;
         let host = self.host.clone();
-        let read = tokio::task::spawn_blocking(move || {
-            host.console(&asked.instance, CONSOLE_LIMIT_BYTES)
-        });
+        let read =
+            tokio::task::spawn_blocking(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
         match read.await {
-            Ok(Ok((bytes, written))) => {
-                Ok(ConsoleText { bytes, written_at: Timestamp(written) })
+            Ok(Ok((bytes, written))) => Ok(ConsoleText { bytes, written_at: Timestamp(written) }),
+            Ok(Err(error)) => {
+                Err(NodeFault::Failed(format!("the console cannot be read: {error}")))
             }
-            Ok(Err(error)) => Err(NodeFault::Failed(format!("the console cannot be read: {error}"))),
             Err(_) => Err(NodeFault::Failed("reading the console ended without a word".into())),
         }
     }
@@ -239,8 +239,7 @@ impl Core {
         context: &CallContext,
         instance: &InstanceId,
     ) -> Result<Addr<InstanceActor>, NodeFault> {
-        self.find(context, instance)?
-            .ok_or_else(|| NodeFault::InstanceNotFound(instance.clone()))
+        self.find(context, instance)?.ok_or_else(|| NodeFault::InstanceNotFound(instance.clone()))
     }
 
     /// A stopped instance holds its disk already, and needs the rest.

@@ -59,7 +59,7 @@ impl Action for DescribeRegions {
     type Response = Response;
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
-        let filters = read_filters::<Region>(self.filter)?;
+        let filters = read_filters::<Region>(&self.filter)?;
         let mut names: Vec<String> = match &exchange.settings.regions {
             Regions::Any { .. } if self.region_name.is_empty() => {
                 vec![exchange.scope.region.to_string()]
