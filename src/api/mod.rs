@@ -11,6 +11,7 @@ pub mod server;
 pub mod action;
 pub mod actions;
 pub mod fault;
+pub mod shapes;
 
 pub mod service;
 pub mod signature;
