@@ -11,6 +11,7 @@ pub mod server;
 pub mod action;
 pub mod actions;
 pub mod fault;
+pub mod key_material;
 pub mod shapes;
 
 pub mod service;
