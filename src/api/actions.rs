@@ -28,6 +28,16 @@ macro_rules! actions {
 }
 
 actions! {
+    // Images.
+    describe_images::DescribeImages,
+    register_image::RegisterImage,
+
+    // Instances.
+    describe_instances::DescribeInstances,
+    run_instances::RunInstances,
+    terminate_instances::TerminateInstances,
+
+    // Regions.
     describe_regions::DescribeRegions,
 }
 
