@@ -27,6 +27,9 @@ macro_rules! actions {
     };
 }
 
+#[cfg(test)]
+pub mod testing;
+
 actions! {
     // Images.
     describe_images::DescribeImages,

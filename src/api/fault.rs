@@ -46,6 +46,9 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InvalidGroupDuplicate,
             format!("The security group '{name}' already exists for VPC '{vpc}'"),
         ),
+        CloudFault::SecurityGroupNameReserved(name) => {
+            (Code::InvalidGroupReserved, format!("The security group '{name}' is reserved"))
+        }
         CloudFault::SecurityGroupInUse(id) => {
             (Code::DependencyViolation, format!("resource {id} has a dependent object"))
         }
@@ -53,9 +56,15 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::CannotDelete,
             format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
         ),
-        CloudFault::SecurityGroupRuleNotFound(id) => (
+        CloudFault::SecurityGroupRulesNotFound(ids) => (
             Code::InvalidSecurityGroupRuleIdNotFound,
-            format!("The security group rule ID '{id}' does not exist"),
+            not_found(
+                "The security group rule ID",
+                "The security group rule IDs",
+                "does not exist",
+                "do not exist",
+                &ids,
+            ),
         ),
         CloudFault::PermissionExists(rule) => (
             Code::InvalidPermissionDuplicate,

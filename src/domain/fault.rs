@@ -36,12 +36,14 @@ pub enum CloudFault {
     SecurityGroupNameNotFound(String),
     #[error("security group `{name}` exists already in `{vpc}`")]
     SecurityGroupExists { name: String, vpc: VpcId },
+    #[error("the security group name `{0}` is reserved")]
+    SecurityGroupNameReserved(String),
     #[error("security group `{0}` is in use")]
     SecurityGroupInUse(SecurityGroupId),
     #[error("the default security group cannot be deleted")]
     DefaultSecurityGroup(SecurityGroupId),
-    #[error("no security group rule `{0}`")]
-    SecurityGroupRuleNotFound(SecurityGroupRuleId),
+    #[error("no security group rules `{}`", list(.0))]
+    SecurityGroupRulesNotFound(Vec<SecurityGroupRuleId>),
     /// The rule, as EC2 spells it.
     #[error("the rule exists already: {0}")]
     PermissionExists(String),

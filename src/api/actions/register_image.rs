@@ -19,7 +19,7 @@ use crate::{
         shapes::{
             not_honoured::{NotHonoured, refuse_given, require_one_of, unsupported},
             root_volume::{self, BlockDeviceParameter},
-            tag::{self, TagSpecification},
+            tag::{SpecifiedTags, TagSpecification},
         },
     },
     domain::{
@@ -96,7 +96,7 @@ impl RegisterImage {
         require_one_of("VirtualizationType", self.virtualization_type.as_deref(), &["hvm"])?;
         require_one_of("BootMode", self.boot_mode.as_deref(), &["legacy-bios"])?;
         require_one_of("SriovNetSupport", self.sriov_net_support.as_deref(), &["simple"])?;
-        tag::check_types(&self.tag_specification, &["image"])?;
+        let mut tags = SpecifiedTags::read(&self.tag_specification, &["image"])?;
         check_name(&self.name)?;
         if let Some(text) = &self.description {
             check_description(text)?;
@@ -123,7 +123,7 @@ impl RegisterImage {
             ramdisk: self.ramdisk_id,
             root_device_name,
             public: location.public,
-            tags: tag::tags_for(&self.tag_specification, "image")?,
+            tags: tags.take("image"),
         })
     }
 }

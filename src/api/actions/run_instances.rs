@@ -14,7 +14,7 @@ use crate::{
             not_honoured::{NotHonoured, refuse_given, require, require_one_of, unsupported},
             reservation::Reservation,
             root_volume::{self, BlockDeviceParameter},
-            tag::{self, TagSpecification},
+            tag::{SpecifiedTags, TagSpecification},
             user_data,
         },
     },
@@ -26,6 +26,9 @@ use crate::{
     messages::cloud::{LaunchReservation, SecurityGroupName},
 };
 use serde::Deserialize;
+
+/// What a launch makes.
+const TAGGABLE: &[&str] = &["instance", "volume", "network-interface"];
 
 /// EC2's own limit.
 const CLIENT_TOKEN_CHARACTERS: usize = 64;
@@ -207,10 +210,7 @@ impl RunInstances {
         let image = exchange.state.images.get(&self.image_id);
         let root_device_name = image.map(|image| image.root_device_name.as_str());
         let root_gib = root_volume::root_gib(&self.block_device_mapping, root_device_name)?;
-        tag::check_types(&self.tag_specification, &["instance", "volume", "network-interface"])?;
-        let tags = |resource_type| tag::tags_for(&self.tag_specification, resource_type);
-        let (instance_tags, volume_tags, interface_tags) =
-            (tags("instance")?, tags("volume")?, tags("network-interface")?);
+        let mut tags = SpecifiedTags::read(&self.tag_specification, TAGGABLE)?;
         let metadata_options = self.metadata_options.applied_to(MetadataOptions::default())?;
         let user_data = self.user_data.as_deref().map(user_data::read).transpose()?.flatten();
         let client_token = self.client_token.filter(|token| !token.is_empty());
@@ -243,9 +243,9 @@ impl RunInstances {
             monitoring: self.monitoring.and_then(|monitoring| monitoring.enabled).unwrap_or(false),
             metadata_options,
             root_gib,
-            instance_tags,
-            volume_tags,
-            interface_tags,
+            instance_tags: tags.take("instance"),
+            volume_tags: tags.take("volume"),
+            interface_tags: tags.take("network-interface"),
             client_token,
         })
     }

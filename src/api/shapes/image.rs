@@ -1,6 +1,6 @@
 //! The Image element, for machine images, kernels and ramdisks, and what filters see of it.
 
-use super::tag::{Tag, tag_set};
+use super::tag::{BorrowedTag, borrowed_tags};
 use crate::{
     api::{response::Set, time::DateTime},
     domain::{
@@ -81,7 +81,7 @@ impl Serialize for ImageElement {
             root_device_name: self.root_device_name(),
             block_device_mapping: block_devices(image),
             virtualization_type: "hvm",
-            tag_set: tag_set(self.tags()),
+            tag_set: borrowed_tags(self.tags()),
             hypervisor: "xen",
             ena_support: false,
         }
@@ -117,7 +117,7 @@ struct Fields<'a> {
     root_device_name: Option<&'a str>,
     block_device_mapping: Set<BlockDevice<'a>>,
     virtualization_type: &'static str,
-    tag_set: Set<Tag<'a>>,
+    tag_set: Set<BorrowedTag<'a>>,
     /// EC2's word for all of its hypervisors.
     hypervisor: &'static str,
     ena_support: bool,

@@ -8,7 +8,7 @@ use super::{
     instance_interface::{Group, InterfaceElement, interface_set},
     metadata_options::MetadataOptionsElement,
     state_change::StateElement,
-    tag::{Tag, tag_set},
+    tag::{BorrowedTag, borrowed_tags},
 };
 use crate::{
     actors::cloud::instance_spec,
@@ -129,7 +129,7 @@ struct Fields<'a> {
     block_device_mapping: Set<BlockDevice<'a>>,
     virtualization_type: &'static str,
     client_token: &'a str,
-    tag_set: Set<Tag<'a>>,
+    tag_set: Set<BorrowedTag<'a>>,
     /// EC2's enumeration has `xen` and `ovm` only, and says `xen` of its KVM instances too.
     hypervisor: &'static str,
     network_interface_set: Set<InterfaceElement<'a>>,
@@ -195,7 +195,7 @@ impl<'a> Fields<'a> {
             block_device_mapping: root_device(instance),
             virtualization_type: "hvm",
             client_token: instance.client_token.as_deref().unwrap_or_default(),
-            tag_set: tag_set(element.tags()),
+            tag_set: borrowed_tags(element.tags()),
             hypervisor: "xen",
             network_interface_set: interface_set(element),
             ebs_optimized: instance.ebs_optimized,

@@ -1,4 +1,6 @@
-//! Elements that several actions read or write: each once, by its noun.
+//! Shapes that several actions read or write: parts of EC2's requests and answers.
+//!
+//! A shape of one action alone stays in that action's file.
 
 pub mod image;
 pub mod instance;
@@ -11,5 +13,6 @@ pub mod metadata_options;
 pub mod root_volume;
 pub mod tag;
 pub mod user_data;
+pub mod zone;
 
 pub mod not_honoured;
