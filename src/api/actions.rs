@@ -35,6 +35,16 @@ actions! {
     delete_key_pair::DeleteKeyPair,
     describe_key_pairs::DescribeKeyPairs,
     import_key_pair::ImportKeyPair,
+    // Images.
+    describe_images::DescribeImages,
+    register_image::RegisterImage,
+
+    // Instances.
+    describe_instances::DescribeInstances,
+    run_instances::RunInstances,
+    terminate_instances::TerminateInstances,
+
+    // Regions.
     describe_regions::DescribeRegions,
     create_tags::CreateTags,
     delete_tags::DeleteTags,

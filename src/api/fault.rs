@@ -32,6 +32,10 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::ImageUnavailable(id) => {
             (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
         }
+        CloudFault::ImageNameExists { name, image } => (
+            Code::InvalidAmiNameDuplicate,
+            format!("AMI name {name} is already in use by AMI {image}"),
+        ),
         CloudFault::KeyPairNotFound(name) => {
             (Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist"))
         }

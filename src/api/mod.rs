@@ -20,6 +20,7 @@ pub mod signature;
 pub mod parameters;
 pub mod query;
 
+pub mod describe;
 pub mod filters;
 pub mod pagination;
 
