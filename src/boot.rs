@@ -21,7 +21,7 @@ use crate::{
     },
     ambient::Ambient,
     api::{self, action::Cloud, endpoint::Ec2},
-    blobs::BlobFault,
+    blobs::{BlobFault, repository::Blobs},
     config::{Configuration, state_directory::StateDirectory},
     domain::{
         account::SecretKey,
@@ -226,6 +226,7 @@ impl Founded {
         let cloud = Cloud {
             settings,
             ambient,
+            blobs: Arc::new(Blobs::open(&state.cloud_blobs())?),
             published,
             manager: wiring.child(&manager, &arbiter.handle()),
         };
