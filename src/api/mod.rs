@@ -21,6 +21,7 @@ pub mod query;
 
 pub mod filters;
 pub mod pagination;
+pub mod selection;
 
 pub mod error;
 pub mod response;

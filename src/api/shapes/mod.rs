@@ -4,3 +4,9 @@
 
 pub mod tag;
 pub mod zone;
+
+pub mod ip_permission;
+pub mod rule_change;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod traffic;
