@@ -49,6 +49,17 @@ actions! {
     create_tags::CreateTags,
     delete_tags::DeleteTags,
     describe_tags::DescribeTags,
+    create_security_group::CreateSecurityGroup,
+    delete_security_group::DeleteSecurityGroup,
+    describe_security_groups::DescribeSecurityGroups,
+    authorize_security_group_egress::AuthorizeSecurityGroupEgress,
+    authorize_security_group_ingress::AuthorizeSecurityGroupIngress,
+    revoke_security_group_egress::RevokeSecurityGroupEgress,
+    revoke_security_group_ingress::RevokeSecurityGroupIngress,
+    describe_security_group_rules::DescribeSecurityGroupRules,
+    modify_security_group_rules::ModifySecurityGroupRules,
+    update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
+    update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
 }
 
 /// An action as it was called.
