@@ -31,6 +31,11 @@ macro_rules! actions {
 pub mod testing;
 
 actions! {
+    create_account::CreateAccount,
+    describe_account_attributes::DescribeAccountAttributes,
+    describe_accounts::DescribeAccounts,
+    describe_availability_zones::DescribeAvailabilityZones,
+    get_caller_identity::GetCallerIdentity,
     create_key_pair::CreateKeyPair,
     delete_key_pair::DeleteKeyPair,
     describe_key_pairs::DescribeKeyPairs,
