@@ -5,7 +5,7 @@
 use super::ImagingFault;
 use super::packages::Unpacked;
 use crate::blobs::digest::{Sparse, copy};
-use crate::blobs::tool::Tool;
+use crate::blobs::tool::{QEMU_IMG, Tool};
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
@@ -44,6 +44,13 @@ pub fn make_disk(
     let mut from = File::open(partition).map_err(ImagingFault::io("opened", partition))?;
     copy(&mut from, &mut disk, None, &mut |_, _| {}).map_err(ImagingFault::io("written", at))?;
     disk.finish().map_err(ImagingFault::io("written", at))?;
+    Ok(())
+}
+
+/// A raw disk as a compressed qcow2 file.
+pub fn compress(raw: &Path, at: &Path) -> Result<(), ImagingFault> {
+    let arguments = ["convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "--"].map(AsRef::as_ref);
+    QEMU_IMG.run(&[&arguments[..], &[raw.as_os_str(), at.as_os_str()]].concat())?;
     Ok(())
 }
 

@@ -71,7 +71,7 @@ fn recognise(start: &[u8], file_bytes: u64, role: Role) -> Result<(Format, u64),
             let header = qcow2::read(start).map_err(|refusal| refused(&refusal.to_string()))?;
             return Ok((Format::Qcow2, header.virtual_bytes));
         }
-        Role::Disk | Role::Root if file_bytes % 512 != 0 => {
+        Role::Disk | Role::Root if !file_bytes.is_multiple_of(512) => {
             Err("its length is not a whole number of sectors")
         }
         Role::Disk if !is_boot_sector(start) => {

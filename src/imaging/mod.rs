@@ -17,7 +17,7 @@ mod tree;
 use crate::blobs::BlobFault;
 use crate::blobs::tool::Tool;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImagingFault {
@@ -46,6 +46,38 @@ impl ImagingFault {
 
 /// Told what is being done now, in words for the administrator.
 pub type Step<'a> = &'a mut dyn FnMut(&str);
+
+/// The files of one image: a kernel, ramdisk and root that belong together, and the same system as
+/// a disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFiles {
+    pub kernel: PathBuf,
+    pub ramdisk: PathBuf,
+    /// A raw file system without a partition table.
+    pub root: PathBuf,
+    /// A compressed qcow2 disk that starts by itself.
+    pub disk: PathBuf,
+}
+
+impl ImageFiles {
+    fn inside(directory: &Path) -> ImageFiles {
+        let place = |name: &str| directory.join(name);
+        ImageFiles {
+            kernel: place("vmlinuz"),
+            ramdisk: place("initrd.img"),
+            root: place("root.img"),
+            disk: place("disk.qcow2"),
+        }
+    }
+}
+
+/// GRUB for the BIOS and the names of the libraries are this architecture's.
+fn require_architecture() -> Result<(), ImagingFault> {
+    match std::env::consts::ARCH {
+        "x86_64" => Ok(()),
+        other => Err(ImagingFault::Architecture(other)),
+    }
+}
 
 /// All that is missing, in one refusal.
 fn require(tools: &[Tool]) -> Result<(), ImagingFault> {

@@ -59,13 +59,17 @@ pub fn require_lists(probe: &str, step: Step<'_>) -> Result<(), ImagingFault> {
     if knows(probe)? {
         return Ok(());
     }
-    // SAFETY: takes no arguments, touches no memory and cannot fail.
-    if unsafe { libc::geteuid() } != 0 {
+    if !is_root() {
         return Err(ImagingFault::PackageListsMissing);
     }
     step("apt has no package lists: running `apt-get update`");
     APT_GET.run(&["update", "-q"])?;
     if knows(probe)? { Ok(()) } else { Err(ImagingFault::PackageListsMissing) }
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: takes no arguments, touches no memory and cannot fail; std has no such call.
+    unsafe { libc::geteuid() == 0 }
 }
 
 /// `apt-cache show` fails for a package no list names, which is an answer here.

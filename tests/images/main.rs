@@ -5,7 +5,8 @@ mod guest;
 use guest::Guest;
 use mallee::blobs::vmlinux::{Extraction, extract};
 use mallee::blobs::{root_disk, tool::Tool};
-use mallee::imaging::demo::{COMMAND_LINE, DemoImage, DemoOptions, READY, build_demo};
+use mallee::imaging::ImageFiles;
+use mallee::imaging::demo::{COMMAND_LINE, DemoOptions, READY, build_demo};
 use mallee::imaging::inspect::{Format, Role, inspect};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 /// Built once for all tests, and again only when its inputs have changed.
-fn demo() -> &'static DemoImage {
-    static DEMO: OnceLock<DemoImage> = OnceLock::new();
+fn demo() -> &'static ImageFiles {
+    static DEMO: OnceLock<ImageFiles> = OnceLock::new();
     DEMO.get_or_init(|| {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
         let options = DemoOptions { work: directory.join("work"), output: directory.join("demo") };
@@ -138,4 +139,69 @@ fn a_power_cut_does_not_keep_the_next_boot_from_working() {
     guest.wait_for(READY);
     guest.power_down();
     check_clean(&root, dir.path());
+}
+
+#[test]
+fn the_same_inputs_make_the_same_bytes() {
+    let first = demo();
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+    let again = tempfile::tempdir().unwrap();
+    let options = DemoOptions { work: directory.join("work"), output: again.path().join("demo") };
+    let second = build_demo(&options, &mut |_| {}).unwrap();
+    let pairs = [
+        (&first.kernel, &second.kernel),
+        (&first.ramdisk, &second.ramdisk),
+        (&first.root, &second.root),
+        (&first.disk, &second.disk),
+    ];
+    for (one, two) in pairs {
+        assert!(fs::read(one).unwrap() == fs::read(two).unwrap(), "{}", one.display());
+    }
+}
+
+/// A network card on a network of QEMU's own, where the metadata service answers from files.
+fn network_with_metadata(dir: &Path, instance: &str) -> Vec<String> {
+    let files = [
+        ("token", "secret-token"),
+        ("latest/meta-data/instance-id", instance),
+        ("latest/meta-data/local-hostname", "ip-169-254-0-15.internal"),
+        ("latest/meta-data/public-keys/0/openssh-key", "ssh-ed25519 AAAA probe\n"),
+        ("latest/user-data", "#!/bin/sh\ncat /root/.ssh/authorized_keys\n"),
+    ];
+    let metadata = dir.join("metadata");
+    for (path, content) in files {
+        let path = metadata.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/images/imds.sh");
+    let network = format!(
+        "user,id=n0,net=169.254.0.0/16,restrict=on,guestfwd=tcp:169.254.169.254:80-cmd:{} {}",
+        script.display(),
+        metadata.display()
+    );
+    arguments(&["-netdev", &network, "-device", "virtio-net-pci,netdev=n0"])
+}
+
+#[test]
+fn metadata_give_name_and_keys_and_user_data_run_once_per_instance() {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("root");
+    root_disk::create(&demo().root, 1, &root).unwrap();
+    let kernel = vmlinux(dir.path());
+    for (instance, runs_user_data) in [("i-1", true), ("i-1", false), ("i-2", true)] {
+        let network = network_with_metadata(dir.path(), instance);
+        let mut guest = Guest::start(dir.path(), &[triple(&kernel, &root), network].concat());
+        println!("with metadata to ready: {:?}", guest.wait_for(READY));
+        let ready =
+            format!("ready instance-id={instance} hostname=ip-169-254-0-15 address=169.254.");
+        guest.wait_for(&ready);
+        if runs_user_data {
+            guest.wait_for("user data ended with code 0: ssh-ed25519 AAAA probe");
+        }
+        let console = dir.path().join("console");
+        guest.power_down();
+        let said = fs::read_to_string(console).unwrap();
+        assert_eq!(said.contains("user data ended"), runs_user_data, "{said}");
+    }
 }

@@ -11,7 +11,7 @@ mod system;
 use super::ext4::{self, DEBUGFS, MKE2FS, Shape};
 use super::grub::{self, GRUB_MKIMAGE};
 use super::packages::{self, APT_CACHE, APT_GET, DPKG_DEB, Package, Unpacked};
-use super::{ImagingFault, Step, cpio, require};
+use super::{ImageFiles, ImagingFault, Step, cpio, require, require_architecture};
 use crate::blobs::tool::QEMU_IMG;
 use ring::digest::{Context, SHA256};
 use std::fs;
@@ -26,7 +26,7 @@ const DISK_COMMAND_LINE: &str = "root=/dev/vda1 console=ttyS0 quiet";
 /// What the guest prints on its console when it is ready for people.
 pub const READY: &str = "mallee-demo: ready";
 
-const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
+pub const KERNEL_PACKAGE: &str = "linux-image-cloud-amd64";
 const LABEL: &str = "mallee-root";
 const ROOT_MIB: u64 = 32;
 const PARTITION_MIB: u64 = 63;
@@ -39,38 +39,13 @@ pub struct DemoOptions {
     pub output: PathBuf,
 }
 
-/// The files of the demo image.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DemoImage {
-    pub kernel: PathBuf,
-    pub ramdisk: PathBuf,
-    /// A raw file system without a partition table.
-    pub root: PathBuf,
-    /// A compressed qcow2 disk that starts by itself.
-    pub disk: PathBuf,
-}
-
-impl DemoImage {
-    fn inside(directory: &Path) -> DemoImage {
-        let place = |name: &str| directory.join(name);
-        DemoImage {
-            kernel: place("vmlinuz"),
-            ramdisk: place("initrd.img"),
-            root: place("root.img"),
-            disk: place("disk.qcow2"),
-        }
-    }
-}
-
 /// Builds the image, unless the output holds one made of the very same inputs.
-pub fn build_demo(options: &DemoOptions, step: Step<'_>) -> Result<DemoImage, ImagingFault> {
-    if std::env::consts::ARCH != "x86_64" {
-        return Err(ImagingFault::Architecture(std::env::consts::ARCH));
-    }
+pub fn build_demo(options: &DemoOptions, step: Step<'_>) -> Result<ImageFiles, ImagingFault> {
+    require_architecture()?;
     require(&[APT_GET, APT_CACHE, DPKG_DEB, MKE2FS, DEBUGFS, GRUB_MKIMAGE, QEMU_IMG])?;
     packages::require_lists(KERNEL_PACKAGE, step)?;
     let packages = wanted_packages()?;
-    let image = DemoImage::inside(&options.output);
+    let image = ImageFiles::inside(&options.output);
     let inputs = inputs_digest(&packages);
     let stamp = options.output.join("inputs");
     if fs::read_to_string(&stamp).is_ok_and(|built| built == inputs) {
@@ -122,7 +97,7 @@ fn inputs_digest(packages: &[Package]) -> String {
 
 fn build(
     packages: &Unpacked,
-    image: &DemoImage,
+    image: &ImageFiles,
     scratch: &Path,
     step: Step<'_>,
 ) -> Result<(), ImagingFault> {
@@ -146,7 +121,5 @@ fn build(
     step("making the disk that starts by itself");
     let raw = scratch.join("disk.img");
     grub::make_disk(packages, &partition, &raw, &scratch.join("grub"))?;
-    let arguments = ["convert", "-q", "-c", "-f", "raw", "-O", "qcow2", "--"].map(AsRef::as_ref);
-    QEMU_IMG.run(&[&arguments[..], &[raw.as_os_str(), image.disk.as_os_str()]].concat())?;
-    Ok(())
+    grub::compress(&raw, &image.disk)
 }
