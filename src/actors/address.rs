@@ -79,7 +79,11 @@ impl<A: Actor> fmt::Debug for Address<A> {
 pub type Answer<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Fault>>;
 
 impl<A: Actor> Address<A> {
-    pub fn ask<M>(&self, context: CallContext, body: M) -> impl Future<Output = Answer<M>> + use<A, M>
+    pub fn ask<M>(
+        &self,
+        context: CallContext,
+        body: M,
+    ) -> impl Future<Output = Answer<M>> + use<A, M>
     where
         M: Ask,
         A: Serves<M> + Handler<Call<M>>,

@@ -52,7 +52,9 @@ impl Switchboard {
     pub async fn put_through(&self, envelope: Envelope) -> Result<Vec<u8>, LinkFault> {
         match self.lines.get(envelope.name.as_str()) {
             Some(line) => line(envelope).await,
-            None => Err(LinkFault::NotDelivered(format!("nobody here answers `{}`", envelope.name))),
+            None => {
+                Err(LinkFault::NotDelivered(format!("nobody here answers `{}`", envelope.name)))
+            }
         }
     }
 }

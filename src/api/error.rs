@@ -294,9 +294,12 @@ impl From<InvalidFilter> for ApiError {
 }
 
 /// What of a client's text is repeated to it: enough to recognise, never a megabyte.
-fn echo(text: &str) -> &str {
-    const BYTES_MAX: usize = 256;
-    &text[..text.floor_char_boundary(BYTES_MAX)]
+pub(super) fn echo(text: &str) -> &str {
+    const CHARACTERS_MAX: usize = 200;
+    match text.char_indices().nth(CHARACTERS_MAX) {
+        Some((end, _)) => &text[..end],
+        None => text,
+    }
 }
 
 fn document<T: Serialize>(error: &T) -> String {
@@ -400,6 +403,6 @@ mod tests {
     #[test]
     fn a_long_text_of_the_client_is_not_repeated_in_full() {
         let error = ApiError::unknown_parameter(&"ß".repeat(100_000));
-        assert!(error.message.len() < 400);
+        assert!(error.message.chars().count() < 300);
     }
 }

@@ -5,7 +5,12 @@
 //! leaves through `response`, what it refuses through `error`. EC2's shapes and words stop at this
 //! room's door: inside the cloud they are domain values.
 
-// pub mod server;
+pub mod endpoint;
+pub mod server;
+
+pub mod action;
+pub mod actions;
+pub mod fault;
 
 pub mod service;
 pub mod signature;

@@ -5,7 +5,7 @@
 //! more pairs than [`Parameters::PAIRS_MAX`], names no deeper than [`Parameters::DEPTH_MAX`],
 //! and text that an XML answer can repeat. Does not know what any parameter means.
 
-use super::error::ApiError;
+use super::error::{ApiError, echo};
 use std::borrow::Cow;
 
 /// Decoded name and value pairs: those of the URL first, then those of the body.
@@ -93,9 +93,9 @@ fn decode_pair((name, value): (&str, &str)) -> Result<(String, String), ApiError
     }
     let value =
         decode(value).filter(|value| value.chars().all(representable)).ok_or_else(|| {
-            let name = &name[..name.floor_char_boundary(256)];
             ApiError::malformed_query(format!(
-                "The value of the parameter {name} has an invalid character."
+                "The value of the parameter {} has an invalid character.",
+                echo(&name)
             ))
         })?;
     Ok((name.into_owned(), value.into_owned()))

@@ -5,6 +5,7 @@
 //! message: a message carries a [`BlobId`](crate::domain::blob::BlobId) and a [`BlobSource`] fetches it.
 
 pub mod cache;
+pub mod disks;
 pub mod repository;
 pub mod root_disk;
 

@@ -135,7 +135,12 @@ impl Capacity {
             .sum()
     }
 
-    fn change(&mut self, group: &GroupName, node: &NodeName, change: impl FnOnce(&mut NodeCapacity)) {
+    fn change(
+        &mut self,
+        group: &GroupName,
+        node: &NodeName,
+        change: impl FnOnce(&mut NodeCapacity),
+    ) {
         let key = (group.clone(), node.clone());
         let mut capacity = self.nodes.get(&key).cloned().unwrap_or_else(NodeCapacity::unknown);
         change(&mut capacity);

@@ -8,7 +8,8 @@ use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
     id::{
-        AccountId, ImageId, InstanceId, PrefixedId, ReservationId, SecurityGroupId, SubnetId, VpcId,
+        AccountId, ImageId, InstanceId, NodeName, PrefixedId, ReservationId, SecurityGroupId,
+        SubnetId, VpcId,
     },
     image::Image,
     instance::Instance,
@@ -104,6 +105,8 @@ pub struct CloudState {
     pub scopes: Map<Scope, ScopeState>,
     /// Where an instance's record is: nodes report ids only.
     pub instance_scopes: Map<InstanceId, Scope>,
+    /// Which instances are on record to be on which node.
+    pub placements: Map<(NodeName, InstanceId), ()>,
     /// Public addresses in use, over all scopes.
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
     /// Derived from the instances and the nodes' reports; not recorded.
@@ -122,6 +125,18 @@ impl CloudState {
 
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.scopes.values().flat_map(|scope| scope.instances.values())
+    }
+
+    /// The instances that are on record to be on a node, terminated ones excluded.
+    pub fn placed_on<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = &'a Arc<Instance>> + 'a {
+        let from = (node.clone(), InstanceId::lowest());
+        self.placements
+            .range(from..)
+            .take_while(move |((n, _), ())| n == node)
+            .filter_map(|((_, id), ())| self.instance(id))
     }
 
     pub fn apply(&mut self, change: &Change) {
@@ -168,7 +183,8 @@ impl CloudState {
                 self.within(&r.scope, |s| _ = s.security_groups.remove_mut(&r.id));
             }
             Entry::Instance(r) => {
-                self.forget_holdings(r);
+                self.forget_place(r);
+                self.capacity.release(&r.id);
                 self.within(&r.scope, |s| _ = s.instances.remove_mut(&r.id));
                 self.instance_scopes.remove_mut(&r.id);
             }
@@ -182,10 +198,10 @@ impl CloudState {
     /// The indices and the capacity follow from the record, whatever was there before.
     fn put_instance(&mut self, instance: &Arc<Instance>) {
         if let Some(previous) = self.instance(&instance.id).cloned() {
-            self.forget_addresses(&previous);
+            self.forget_place(&previous);
         }
         if instance.state.exists() {
-            self.note_addresses(instance);
+            self.note_place(instance);
         }
         match (instance.holding(), self.node_of(instance)) {
             (Some(resources), Some(node)) => {
@@ -203,14 +219,18 @@ impl CloudState {
     }
 
     /// Where it is, or where its reservation is held until its group says.
-    fn node_of(&self, instance: &Instance) -> Option<super::id::NodeName> {
+    fn node_of(&self, instance: &Instance) -> Option<NodeName> {
         instance
             .node
             .clone()
             .or_else(|| self.capacity.holding(&instance.id).map(|holding| holding.node.clone()))
     }
 
-    fn note_addresses(&mut self, instance: &Instance) {
+    /// Indexes node and addresses.
+    fn note_place(&mut self, instance: &Instance) {
+        if let Some(node) = &instance.node {
+            self.placements.insert_mut((node.clone(), instance.id.clone()), ());
+        }
         for interface in &instance.interfaces {
             match &interface.wire {
                 super::interface::Wire::Public => {
@@ -225,7 +245,10 @@ impl CloudState {
         }
     }
 
-    fn forget_addresses(&mut self, instance: &Instance) {
+    fn forget_place(&mut self, instance: &Instance) {
+        if let Some(node) = &instance.node {
+            self.placements.remove_mut(&(node.clone(), instance.id.clone()));
+        }
         for interface in &instance.interfaces {
             match &interface.wire {
                 super::interface::Wire::Public => {
@@ -243,11 +266,6 @@ impl CloudState {
                 }
             }
         }
-    }
-
-    fn forget_holdings(&mut self, instance: &Instance) {
-        self.forget_addresses(instance);
-        self.capacity.release(&instance.id);
     }
 
     fn within(&mut self, scope: &Scope, change: impl FnOnce(&mut ScopeState)) {
@@ -273,7 +291,11 @@ pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
         state.images.get(&id).is_some_and(owned)
     } else {
         resources.key_pairs.values().any(|pair| pair.id.as_str() == id)
-            || resources.security_groups.values().flat_map(|g| &g.rules).any(|r| r.id.as_str() == id)
+            || resources
+                .security_groups
+                .values()
+                .flat_map(|g| &g.rules)
+                .any(|r| r.id.as_str() == id)
             || resources.instances.values().any(|i| {
                 i.root_volume.as_str() == id || i.interfaces.iter().any(|n| n.id.as_str() == id)
             })

@@ -21,6 +21,8 @@ pub trait PrefixedId: Sized + Clone + Ord + fmt::Display + FromStr<Err = Malform
     /// EC2's word for the kind, as it appears in error texts and `ResourceType`.
     const KIND: &'static str;
     fn random(chance: &mut dyn Chance) -> Self;
+    /// Comes before every other id of its kind: where a scan begins.
+    fn lowest() -> Self;
     fn as_str(&self) -> &str;
 }
 
@@ -50,6 +52,7 @@ macro_rules! prefixed_ids {
             fn random(chance: &mut dyn Chance) -> Self {
                 Self(format!("{}{}", $prefix, random_digits(chance)).into())
             }
+            fn lowest() -> Self { Self(concat!($prefix, "00000000").into()) }
             fn as_str(&self) -> &str { &self.0 }
         }
         impl FromStr for $name {

@@ -11,11 +11,11 @@ pub mod time;
 pub mod boot_phase;
 pub mod instance;
 pub mod instance_type;
-pub mod settings;
 pub mod interface;
 pub mod metadata;
 pub mod port_filter;
 pub mod resources;
+pub mod settings;
 
 pub mod account;
 pub mod blob;

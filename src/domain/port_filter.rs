@@ -31,6 +31,10 @@ impl Cidr {
     pub fn prefix_length(self) -> u8 {
         self.prefix_length
     }
+    /// The range as DHCP says it: `255.255.0.0`.
+    pub fn netmask(self) -> Ipv4Addr {
+        Ipv4Addr::from(mask(self.prefix_length).expect("a range's prefix is at most 32"))
+    }
     /// How many addresses the range holds.
     pub fn size(self) -> u64 {
         1 << (32 - u32::from(self.prefix_length))
@@ -117,6 +121,61 @@ pub struct PortFilter {
     pub permits: Vec<Permit>,
 }
 
+/// The first packet of a flow, as far as a filter looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Packet {
+    pub direction: Direction,
+    /// The far end: the source of what comes in, the destination of what goes out.
+    pub peer: Ipv4Addr,
+    pub payload: Payload,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Payload {
+    Tcp { port: u16 },
+    Udp { port: u16 },
+    Icmp { kind: u8, code: u8 },
+    Other { protocol: u8 },
+}
+
+impl PortFilter {
+    /// Whether a flow may begin with this packet.
+    pub fn admits(&self, packet: Packet) -> bool {
+        self.permits.iter().any(|permit| {
+            permit.direction == packet.direction
+                && permit.traffic.covers(packet.payload)
+                && permit.peers.iter().any(|range| range.contains(packet.peer))
+        })
+    }
+}
+
+impl Traffic {
+    pub fn covers(self, payload: Payload) -> bool {
+        match (self, payload) {
+            (Traffic::Any, _) => true,
+            (Traffic::Tcp { from, to }, Payload::Tcp { port })
+            | (Traffic::Udp { from, to }, Payload::Udp { port }) => (from..=to).contains(&port),
+            (Traffic::Icmp { kind, code }, Payload::Icmp { kind: its_kind, code: its_code }) => {
+                kind.is_none_or(|kind| kind == its_kind) && code.is_none_or(|code| code == its_code)
+            }
+            (Traffic::Protocol(number), payload) => number == payload.protocol(),
+            (Traffic::Tcp { .. } | Traffic::Udp { .. } | Traffic::Icmp { .. }, _) => false,
+        }
+    }
+}
+
+impl Payload {
+    /// The IP protocol number.
+    pub fn protocol(self) -> u8 {
+        match self {
+            Payload::Icmp { .. } => 1,
+            Payload::Tcp { .. } => 6,
+            Payload::Udp { .. } => 17,
+            Payload::Other { protocol } => protocol,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +186,39 @@ mod tests {
         for text in ["10.0.0.0", "10.0.0.0/33", "10.0.0/8", "::/0", "10.0.0.0/x"] {
             assert!(text.parse::<Cidr>().is_err(), "{text}");
         }
+    }
+
+    fn check(traffic: Traffic, payload: Payload, admitted: bool) {
+        let peers = vec!["10.0.0.0/8".parse().unwrap(), Cidr::host(Ipv4Addr::new(192, 0, 2, 1))];
+        let filter =
+            PortFilter { permits: vec![Permit { direction: Direction::Ingress, traffic, peers }] };
+        for (peer, inside) in
+            [([10, 9, 9, 9], true), ([192, 0, 2, 1], true), ([192, 0, 2, 2], false)]
+        {
+            let peer = Ipv4Addr::from(peer);
+            let packet = Packet { direction: Direction::Ingress, peer, payload };
+            assert_eq!(filter.admits(packet), admitted && inside, "{packet:?}");
+            assert!(!filter.admits(Packet { direction: Direction::Egress, ..packet }));
+            assert!(!PortFilter::default().admits(packet), "nothing is admitted by default");
+        }
+    }
+
+    #[test]
+    fn a_permit_admits_its_traffic_with_its_peers_in_its_direction_and_nothing_else() {
+        let ssh = Traffic::Tcp { from: 22, to: 23 };
+        check(ssh, Payload::Tcp { port: 22 }, true);
+        check(ssh, Payload::Tcp { port: 23 }, true);
+        check(ssh, Payload::Tcp { port: 24 }, false);
+        check(ssh, Payload::Udp { port: 22 }, false);
+        check(Traffic::Any, Payload::Other { protocol: 47 }, true);
+        check(Traffic::Protocol(47), Payload::Other { protocol: 47 }, true);
+        check(Traffic::Protocol(6), Payload::Tcp { port: 1 }, true);
+        check(Traffic::Protocol(47), Payload::Tcp { port: 1 }, false);
+        let echo = Payload::Icmp { kind: 8, code: 0 };
+        check(Traffic::Icmp { kind: None, code: None }, echo, true);
+        check(Traffic::Icmp { kind: Some(8), code: None }, echo, true);
+        check(Traffic::Icmp { kind: Some(8), code: Some(1) }, echo, false);
+        check(Traffic::Icmp { kind: Some(0), code: None }, echo, false);
     }
 
     #[test]

@@ -40,7 +40,10 @@ pub enum Peer {
     /// IPv6 ranges are kept and shown (every client writes `::/0`); guests have no IPv6 yet, so
     /// they admit nothing.
     Ipv6Range(String),
-    Group { account: AccountId, group: SecurityGroupId },
+    Group {
+        account: AccountId,
+        group: SecurityGroupId,
+    },
 }
 
 impl SecurityGroup {
@@ -54,6 +57,8 @@ impl SecurityGroup {
 
     /// Whether some rule names this group as its peer.
     pub fn refers_to(&self, group: &SecurityGroupId) -> bool {
-        self.rules.iter().any(|rule| matches!(&rule.peer, Peer::Group { group: g, .. } if g == group))
+        self.rules
+            .iter()
+            .any(|rule| matches!(&rule.peer, Peer::Group { group: g, .. } if g == group))
     }
 }

@@ -40,7 +40,9 @@ fn check(key: &str, value: &str) -> Result<(), CloudFault> {
         return invalid("Tag keys cannot be empty".into());
     }
     if key.chars().count() > KEY_CHARACTERS {
-        return invalid(format!("Tag key exceeds the maximum length of {KEY_CHARACTERS} characters"));
+        return invalid(format!(
+            "Tag key exceeds the maximum length of {KEY_CHARACTERS} characters"
+        ));
     }
     if value.chars().count() > VALUE_CHARACTERS {
         return invalid(format!(

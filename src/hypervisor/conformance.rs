@@ -102,7 +102,7 @@ impl<H: Hypervisor> Bench<H> {
         self.await_event_where(&format!("{expected:?}"), |event| event == expected);
     }
 
-    pub fn await_event_where(&self, what: &str, expected: impl Fn(&DomainEvent) -> bool) {
+    pub fn await_event_where(&self, what: &str, mut expected: impl FnMut(&DomainEvent) -> bool) {
         let deadline = Instant::now() + self.patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

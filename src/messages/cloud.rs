@@ -9,8 +9,8 @@ use crate::domain::{
     blob::BlobId,
     fault::CloudFault,
     id::{
-        AccountId, ImageId, InstanceId, KeyPairId, RegionName, ReservationId,
-        SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId, ZoneName,
+        AccountId, ImageId, InstanceId, KeyPairId, RegionName, ReservationId, SecurityGroupId,
+        SecurityGroupRuleId, SubnetId, VpcId, ZoneName,
     },
     image::{DiskFormat, ImageKind},
     instance::{InstanceState, ShutdownBehavior},
@@ -345,4 +345,3 @@ asks! {
     ReadConsole => super::node::ConsoleText, CloudFault, "cloud.read_console";
     ReportGroup => (), CloudFault, "cloud.report_group";
 }
-

@@ -39,9 +39,18 @@ pub enum Outcome {
     Unanswered,
 }
 
+/// The answer to one request for one instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    pub instance: InstanceId,
+    /// Of the request it answers.
+    pub revision: u64,
+    pub outcome: Outcome,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outcomes {
-    pub outcomes: Vec<(InstanceId, Outcome)>,
+    pub outcomes: Vec<Done>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

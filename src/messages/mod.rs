@@ -5,10 +5,10 @@
 //! and revisions, so that asking twice is harmless.
 
 pub mod cloud;
+pub mod envelope;
 pub mod group;
 pub mod node;
 pub mod report;
-pub mod envelope;
 
 use crate::domain::account::Caller;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};

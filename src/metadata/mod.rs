@@ -8,6 +8,7 @@
 //! Deliberately absent: roles' credentials (`iam/`), signed identity documents (`pkcs7`,
 //! `signature`) and IPv6; they answer 404 as on an instance without them.
 
+pub mod registry;
 mod request;
 pub mod server;
 mod token;

@@ -12,7 +12,7 @@ use crate::domain::{
     interface::InterfaceSpec,
     port_filter::PortFilter,
 };
-use std::fmt::Debug;
+use std::{fmt::Debug, net::Ipv4Addr};
 
 /// A port as it exists on the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub struct Port {
 pub enum NetworkFault {
     #[error("interface `{0}` is not attached")]
     NotAttached(InterfaceId),
+    #[error("address `{address}` already belongs to interface `{holder}`")]
+    AddressTaken { address: Ipv4Addr, holder: InterfaceId },
     #[error("the host does not allow it: {0}")]
     NotPermitted(String),
     #[error("the kernel refused: {0}")]

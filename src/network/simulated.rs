@@ -1,1 +1,167 @@
-//! (to be written)
+//! A data plane that carries no packets: a table of ports with the promises of the real one.
+//!
+//! Given a directory it keeps one file per port there, as a kernel keeps taps: they outlive a killed
+//! process, so that tests can count what was leaked.
+
+use super::{Datapath, NetworkFault, Port};
+use crate::domain::{
+    id::{InstanceId, InterfaceId, PrefixedId},
+    interface::{InterfaceSpec, Wire},
+    port_filter::{Packet, PortFilter},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+#[derive(Debug, Default)]
+pub struct SimulatedDatapath {
+    directory: Option<PathBuf>,
+    ports: Mutex<BTreeMap<InterfaceId, SimulatedPort>>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct SimulatedPort {
+    instance: InstanceId,
+    interface: InterfaceSpec,
+    /// False for a port found in the directory until it is attached again.
+    #[serde(skip)]
+    attached: bool,
+}
+
+impl SimulatedDatapath {
+    pub fn new() -> SimulatedDatapath {
+        SimulatedDatapath::default()
+    }
+
+    /// Finds the ports that an earlier process left in the directory.
+    pub fn in_directory(directory: PathBuf) -> Result<SimulatedDatapath, NetworkFault> {
+        fs::create_dir_all(&directory).map_err(kernel)?;
+        let mut ports = BTreeMap::new();
+        for entry in fs::read_dir(&directory).map_err(kernel)? {
+            let bytes = fs::read(entry.map_err(kernel)?.path()).map_err(kernel)?;
+            let port: SimulatedPort = serde_json::from_slice(&bytes).map_err(kernel)?;
+            ports.insert(port.interface.id.clone(), port);
+        }
+        Ok(SimulatedDatapath { directory: Some(directory), ports: Mutex::new(ports) })
+    }
+
+    /// What the interface's filter would do with the first packet of a flow.
+    pub fn admits(&self, interface: &InterfaceId, packet: Packet) -> Result<bool, NetworkFault> {
+        match self.table().get(interface) {
+            Some(port) if port.attached => Ok(port.interface.filter.admits(packet)),
+            _ => Err(NetworkFault::NotAttached(interface.clone())),
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, BTreeMap<InterfaceId, SimulatedPort>> {
+        // Every change is one insertion or removal, so a panic elsewhere leaves no half of one.
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, port: &SimulatedPort) -> Result<(), NetworkFault> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        let bytes = serde_json::to_vec(port).map_err(kernel)?;
+        fs::write(file(directory, &port.interface.id), bytes).map_err(kernel)
+    }
+
+    fn forget(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
+        let Some(directory) = &self.directory else { return Ok(()) };
+        match fs::remove_file(file(directory, interface)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(kernel(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn remove_where(&self, unwanted: impl Fn(&SimulatedPort) -> bool) -> Result<(), NetworkFault> {
+        let mut table = self.table();
+        let gone: Vec<InterfaceId> =
+            table.iter().filter(|(_, port)| unwanted(port)).map(|(id, _)| id.clone()).collect();
+        for interface in gone {
+            self.forget(&interface)?;
+            table.remove(&interface);
+        }
+        Ok(())
+    }
+}
+
+impl Datapath for SimulatedDatapath {
+    fn attach(
+        &self,
+        instance: &InstanceId,
+        interface: &InterfaceSpec,
+    ) -> Result<Port, NetworkFault> {
+        let mut table = self.table();
+        let taken = table.values().find(|port| {
+            port.attached
+                && port.interface.id != interface.id
+                && port.interface.wire == Wire::Public
+                && interface.wire == Wire::Public
+                && port.interface.address == interface.address
+        });
+        if let Some(holder) = taken {
+            return Err(NetworkFault::AddressTaken {
+                address: interface.address,
+                holder: holder.interface.id.clone(),
+            });
+        }
+        let port = SimulatedPort {
+            instance: instance.clone(),
+            interface: interface.clone(),
+            attached: true,
+        };
+        self.keep(&port)?;
+        let answer = described(&port);
+        table.insert(interface.id.clone(), port);
+        Ok(answer)
+    }
+
+    fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
+        match self.table().get_mut(interface) {
+            Some(port) if port.attached => {
+                port.interface.filter = filter.clone();
+                self.keep(port)
+            }
+            _ => Err(NetworkFault::NotAttached(interface.clone())),
+        }
+    }
+
+    fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
+        self.remove_where(|port| port.interface.id == *interface)
+    }
+
+    fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
+        Ok(self.table().values().map(described).collect())
+    }
+
+    fn sweep(&self) -> Result<(), NetworkFault> {
+        self.remove_where(|port| !port.attached)
+    }
+
+    fn purge(&self) -> Result<(), NetworkFault> {
+        self.remove_where(|_| true)?;
+        match self.directory.as_deref().map(fs::remove_dir) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(kernel(error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn described(port: &SimulatedPort) -> Port {
+    Port {
+        interface: port.interface.id.clone(),
+        instance: port.instance.clone(),
+        tap: format!("sim-{}", port.interface.id),
+    }
+}
+
+fn file(directory: &Path, interface: &InterfaceId) -> PathBuf {
+    directory.join(interface.as_str())
+}
+
+fn kernel(error: impl std::fmt::Display) -> NetworkFault {
+    NetworkFault::Kernel(error.to_string())
+}

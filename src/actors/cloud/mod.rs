@@ -1,1 +1,250 @@
-//! (to be written)
+//! The cloud manager: users' resources, the PRS, and the wishes it has of its groups.
+//!
+//! A command is decided on a draft of the state, recorded durably, published, answered; then what
+//! it wants of the groups is asked (`driver`), and asked again until a node has answered for it.
+//! Readers take the published snapshot and never queue behind a command.
+//!
+//! State in memory runs ahead of the disk by the commits in flight. If one of them fails, everything
+//! since the last durable state is undone at once and its askers are told (`keep`).
+
+pub mod account;
+pub mod command;
+pub mod driver;
+pub mod filters;
+pub mod image;
+pub mod instance;
+pub mod instance_spec;
+pub mod key_pair;
+pub mod launch;
+pub mod records;
+pub mod report;
+pub mod scope;
+pub mod security_group;
+pub mod tag;
+
+use super::{
+    address::{Address, Call},
+    group::GroupManager,
+    switchboard::serves,
+};
+use crate::{
+    ambient::Ambient,
+    domain::{
+        account::{Caller, Role},
+        cloud_state::CloudState,
+        draft::Decision,
+        fault::CloudFault,
+        id::{AccountId, GroupName},
+        settings::CloudSettings,
+    },
+    messages::{
+        CallContext,
+        cloud::{self as ask, Commanded, ReadConsole, ReportGroup},
+    },
+    store::{
+        Store, StoreFault,
+        journal::{Epoch, Journal},
+    },
+};
+use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
+use arc_swap::ArcSwap;
+use driver::Driver;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+
+/// The last durable state, for anybody to read.
+pub type Published = Arc<ArcSwap<CloudState>>;
+
+/// How often wishes that nobody has taken up are looked at again.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
+
+/// What the cloud manager is started with.
+#[derive(Debug)]
+pub struct CloudParts {
+    pub settings: Arc<CloudSettings>,
+    pub ambient: Ambient,
+    pub store: Arc<dyn Store>,
+    pub groups: BTreeMap<GroupName, Address<GroupManager>>,
+    /// Whose account the cloud's own doings are put down to.
+    pub root: AccountId,
+}
+
+#[derive(Debug)]
+pub struct CloudManager {
+    core: Rc<Core>,
+}
+
+/// What handlers share; never borrowed across an `await`.
+#[derive(Debug)]
+struct Core {
+    settings: Arc<CloudSettings>,
+    ambient: Ambient,
+    journal: Journal,
+    published: Published,
+    groups: BTreeMap<GroupName, Address<GroupManager>>,
+    root: AccountId,
+    book: RefCell<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    /// With the commits in flight.
+    state: CloudState,
+    /// Without them.
+    durable: CloudState,
+    in_flight: usize,
+    /// Of the newest decision made and the newest made durable.
+    made: u64,
+    kept: u64,
+    epoch: Epoch,
+    driver: Driver,
+}
+
+impl CloudManager {
+    /// Rebuilds the state from the records; nothing runs before `start`.
+    pub fn restore(parts: CloudParts) -> Result<(CloudManager, Published), StoreFault> {
+        let state = records::load(&*parts.store)?;
+        let published = Arc::new(ArcSwap::from_pointee(state.clone()));
+        let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
+        let book = Book {
+            driver: Driver::restored(&state),
+            durable: state.clone(),
+            state,
+            in_flight: 0,
+            made: 0,
+            kept: 0,
+            epoch: journal.epoch(),
+        };
+        let core = Core {
+            settings: parts.settings,
+            ambient: parts.ambient,
+            journal,
+            published: published.clone(),
+            groups: parts.groups,
+            root: parts.root,
+            book: RefCell::new(book),
+        };
+        Ok((CloudManager { core: Rc::new(core) }, published))
+    }
+}
+
+impl Actor for CloudManager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(RETRY_EVERY, |cloud, _| {
+            let core = cloud.core.clone();
+            actix_rt::spawn(async move { core.tick().await });
+        });
+    }
+}
+
+serves!(CloudManager:
+    Commanded<ask::OpenScope>,
+    Commanded<ask::LaunchReservation>,
+    Commanded<ask::TerminateInstances>,
+    Commanded<ask::StopInstances>,
+    Commanded<ask::StartInstances>,
+    Commanded<ask::RebootInstances>,
+    Commanded<ask::ModifyInstance>,
+    Commanded<ask::RecordKeyPair>,
+    Commanded<ask::DeleteKeyPair>,
+    Commanded<ask::CreateTags>,
+    Commanded<ask::DeleteTags>,
+    Commanded<ask::CreateAccount>,
+    ReadConsole,
+    ReportGroup,
+);
+
+impl Handler<Call<ReportGroup>> for CloudManager {
+    type Result = ResponseFuture<Result<(), CloudFault>>;
+
+    fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
+        let core = self.core.clone();
+        Box::pin(async move { core.take_report(call.body.report).await })
+    }
+}
+
+impl Handler<Call<ReadConsole>> for CloudManager {
+    type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
+
+    fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
+        let core = self.core.clone();
+        Box::pin(async move { core.read_console(call.context, call.body).await })
+    }
+}
+
+impl Core {
+    /// Takes up a decision: the state moves at once, the answer comes when it is durable, and only
+    /// then is it published and acted upon.
+    async fn keep(
+        self: &Rc<Self>,
+        decision: Decision,
+        context: CallContext,
+    ) -> Result<(), CloudFault> {
+        if decision.changes.is_empty() {
+            self.enact(decision.effects, context);
+            return Ok(());
+        }
+        let batch = records::batch(&decision.changes);
+        let (sequence, epoch, commit) = {
+            let mut book = self.book.borrow_mut();
+            book.state = decision.state.clone();
+            book.in_flight += 1;
+            book.made += 1;
+            (book.made, book.epoch, self.journal.commit_in(book.epoch, batch))
+        };
+        let outcome = commit.await;
+        self.settle(outcome, sequence, epoch, decision.state)?;
+        self.enact(decision.effects, context);
+        Ok(())
+    }
+
+    fn settle(
+        &self,
+        outcome: Result<(), StoreFault>,
+        sequence: u64,
+        epoch: Epoch,
+        state: CloudState,
+    ) -> Result<(), CloudFault> {
+        let mut book = self.book.borrow_mut();
+        book.in_flight -= 1;
+        match outcome {
+            Ok(()) => {
+                // Answers of one group commit may be polled in any order; the newest state has the
+                // others in it.
+                if sequence > book.kept {
+                    book.kept = sequence;
+                    book.durable = state;
+                }
+                self.publish(&mut book);
+                Ok(())
+            }
+            Err(fault) => {
+                if epoch == book.epoch {
+                    log::error!("the state is set back to the last one recorded: {fault}");
+                    book.state = book.durable.clone();
+                    book.epoch = self.journal.resume();
+                }
+                Err(CloudFault::NotRecorded(fault.to_string()))
+            }
+        }
+    }
+
+    /// With nothing in flight the working state is the durable one, figures that are not recorded
+    /// (capacity) included.
+    fn publish(&self, book: &mut Book) {
+        if book.in_flight == 0 {
+            book.durable = book.state.clone();
+        }
+        self.published.store(Arc::new(book.durable.clone()));
+    }
+
+    /// The circumstances of the cloud's own doings.
+    fn own_context(&self, what: &str) -> CallContext {
+        CallContext {
+            request_id: format!("cloud-{what}"),
+            time_left_ms: 30_000,
+            on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
+        }
+    }
+}

@@ -1,1 +1,168 @@
-//! (to be written)
+//! The group manager: which of its nodes has what, and what passes between them and the cloud.
+//!
+//! It places instances by first fit over what its nodes declare, records where each one is before
+//! asking the node, and forwards every later request to the right node. A node that does not answer
+//! keeps its instances: only a node's own word gives a placement up.
+
+pub mod forward;
+pub mod place;
+pub mod placements;
+pub mod report;
+
+use super::{
+    address::{Address, Call},
+    cloud::CloudManager,
+    node::NodeManager,
+    switchboard::serves,
+};
+use crate::{
+    domain::{
+        account::{Caller, Role},
+        capacity::Capacity,
+        id::{AccountId, GroupName, InstanceId, NodeName},
+    },
+    messages::{
+        CallContext,
+        group::{
+            DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
+            PlaceInstances, ReadConsole, RebootInstances, ReportNode, ResourceCounts, SetFilters,
+            StopInstances, TerminateInstances, UpdateInstances,
+        },
+        node::ConsoleText,
+        report::{GroupReport, NodeReport},
+    },
+    store::{Store, StoreFault, journal::Journal, record},
+};
+use actix::{Actor, Context, Handler, ResponseFuture};
+use placements::Placement;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+
+/// What a group manager is started with.
+#[derive(Debug)]
+pub struct GroupParts {
+    pub name: GroupName,
+    pub store: Arc<dyn Store>,
+    pub root: AccountId,
+}
+
+#[derive(Debug)]
+pub struct GroupManager {
+    core: Rc<Core>,
+}
+
+/// What handlers share; never borrowed across an `await`.
+#[derive(Debug)]
+struct Core {
+    name: GroupName,
+    journal: Journal,
+    root: AccountId,
+    book: RefCell<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    /// Set once, when the process is put together.
+    cloud: Option<Address<CloudManager>>,
+    nodes: BTreeMap<NodeName, Address<NodeManager>>,
+    /// Durable.
+    placements: BTreeMap<InstanceId, Placement>,
+    reports: BTreeMap<NodeName, NodeReport>,
+    capacity: Capacity,
+}
+
+impl GroupManager {
+    /// Rebuilds the placements from the records.
+    pub fn restore(parts: GroupParts) -> Result<GroupManager, StoreFault> {
+        let mut capacity = Capacity::default();
+        let mut placements = BTreeMap::new();
+        for placement in record::load_all::<Placement>(&*parts.store)? {
+            let Placement { instance, node, resources } = &placement;
+            capacity.hold(instance, &parts.name, node, *resources);
+            placements.insert(placement.instance.clone(), placement);
+        }
+        let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
+        let book = Book {
+            cloud: None,
+            nodes: BTreeMap::new(),
+            placements,
+            reports: BTreeMap::new(),
+            capacity,
+        };
+        let core = Core { name: parts.name, journal, root: parts.root, book: RefCell::new(book) };
+        Ok(GroupManager { core: Rc::new(core) })
+    }
+}
+
+impl Actor for GroupManager {
+    type Context = Context<Self>;
+}
+
+/// From `boot`, once: who is above.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct MeetCloud(pub Address<CloudManager>);
+
+/// From `boot`, for each node: who is below.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct MeetNode(pub NodeName, pub Address<NodeManager>);
+
+impl Handler<MeetCloud> for GroupManager {
+    type Result = ();
+    fn handle(&mut self, MeetCloud(cloud): MeetCloud, _: &mut Self::Context) {
+        self.core.book.borrow_mut().cloud = Some(cloud);
+    }
+}
+
+impl Handler<MeetNode> for GroupManager {
+    type Result = ();
+    fn handle(&mut self, MeetNode(name, node): MeetNode, _: &mut Self::Context) {
+        self.core.book.borrow_mut().nodes.insert(name, node);
+    }
+}
+
+macro_rules! answers {
+    ($($message:ty => $reply:ty, $method:ident;)+) => {
+        serves!(GroupManager: $($message),+);
+        $(impl Handler<Call<$message>> for GroupManager {
+            type Result = ResponseFuture<Result<$reply, GroupFault>>;
+            fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
+                let core = self.core.clone();
+                Box::pin(async move { core.$method(call.context, call.body).await })
+            }
+        })+
+    };
+}
+
+answers! {
+    PlaceInstances => Outcomes, place_instances;
+    StopInstances => Outcomes, stop_instances;
+    RebootInstances => Outcomes, reboot_instances;
+    TerminateInstances => Outcomes, terminate_instances;
+    UpdateInstances => Outcomes, update_instances;
+    ForgetInstances => (), forget_instances;
+    SetFilters => (), set_filters;
+    ReadConsole => ConsoleText, read_console;
+    DescribeResources => ResourceCounts, describe_resources;
+    DescribeInstances => Vec<GroupReport>, describe_instances;
+    ReportNode => (), take_report;
+}
+
+impl Core {
+    /// The circumstances of the group's own doings.
+    fn own_context(&self, what: &str) -> CallContext {
+        CallContext {
+            request_id: format!("{}-{what}", self.name),
+            time_left_ms: 30_000,
+            on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
+        }
+    }
+
+    fn node(&self, name: &NodeName) -> Option<Address<NodeManager>> {
+        self.book.borrow().nodes.get(name).cloned()
+    }
+
+    fn node_of(&self, instance: &InstanceId) -> Option<NodeName> {
+        self.book.borrow().placements.get(instance).map(|placement| placement.node.clone())
+    }
+}

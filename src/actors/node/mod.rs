@@ -1,1 +1,231 @@
-//! (to be written)
+//! The node manager (the paper's Instance Manager): one host's guests.
+//!
+//! One actor an instance (`instance`), which owns its record and drives it through its boot
+//! phases; the manager itself checks who asks and whether there is room, finds the instance's
+//! actor, and reports upwards. Nothing is accepted before it is recorded. At start every record is
+//! held against what the hypervisor really has (`adoption`).
+
+pub mod adoption;
+pub mod host;
+pub mod instance;
+pub mod record;
+pub mod report;
+pub mod requests;
+
+use super::{
+    address::{Address, Call},
+    group::GroupManager,
+    switchboard::serves,
+};
+use crate::{
+    domain::{
+        account::{Caller, Role},
+        id::{AccountId, InstanceId, NodeName},
+        resources::Resources,
+    },
+    hypervisor::DomainEvent,
+    messages::{
+        CallContext,
+        node::{
+            Accepted, BootInstance, ConsoleText, DescribeNode, ForgetInstances, NodeFault,
+            ReadConsole, RebootInstance, SetFilters, StopInstance, TerminateInstance,
+            UpdateInstance,
+        },
+        report::{ForeignGuest, InstanceReport, NodeReport},
+    },
+};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use host::Host;
+use instance::InstanceActor;
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+
+/// How often a node reports though nothing changed: its foreign guests may have.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Changes that come this close together make one report.
+const REPORT_TOGETHER: Duration = Duration::from_millis(50);
+
+#[derive(Debug)]
+pub struct NodeManager {
+    core: Rc<Core>,
+}
+
+/// What handlers share; never borrowed across an `await`.
+#[derive(Debug)]
+struct Core {
+    name: NodeName,
+    root: AccountId,
+    host: Arc<Host>,
+    total: Resources,
+    book: RefCell<Book>,
+}
+
+#[derive(Debug)]
+struct Book {
+    group: Option<Address<GroupManager>>,
+    instances: BTreeMap<InstanceId, Known>,
+    foreign: Vec<ForeignGuest>,
+    hypervisor: String,
+    generation: u64,
+    /// Whether a report is on its way to being sent.
+    report_due: bool,
+}
+
+/// What the manager remembers of an instance, its actor being the owner of the rest.
+#[derive(Debug)]
+struct Known {
+    owner: AccountId,
+    actor: Option<Addr<InstanceActor>>,
+    /// As last told by the actor.
+    report: InstanceReport,
+}
+
+/// What a node manager is started with.
+#[derive(Debug)]
+pub struct NodeParts {
+    pub name: NodeName,
+    pub root: AccountId,
+    pub host: Arc<Host>,
+    /// What this node offers to the cloud in all.
+    pub total: Resources,
+    /// Grows with every start.
+    pub boot_count: u64,
+    pub hypervisor: String,
+}
+
+impl NodeManager {
+    pub fn new(parts: NodeParts) -> NodeManager {
+        let book = Book {
+            group: None,
+            instances: BTreeMap::new(),
+            foreign: Vec::new(),
+            hypervisor: parts.hypervisor,
+            generation: parts.boot_count << 32,
+            report_due: false,
+        };
+        NodeManager {
+            core: Rc::new(Core {
+                name: parts.name,
+                root: parts.root,
+                host: parts.host,
+                total: parts.total,
+                book: RefCell::new(book),
+            }),
+        }
+    }
+}
+
+impl Actor for NodeManager {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(REPORT_EVERY, |node, context| {
+            let core = node.core.clone();
+            let myself = context.address();
+            actix_rt::spawn(async move {
+                core.look_around().await;
+                core.touch(&myself);
+            });
+        });
+    }
+}
+
+/// From `boot`, once: who is above.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct MeetGroup(pub Address<GroupManager>);
+
+impl Handler<MeetGroup> for NodeManager {
+    type Result = ();
+    fn handle(&mut self, MeetGroup(group): MeetGroup, context: &mut Self::Context) {
+        self.core.book.borrow_mut().group = Some(group);
+        self.core.touch(&context.address());
+    }
+}
+
+/// From an instance's actor: how it is now.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Changed(InstanceReport);
+
+impl Handler<Changed> for NodeManager {
+    type Result = ();
+    fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
+        if let Some(known) = self.core.book.borrow_mut().instances.get_mut(&report.instance) {
+            known.report = report;
+        }
+        self.core.touch(&context.address());
+    }
+}
+
+/// From the hypervisor's thread.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Happened(pub DomainEvent);
+
+impl Handler<Happened> for NodeManager {
+    type Result = ();
+    fn handle(&mut self, Happened(event): Happened, context: &mut Self::Context) {
+        match event {
+            DomainEvent::Started(_) => {}
+            DomainEvent::Off(instance, reason) => {
+                let book = self.core.book.borrow();
+                let actor = book.instances.get(&instance).and_then(|known| known.actor.clone());
+                if let Some(actor) = actor {
+                    actor.do_send(instance::WentOff(reason));
+                }
+            }
+            DomainEvent::Disconnected => log::warn!("the hypervisor cannot be reached"),
+            DomainEvent::Reconnected => {
+                log::info!("the hypervisor is back");
+                let core = self.core.clone();
+                let myself = context.address();
+                actix_rt::spawn(async move { core.compare(&myself).await });
+            }
+        }
+    }
+}
+
+macro_rules! answers {
+    ($($message:ty => $reply:ty, $method:ident;)+) => {
+        serves!(NodeManager: $($message),+);
+        $(impl Handler<Call<$message>> for NodeManager {
+            type Result = ResponseFuture<Result<$reply, NodeFault>>;
+            fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
+                let core = self.core.clone();
+                let myself = context.address();
+                Box::pin(async move { core.$method(call.context, call.body, myself).await })
+            }
+        })+
+    };
+}
+
+answers! {
+    BootInstance => Accepted, boot_instance;
+    StopInstance => Accepted, stop_instance;
+    RebootInstance => Accepted, reboot_instance;
+    TerminateInstance => Accepted, terminate_instance;
+    UpdateInstance => Accepted, update_instance;
+    SetFilters => Accepted, set_filters;
+    ForgetInstances => Accepted, forget_instances;
+    ReadConsole => ConsoleText, read_console;
+    DescribeNode => NodeReport, describe_node;
+}
+
+impl Core {
+    fn own_context(&self, what: &str) -> CallContext {
+        CallContext {
+            request_id: format!("{}-{what}", self.name),
+            time_left_ms: 30_000,
+            on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
+        }
+    }
+
+    /// What is left for others.
+    fn free(&self) -> Resources {
+        let book = self.book.borrow();
+        let held: Resources = book.instances.values().map(|known| known.report.held).sum();
+        let foreign = book.foreign.iter().filter(|f| f.running).map(|f| f.resources).sum();
+        self.total.less(held).less(foreign)
+    }
+}

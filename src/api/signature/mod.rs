@@ -10,6 +10,8 @@
 mod v2;
 pub mod v4;
 
+mod canonical;
+
 #[cfg(test)]
 mod recorded;
 

@@ -6,15 +6,16 @@
 //! must include `host`. Paths are taken as they stand in the request line, since no path served
 //! here has dots or doubled slashes for clients to normalise.
 
+use super::canonical::{canonical_request, hex};
 use super::{
-    Credential, Credentials, Received, Refused, SKEW_MAX, Signed, check_skew, check_token, escape,
-    escape_into, header, parse_time,
+    Credential, Credentials, Received, Refused, SKEW_MAX, Signed, check_skew, check_token, header,
+    parse_time,
 };
+use crate::api::error::echo;
 use crate::api::parameters::{decode, raw_pairs};
 use crate::api::service::Service;
 use crate::domain::id::RegionName;
 use crate::domain::time::Timestamp;
-use actix_web::http::header::HeaderMap;
 use ring::{digest, hmac};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -89,8 +90,10 @@ impl<'a> Claim<'a> {
             &["Credential", "SignedHeaders", "Signature"],
         )?;
         if let Some(stranger) = fields.stranger {
-            let stranger = &stranger[..stranger.floor_char_boundary(64)];
-            return Err(Refused::incomplete(format!("Authorization has no field {stranger}")));
+            return Err(Refused::incomplete(format!(
+                "Authorization has no field {}",
+                echo(stranger)
+            )));
         }
         let time = match header(received.headers, "x-amz-date")? {
             Some(text) => Time::new(text)?,
@@ -294,95 +297,6 @@ fn parse_expires(text: &str) -> Result<u64, Refused> {
     })
 }
 
-/// The request in the one form that both sides derive from it.
-fn canonical_request(received: &Received<'_>, signed_headers: &str) -> Result<Vec<u8>, Refused> {
-    let mut request = String::with_capacity(512);
-    request.push_str(received.method);
-    request.push('\n');
-    // The path is escaped once more, as every service but S3 does.
-    escape_into(&mut request, if received.path.is_empty() { "/" } else { received.path }, b"/");
-    request.push('\n');
-    canonical_query_into(&mut request, received.query)?;
-    request.push('\n');
-    let mut request = request.into_bytes();
-    canonical_headers_into(&mut request, received.headers, signed_headers)?;
-    request.push(b'\n');
-    request.extend_from_slice(signed_headers.as_bytes());
-    request.push(b'\n');
-    request.extend_from_slice(payload_digest(received)?.as_bytes());
-    Ok(request)
-}
-
-fn canonical_query_into(request: &mut String, query: &str) -> Result<(), Refused> {
-    let malformed = || Refused::incomplete("The query string is not properly encoded");
-    let mut pairs = Vec::new();
-    for (name, value) in raw_pairs(query).filter(|(name, _)| *name != "X-Amz-Signature") {
-        let name = decode(name).ok_or_else(malformed)?;
-        let value = decode(value).ok_or_else(malformed)?;
-        pairs.push((escape(&name), escape(&value)));
-    }
-    pairs.sort_unstable();
-    for (position, (name, value)) in pairs.iter().enumerate() {
-        if position > 0 {
-            request.push('&');
-        }
-        request.push_str(name);
-        request.push('=');
-        request.push_str(value);
-    }
-    Ok(())
-}
-
-fn canonical_headers_into(
-    request: &mut Vec<u8>,
-    headers: &HeaderMap,
-    signed_headers: &str,
-) -> Result<(), Refused> {
-    let mut host_is_signed = false;
-    for name in signed_headers.split(';') {
-        host_is_signed |= name == "host";
-        let mut values = headers.get_all(name).peekable();
-        // Also catches names that are no header names at all.
-        if values.peek().is_none() {
-            return Err(Refused::incomplete("A signed header is not in the request"));
-        }
-        request.extend_from_slice(name.as_bytes());
-        let mut separator = b':';
-        for value in values {
-            request.push(separator);
-            separator = b',';
-            collapse_spaces_into(request, value.as_bytes());
-        }
-        request.push(b'\n');
-    }
-    if !host_is_signed {
-        return Err(Refused::incomplete("'Host' must be a 'SignedHeader'"));
-    }
-    Ok(())
-}
-
-fn collapse_spaces_into(request: &mut Vec<u8>, value: &[u8]) {
-    let words = value.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    for (position, word) in words.enumerate() {
-        if position > 0 {
-            request.push(b' ');
-        }
-        request.extend_from_slice(word);
-    }
-}
-
-/// The body's digest. A client may state it in a header, which is then what it signed, and must be
-/// true; or may say that it did not sign the body.
-fn payload_digest(received: &Received<'_>) -> Result<String, Refused> {
-    let actual = || hex(digest::digest(&digest::SHA256, received.body).as_ref());
-    match header(received.headers, "x-amz-content-sha256")? {
-        None => Ok(actual()),
-        Some("UNSIGNED-PAYLOAD") => Ok("UNSIGNED-PAYLOAD".to_owned()),
-        Some(stated) if stated == actual() => Ok(stated.to_owned()),
-        Some(_) => Err(Refused::WrongSignature),
-    }
-}
-
 fn text_to_sign(time: &str, scope: &Scope, canonical_request: &[u8]) -> String {
     let digest = hex(digest::digest(&digest::SHA256, canonical_request).as_ref());
     format!("{ALGORITHM}\n{time}\n{}\n{digest}", scope.text())
@@ -394,12 +308,6 @@ fn signing_key(secret: &str, scope: &Scope) -> hmac::Key {
         key = hmac::Key::new(hmac::HMAC_SHA256, hmac::sign(&key, part.as_bytes()).as_ref());
     }
     key
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digits = |byte: &u8| [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    bytes.iter().flat_map(digits).map(char::from).collect()
 }
 
 /// The bytes of a signature: 64 digits, in lower case only, so that each signature has one text.
@@ -424,8 +332,9 @@ fn parse_hex(text: &str) -> Option<[u8; 32]> {
 mod tests {
     use super::*;
     use crate::api::parameters::Parameters;
+    use crate::api::signature::canonical::{canonical_headers_into, canonical_query_into};
     use crate::api::signature::{self, recorded};
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
     const TIME: &str = "20260102T030405Z";
     const NOW: Timestamp = Timestamp(1_767_323_045_000);

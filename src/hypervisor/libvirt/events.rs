@@ -73,7 +73,8 @@ impl fmt::Debug for Watch {
 }
 
 impl Watch {
-    fn forget_reboot(&self, instance: &InstanceId) {
+    /// Nothing is to be waited for any more: the guest restarted, went off, or refused.
+    pub fn forget_reboot(&self, instance: &InstanceId) {
         self.reboots.lock().unwrap_or_else(PoisonError::into_inner).remove(instance);
     }
 

@@ -90,7 +90,7 @@ impl Link {
 impl Connected {
     fn open(mode: &Mode, watch: &Arc<Watch>) -> Result<Connected, HypervisorFault> {
         let unreachable = |error: virt::error::Error| {
-            HypervisorFault::Unreachable(format!("`{mode}`: {}", error.message()))
+            HypervisorFault::Unreachable(format!("`{mode}`: {}", with_remedy(error.message())))
         };
         let connect = match mode {
             Mode::Embed { .. } => open_pinned(mode.to_string()),
@@ -106,6 +106,18 @@ impl Connected {
         let subscription = Subscription::new(&connect, watch).map_err(unreachable)?;
         Ok(Connected { connect, subscription })
     }
+}
+
+/// libvirt's words, and what to do about those that are known to puzzle people.
+fn with_remedy(message: &str) -> String {
+    // Run by root, the driver wants the user QEMU would have under a daemon, even when
+    // `qemu.conf` names another. The packages embedding needs do not create it on Debian.
+    if message.contains("Failed to parse user") || message.contains("Failed to parse group") {
+        return format!(
+            "{message}; create it with `adduser --system --group --no-create-home libvirt-qemu`"
+        );
+    }
+    message.to_owned()
 }
 
 /// Opens from a thread that stays on one CPU.

@@ -27,6 +27,7 @@ use link::Link;
 use mode::Mode;
 use std::{
     collections::BTreeSet,
+    path::Path,
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -54,6 +55,27 @@ impl LibvirtOptions {
             reboot_patience: Duration::from_secs(240),
         }
     }
+}
+
+/// Lets libvirt write its own log to a file and not on stderr, where it chats while it opens.
+///
+/// libvirt takes this from the environment only, and the environment must not be changed beside
+/// other threads: call this in `main`, before any is started. A setting of the operator's is
+/// left alone.
+pub fn send_log_to(file: &Path) -> Result<(), HypervisorFault> {
+    const OUTPUTS: &str = "LIBVIRT_LOG_OUTPUTS";
+    if std::env::var_os(OUTPUTS).is_some() {
+        return Ok(());
+    }
+    if !super::reaper::single_threaded() {
+        let text = "libvirt's log can be redirected only before threads are started";
+        return Err(HypervisorFault::Refused(text.to_owned()));
+    }
+    // 3: warnings and worse.
+    let outputs = format!("3:file:{}", file.display());
+    // SAFETY: there is no other thread that could be reading the environment.
+    unsafe { std::env::set_var(OUTPUTS, outputs) };
+    Ok(())
 }
 
 #[derive(Debug)]
@@ -255,7 +277,7 @@ impl Hypervisor for LibvirtHypervisor {
         let libvirt = version(connect.get_lib_version().map_err(refused)?);
         let qemu = version(connect.get_hyp_version().map_err(refused)?);
         Ok(HostFacts {
-            resources: Resources { vcpus: node.cpus, memory_mib: node.memory / 1024, disk_gib: 0 },
+            resources: Resources { vcpus: node.cpus, memory_mib: memory_mib(), disk_gib: 0 },
             description: format!("libvirt {libvirt}, QEMU {qemu}, {}", self.options.accelerator),
         })
     }
@@ -282,7 +304,10 @@ impl Hypervisor for LibvirtHypervisor {
     fn reboot(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
         let domain = self.running(instance)?;
         self.reset_unless_restarted(instance)?;
-        domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN).map_err(refused)
+        domain.reboot(sys::VIR_DOMAIN_REBOOT_ACPI_POWER_BTN).map_err(|error| {
+            self.watch.forget_reboot(instance);
+            refused(error)
+        })
     }
 
     fn remove(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
@@ -363,6 +388,15 @@ fn refused(error: virt::error::Error) -> HypervisorFault {
         }
         _ => HypervisorFault::Refused(text),
     }
+}
+
+/// The memory of the host, on which our guests are in every mode. libvirt's own figure adds up
+/// NUMA nodes, which was seen to miss half of the memory of a virtual machine.
+fn memory_mib() -> u64 {
+    // SAFETY: `sysconf` only answers; it does so for both names on Linux.
+    let (pages, bytes_each) =
+        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    (pages.max(0) as u64).saturating_mul(bytes_each.max(0) as u64) >> 20
 }
 
 /// libvirt writes versions as one number, three digits to a part.

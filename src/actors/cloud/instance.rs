@@ -1,0 +1,201 @@
+//! Terminate, stop, start, reboot, modify: decisions about instances that exist.
+//!
+//! A request for several instances is granted for all or refused for all.
+
+use super::{command::Decide, launch};
+use crate::domain::{
+    cloud_state::Entry,
+    draft::{Draft, Effect},
+    fault::CloudFault,
+    id::InstanceId,
+    instance::{Instance, InstanceState, LifecycleEvent, StateReason},
+};
+use crate::messages::cloud::{
+    InstanceAttribute, ModifyInstance, RebootInstances, StartInstances, StateChange, StopInstances,
+    TerminateInstances,
+};
+use std::sync::Arc;
+
+impl Decide for TerminateInstances {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Vec<StateChange>, CloudFault> {
+        for instance in find_all(&self.instances, draft)? {
+            if instance.disable_api_termination && instance.state.exists() {
+                return Err(CloudFault::TerminationProtected(instance.id.clone()));
+            }
+        }
+        let changes = change_all(&self.instances, LifecycleEvent::TerminateRequested, draft)?;
+        draft.effect(Effect::RefreshFilters(draft.scope.clone()));
+        Ok(changes)
+    }
+}
+
+impl Decide for StopInstances {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Vec<StateChange>, CloudFault> {
+        for instance in find_all(&self.instances, draft)? {
+            if instance.disable_api_stop && instance.state.exists() {
+                return Err(CloudFault::StopProtected(instance.id.clone()));
+            }
+        }
+        let changes = change_all(&self.instances, LifecycleEvent::StopRequested, draft)?;
+        if self.force {
+            for id in &self.instances {
+                draft.effect(Effect::ForceStop(id.clone()));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl Decide for StartInstances {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Vec<StateChange>, CloudFault> {
+        change_all(&self.instances, LifecycleEvent::StartRequested, draft)
+    }
+}
+
+impl Decide for RebootInstances {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), CloudFault> {
+        for instance in find_all(&self.instances, draft)? {
+            match instance.state {
+                InstanceState::Running => {
+                    let mut rebooted = Instance::clone(&instance);
+                    rebooted.revision += 1;
+                    draft.put(Entry::Instance(Arc::new(rebooted)));
+                    draft.effect(Effect::Reboot(instance.id.clone()));
+                }
+                // A guest that is starting is as good as rebooted.
+                InstanceState::Pending => {}
+                state => return Err(CloudFault::IncorrectState(instance.id.clone(), state)),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Decide for ModifyInstance {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<(), CloudFault> {
+        let mut instance = Instance::clone(&*find(&self.instance, draft)?);
+        if !instance.state.exists() {
+            return Err(CloudFault::IncorrectState(instance.id.clone(), instance.state));
+        }
+        match self.attribute {
+            InstanceAttribute::InstanceType(name) => {
+                require_stopped(&instance)?;
+                let resources = draft
+                    .settings
+                    .instance_types
+                    .get(&name)
+                    .ok_or_else(|| CloudFault::UnknownInstanceType(name.clone()))?;
+                // The disk was made at launch; a type does not shrink or grow it.
+                instance.resources.vcpus = resources.vcpus;
+                instance.resources.memory_mib = resources.memory_mib;
+                instance.instance_type = name;
+            }
+            InstanceAttribute::UserData(data) => {
+                require_stopped(&instance)?;
+                instance.user_data = data;
+            }
+            InstanceAttribute::ShutdownBehavior(behavior) => instance.shutdown_behavior = behavior,
+            InstanceAttribute::DisableApiTermination(on) => instance.disable_api_termination = on,
+            InstanceAttribute::DisableApiStop(on) => instance.disable_api_stop = on,
+            InstanceAttribute::EbsOptimized(on) => {
+                require_stopped(&instance)?;
+                instance.ebs_optimized = on;
+            }
+            InstanceAttribute::SourceDestCheck(on) => instance.source_dest_check = on,
+            InstanceAttribute::SecurityGroups(groups) => {
+                instance.security_groups = launch::known_security_groups(groups, draft)?;
+                draft.effect(Effect::RefreshFilters(draft.scope.clone()));
+            }
+            InstanceAttribute::MetadataOptions(options) => instance.metadata_options = options,
+        }
+        draft.effect(Effect::Update(instance.id.clone()));
+        draft.put(Entry::Instance(Arc::new(instance)));
+        Ok(())
+    }
+}
+
+fn require_stopped(instance: &Instance) -> Result<(), CloudFault> {
+    if instance.state == InstanceState::Stopped {
+        Ok(())
+    } else {
+        Err(CloudFault::IncorrectState(instance.id.clone(), instance.state))
+    }
+}
+
+fn find(id: &InstanceId, draft: &Draft<'_>) -> Result<Arc<Instance>, CloudFault> {
+    find_all(std::slice::from_ref(id), draft)?
+        .pop()
+        .ok_or_else(|| CloudFault::InstancesNotFound(vec![id.clone()]))
+}
+
+/// An administrator reaches the instances of every account; to others a stranger's instance does
+/// not exist.
+fn find_all(ids: &[InstanceId], draft: &Draft<'_>) -> Result<Vec<Arc<Instance>>, CloudFault> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for id in ids {
+        let reachable = |instance: &&Arc<Instance>| {
+            draft.caller.is_administrator() || instance.scope == draft.scope
+        };
+        match draft.state.instance(id).filter(reachable) {
+            Some(instance) => found.push(instance.clone()),
+            None => missing.push(id.clone()),
+        }
+    }
+    if missing.is_empty() { Ok(found) } else { Err(CloudFault::InstancesNotFound(missing)) }
+}
+
+fn change_all(
+    ids: &[InstanceId],
+    event: LifecycleEvent,
+    draft: &mut Draft<'_>,
+) -> Result<Vec<StateChange>, CloudFault> {
+    let mut changes = Vec::new();
+    for before in find_all(ids, draft)? {
+        if event == LifecycleEvent::StartRequested && before.state == InstanceState::Stopped {
+            check_room(&before, draft)?;
+        }
+        let mut after = Instance::clone(&before);
+        let reason = match event {
+            LifecycleEvent::StartRequested => StateReason::pending(),
+            _ => StateReason::user_initiated_shutdown(),
+        };
+        after
+            .apply(event, Some(reason), draft.now)
+            .map_err(|refused| CloudFault::IncorrectState(before.id.clone(), refused.0))?;
+        changes.push(StateChange {
+            instance: before.id.clone(),
+            previous: before.state,
+            current: after.state,
+        });
+        if after.state != before.state {
+            after.revision += 1;
+            if event == LifecycleEvent::StartRequested {
+                after.launched_at = draft.now;
+            }
+            draft.put(Entry::Instance(Arc::new(after)));
+            draft.effect(Effect::Drive(before.id.clone()));
+        }
+    }
+    Ok(changes)
+}
+
+/// A stopped instance starts where its disk is, so its node must have room for the rest of it.
+fn check_room(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudFault> {
+    let free = instance
+        .node
+        .as_ref()
+        .and_then(|node| draft.state.capacity.node(&instance.group, node))
+        .map(|capacity| capacity.free());
+    let mut needed = instance.resources;
+    needed.disk_gib = 0;
+    if free.is_some_and(|free| needed.fits_in(free)) {
+        return Ok(());
+    }
+    Err(CloudFault::InsufficientCapacity {
+        instance_type: instance.instance_type.clone(),
+        zone: instance.zone.to_string(),
+        wanted: 1,
+        available: 0,
+    })
+}

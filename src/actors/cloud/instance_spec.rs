@@ -1,0 +1,139 @@
+//! From the cloud's record of an instance to what its node has to know.
+
+use super::filters;
+use crate::domain::{
+    cloud_state::{CloudState, ScopeState},
+    id::{PrefixedId, VpcId},
+    instance::{Instance, Interface},
+    interface::{InterfaceSpec, Wire},
+    metadata::{InstanceMetadata, InterfaceMetadata, PublicKey, UserData},
+    settings::CloudSettings,
+    vpc,
+};
+use crate::messages::node::InstanceSpec;
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+/// `None` if the record's scope is unknown or it has lost its interfaces, which no record does.
+pub fn of(
+    instance: &Instance,
+    state: &CloudState,
+    settings: &CloudSettings,
+) -> Option<InstanceSpec> {
+    let own = state.scope(&instance.scope)?;
+    let filter = filters::of_groups(state, own, &instance.security_groups);
+    let interfaces = instance
+        .interfaces
+        .iter()
+        .map(|interface| InterfaceSpec {
+            id: interface.id.clone(),
+            device_index: interface.device_index,
+            mac: interface.mac,
+            wire: interface.wire.clone(),
+            address: interface.address,
+            subnet: interface.range,
+            gateway: gateway(interface, instance, settings),
+            filter: filter.clone(),
+        })
+        .collect();
+    Some(InstanceSpec {
+        instance: instance.id.clone(),
+        owner: instance.scope.account.clone(),
+        resources: instance.resources,
+        boot: instance.boot.clone(),
+        interfaces,
+        metadata: metadata(instance, own)?,
+        shutdown_behavior: instance.shutdown_behavior,
+    })
+}
+
+fn gateway(
+    interface: &Interface,
+    instance: &Instance,
+    settings: &CloudSettings,
+) -> Option<Ipv4Addr> {
+    match interface.wire {
+        Wire::Public => settings.group(&instance.group).map(|group| group.gateway),
+        Wire::Private(_) => None,
+    }
+}
+
+/// The instance's answers at 169.254.169.254.
+pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadata> {
+    let local = instance.private_interface()?;
+    let public = instance.public_interface();
+    let groups: Vec<_> = instance
+        .security_groups
+        .iter()
+        .filter_map(|id| own.security_groups.get(id))
+        .map(|group| (group.id.clone(), group.name.clone()))
+        .collect();
+    let Wire::Private(vpc) = &local.wire else { return None };
+    let subnet = local.subnet.as_ref()?;
+    let interfaces = instance
+        .interfaces
+        .iter()
+        .map(|interface| InterfaceMetadata {
+            id: interface.id.clone(),
+            device_number: interface.device_index,
+            mac: interface.mac,
+            local_hostname: hostname(interface.address),
+            local_addresses: vec![interface.address],
+            public_addresses: match interface.wire {
+                Wire::Public => vec![interface.address],
+                Wire::Private(_) => vec![],
+            },
+            subnet: subnet.clone(),
+            subnet_cidr: interface.range,
+            vpc: vpc.clone(),
+            vpc_cidr: vpc_cidr(own, vpc),
+            security_groups: groups.clone(),
+            owner: instance.scope.account.clone(),
+        })
+        .collect();
+    let root = instance.root_device_name.clone();
+    Some(InstanceMetadata {
+        instance: instance.id.clone(),
+        instance_type: instance.instance_type.clone(),
+        image: instance.image.clone(),
+        kernel: instance.kernel.clone(),
+        ramdisk: instance.ramdisk.clone(),
+        local_hostname: hostname(local.address),
+        public_hostname: public.map(|interface| public_hostname(interface.address)),
+        local_address: local.address,
+        public_address: public.map(|interface| interface.address),
+        interfaces,
+        key: instance
+            .key_name
+            .as_ref()
+            .zip(instance.public_key.as_ref())
+            .map(|(name, openssh)| PublicKey { name: name.clone(), openssh: openssh.clone() }),
+        security_groups: groups.into_iter().map(|(_, name)| name).collect(),
+        reservation: instance.reservation.clone(),
+        launch_index: instance.launch_index,
+        launched_at: instance.launched_at,
+        zone: instance.zone.clone(),
+        region: instance.scope.region.clone(),
+        account: instance.scope.account.clone(),
+        architecture: instance.architecture.clone(),
+        block_devices: BTreeMap::from([("ami".into(), root.clone()), ("root".into(), root)]),
+        tags: own.tags_of(instance.id.as_str()).cloned().unwrap_or_default(),
+        user_data: instance.user_data.clone().map(UserData),
+        services_domain: "mallee.internal".to_owned(),
+        options: instance.metadata_options,
+    })
+}
+
+fn vpc_cidr(own: &ScopeState, vpc: &VpcId) -> crate::domain::port_filter::Cidr {
+    own.vpcs.get(vpc).map_or_else(vpc::default_cidr, |vpc| vpc.cidr)
+}
+
+/// `ip-172-31-0-4.mallee.internal`: EC2's private DNS names, in a domain of our own.
+pub fn hostname(address: Ipv4Addr) -> String {
+    let [a, b, c, d] = address.octets();
+    format!("ip-{a}-{b}-{c}-{d}.mallee.internal")
+}
+
+/// There is no name service yet, so a public name that can be used is the address itself.
+pub fn public_hostname(address: Ipv4Addr) -> String {
+    address.to_string()
+}

@@ -1,0 +1,431 @@
+//! RunInstances' decision: resolve every reference, reserve, record as `pending`.
+//!
+//! Nothing is reserved before everything named has been found, and all of it is one draft: a
+//! launch that cannot reach its minimum leaves no trace.
+
+use super::command::Decide;
+use crate::domain::{
+    cloud_state::{ClientToken, Entry, ScopeState},
+    draft::{Draft, Effect},
+    fault::CloudFault,
+    id::{
+        AttachmentId, ImageId, InstanceId, InterfaceId, PrefixedId, ReservationId, SecurityGroupId,
+        SubnetId, VolumeId,
+    },
+    image::{BootSource, Image, ImageKind},
+    instance::{Instance, InstanceState, Interface, StateReason},
+    instance_type::InstanceTypes,
+    interface::{MacAddress, Wire},
+    key_pair::KeyPair,
+    port_filter::Cidr,
+    resources::Resources,
+    security_group::DEFAULT_GROUP_NAME,
+    settings::GroupSettings,
+    tag::{self, TagSet, Tags},
+    vpc::{self, Subnet},
+};
+use crate::messages::cloud::{LaunchReservation, Launched, SecurityGroupName};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+
+impl Decide for LaunchReservation {
+    fn decide(self, draft: &mut Draft<'_>) -> Result<Launched, CloudFault> {
+        if let Some(earlier) = launched_before(&self, draft)? {
+            return Ok(earlier);
+        }
+        let resolved = resolve(&self, draft)?;
+        let reservation = ReservationId::random(draft.chance);
+        let instances = reserve(&self, &resolved, &reservation, draft)?;
+        if let Some(token) = &self.client_token {
+            draft.put(Entry::ClientToken(Arc::new(ClientToken {
+                scope: draft.scope.clone(),
+                token: token.clone(),
+                parameters: fingerprint(&self),
+                reservation: reservation.clone(),
+                used_at: draft.now,
+            })));
+        }
+        draft.effect(Effect::RefreshFilters(draft.scope.clone()));
+        Ok(Launched { reservation, instances })
+    }
+}
+
+/// A client that repeats itself after a lost answer gets the first answer.
+fn launched_before(
+    asked: &LaunchReservation,
+    draft: &Draft<'_>,
+) -> Result<Option<Launched>, CloudFault> {
+    let own = draft.own();
+    let Some(earlier) = asked.client_token.as_ref().and_then(|token| own.client_tokens.get(token))
+    else {
+        return Ok(None);
+    };
+    if earlier.parameters != fingerprint(asked) {
+        return Err(CloudFault::IdempotentParameterMismatch);
+    }
+    let mut instances: Vec<_> = own
+        .instances
+        .values()
+        .filter(|instance| instance.reservation == earlier.reservation)
+        .collect();
+    instances.sort_by_key(|instance| instance.launch_index);
+    Ok(Some(Launched {
+        reservation: earlier.reservation.clone(),
+        instances: instances.into_iter().map(|instance| instance.id.clone()).collect(),
+    }))
+}
+
+fn fingerprint(asked: &LaunchReservation) -> String {
+    let bytes = postcard::to_stdvec(asked).expect("a message serializes into memory");
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Everything the request names, found.
+struct Resolved {
+    image: Arc<Image>,
+    kernel: Option<Arc<Image>>,
+    ramdisk: Option<Arc<Image>>,
+    instance_type: String,
+    resources: Resources,
+    key: Option<Arc<KeyPair>>,
+    subnet: Arc<Subnet>,
+    security_groups: Vec<SecurityGroupId>,
+    group: GroupSettings,
+}
+
+fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, CloudFault> {
+    check_counts(asked)?;
+    let own = draft.own();
+    let image = image(&asked.image, ImageKind::Machine, draft)?;
+    let kernel = asked.kernel.as_ref().or(image.kernel.as_ref());
+    let kernel = kernel.map(|id| self::image(id, ImageKind::Kernel, draft)).transpose()?;
+    let ramdisk = asked.ramdisk.as_ref().or(image.ramdisk.as_ref());
+    let ramdisk = ramdisk.map(|id| self::image(id, ImageKind::Ramdisk, draft)).transpose()?;
+    let instance_type =
+        asked.instance_type.clone().unwrap_or_else(|| InstanceTypes::DEFAULT.to_owned());
+    let mut resources = draft
+        .settings
+        .instance_types
+        .get(&instance_type)
+        .ok_or_else(|| CloudFault::UnknownInstanceType(instance_type.clone()))?;
+    resources.disk_gib = root_gib(asked, resources, &image)?;
+    let key = match &asked.key_name {
+        None => None,
+        Some(name) => {
+            Some(own.key_pairs.get(name).ok_or_else(|| CloudFault::KeyPairNotFound(name.clone()))?)
+        }
+    };
+    let subnet = subnet(asked, resources, &own, draft)?;
+    let security_groups = security_groups(&asked.security_groups, &subnet, &own)?;
+    let group = draft
+        .settings
+        .group_of_zone(&draft.scope.region, &subnet.zone)
+        .ok_or_else(|| CloudFault::UnknownZone(subnet.zone.to_string()))?
+        .clone();
+    Ok(Resolved {
+        image,
+        kernel,
+        ramdisk,
+        instance_type,
+        resources,
+        key: key.cloned(),
+        subnet,
+        security_groups,
+        group,
+    })
+}
+
+fn check_counts(asked: &LaunchReservation) -> Result<(), CloudFault> {
+    if asked.min_count == 0 || asked.max_count == 0 {
+        return Err(CloudFault::InvalidParameter(
+            "MinCount and MaxCount must be at least 1".to_owned(),
+        ));
+    }
+    if asked.min_count > asked.max_count {
+        return Err(CloudFault::InvalidParameter(format!(
+            "MinCount ({}) must not be greater than MaxCount ({})",
+            asked.min_count, asked.max_count
+        )));
+    }
+    Ok(())
+}
+
+fn image(id: &ImageId, kind: ImageKind, draft: &Draft<'_>) -> Result<Arc<Image>, CloudFault> {
+    let image = draft
+        .state
+        .images
+        .get(id)
+        .filter(|image| image.visible_to(&draft.scope.account) || draft.caller.is_administrator())
+        .ok_or_else(|| CloudFault::ImagesNotFound(vec![id.clone()]))?;
+    if image.kind != kind {
+        return Err(CloudFault::InvalidParameter(format!(
+            "The image '{id}' is a {}, where a {} is expected",
+            image.kind.as_str(),
+            kind.as_str()
+        )));
+    }
+    Ok(image.clone())
+}
+
+fn root_gib(
+    asked: &LaunchReservation,
+    of_type: Resources,
+    image: &Image,
+) -> Result<u64, CloudFault> {
+    match asked.root_gib {
+        Some(gib) if gib < image.size_gib => Err(CloudFault::InvalidParameter(format!(
+            "Volume of size {gib}GB is smaller than image '{}', expect size>= {}GB",
+            image.id, image.size_gib
+        ))),
+        Some(gib) => Ok(gib),
+        None => Ok(of_type.disk_gib.max(image.size_gib)),
+    }
+}
+
+/// The subnet asked for, or the default subnet of the zone asked for, or of the zone with the most
+/// room.
+fn subnet(
+    asked: &LaunchReservation,
+    resources: Resources,
+    own: &ScopeState,
+    draft: &Draft<'_>,
+) -> Result<Arc<Subnet>, CloudFault> {
+    if let Some(id) = &asked.subnet {
+        let subnet = own.subnets.get(id).ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
+        return match &asked.zone {
+            Some(zone) if *zone != subnet.zone => Err(CloudFault::InvalidParameter(format!(
+                "The zone '{zone}' does not contain the subnet '{id}'"
+            ))),
+            _ => Ok(subnet.clone()),
+        };
+    }
+    let region = &draft.scope.region;
+    let zone = match &asked.zone {
+        Some(zone) => zone.clone(),
+        None => {
+            let room = |name| draft.state.capacity.free_count(name, resources);
+            // The first of equals, so that ties are stable and no group is overlooked.
+            let mut best: Option<(u64, _)> = None;
+            for (zone, group) in draft.settings.zones(region) {
+                let room = room(&group.name);
+                if best.as_ref().is_none_or(|(most, _)| room > *most) {
+                    best = Some((room, zone));
+                }
+            }
+            best.map(|(_, zone)| zone).ok_or_else(|| CloudFault::UnknownZone(region.to_string()))?
+        }
+    };
+    own.subnets
+        .values()
+        .find(|subnet| subnet.is_default && subnet.zone == zone)
+        .cloned()
+        .ok_or_else(|| CloudFault::UnknownZone(zone.to_string()))
+}
+
+/// The caller's groups with these ids, each once.
+pub fn known_security_groups(
+    ids: Vec<SecurityGroupId>,
+    draft: &Draft<'_>,
+) -> Result<Vec<SecurityGroupId>, CloudFault> {
+    let own = draft.own();
+    let mut known = Vec::new();
+    for id in ids {
+        if !own.security_groups.contains_key(&id) {
+            return Err(CloudFault::SecurityGroupNotFound(id));
+        }
+        if !known.contains(&id) {
+            known.push(id);
+        }
+    }
+    Ok(known)
+}
+
+fn security_groups(
+    asked: &[SecurityGroupName],
+    subnet: &Subnet,
+    own: &ScopeState,
+) -> Result<Vec<SecurityGroupId>, CloudFault> {
+    let default = [SecurityGroupName::Name(DEFAULT_GROUP_NAME.to_owned())];
+    let asked = if asked.is_empty() { &default[..] } else { asked };
+    let mut ids = Vec::new();
+    for name in asked {
+        let id = match name {
+            SecurityGroupName::Id(id) => {
+                let group = own.security_groups.get(id);
+                group.ok_or_else(|| CloudFault::SecurityGroupNotFound(id.clone()))?.id.clone()
+            }
+            SecurityGroupName::Name(name) => {
+                let group = own.security_group_named(&subnet.vpc, name);
+                group.ok_or_else(|| CloudFault::SecurityGroupNameNotFound(name.clone()))?.id.clone()
+            }
+        };
+        if !ids.contains(&id) {
+            ids.push(id);
+        }
+    }
+    Ok(ids)
+}
+
+/// As many as fit, up to the maximum; fewer than the minimum is a refusal.
+fn reserve(
+    asked: &LaunchReservation,
+    resolved: &Resolved,
+    reservation: &ReservationId,
+    draft: &mut Draft<'_>,
+) -> Result<Vec<InstanceId>, CloudFault> {
+    let mut ids = Vec::new();
+    while ids.len() < asked.max_count as usize {
+        let id = InstanceId::random(draft.chance);
+        let capacity = &mut draft.state.capacity;
+        if capacity.reserve(&id, &resolved.group.name, resolved.resources).is_none() {
+            break;
+        }
+        let index = ids.len() as u32;
+        let instance = instance(id.clone(), index, asked, resolved, reservation, draft)?;
+        tag_new(asked, &instance, draft)?;
+        draft.put(Entry::Instance(Arc::new(instance)));
+        draft.effect(Effect::Drive(id.clone()));
+        ids.push(id);
+    }
+    if ids.len() < asked.min_count as usize {
+        return Err(CloudFault::InsufficientCapacity {
+            instance_type: resolved.instance_type.clone(),
+            zone: resolved.subnet.zone.to_string(),
+            wanted: asked.min_count,
+            available: ids.len() as u64,
+        });
+    }
+    Ok(ids)
+}
+
+fn instance(
+    id: InstanceId,
+    launch_index: u32,
+    asked: &LaunchReservation,
+    resolved: &Resolved,
+    reservation: &ReservationId,
+    draft: &mut Draft<'_>,
+) -> Result<Instance, CloudFault> {
+    let interfaces = interfaces(resolved, draft)?;
+    Ok(Instance {
+        scope: draft.scope.clone(),
+        id,
+        reservation: reservation.clone(),
+        launch_index,
+        image: resolved.image.id.clone(),
+        kernel: resolved.kernel.as_ref().map(|image| image.id.clone()),
+        ramdisk: resolved.ramdisk.as_ref().map(|image| image.id.clone()),
+        instance_type: resolved.instance_type.clone(),
+        resources: resolved.resources,
+        architecture: resolved.image.architecture.clone(),
+        root_device_name: resolved.image.root_device_name.clone(),
+        root_volume: VolumeId::random(draft.chance),
+        key_name: asked.key_name.clone(),
+        security_groups: resolved.security_groups.clone(),
+        user_data: asked.user_data.clone(),
+        client_token: asked.client_token.clone(),
+        interfaces,
+        zone: resolved.subnet.zone.clone(),
+        group: resolved.group.name.clone(),
+        node: None,
+        state: InstanceState::Pending,
+        state_reason: Some(StateReason::pending()),
+        state_since: draft.now,
+        launched_at: draft.now,
+        boot: BootSource {
+            root: resolved.image.blob,
+            format: resolved.image.format,
+            kernel: resolved.kernel.as_ref().map(|image| image.blob),
+            ramdisk: resolved.ramdisk.as_ref().map(|image| image.blob),
+        },
+        public_key: resolved.key.as_ref().map(|key| key.public_key.clone()),
+        revision: 1,
+        shutdown_behavior: asked.shutdown_behavior,
+        disable_api_termination: asked.disable_api_termination,
+        disable_api_stop: asked.disable_api_stop,
+        ebs_optimized: asked.ebs_optimized,
+        monitoring: asked.monitoring,
+        source_dest_check: true,
+        metadata_options: asked.metadata_options,
+    })
+}
+
+/// The paper's two: public first, so that the guest's first NIC has the default route.
+fn interfaces(resolved: &Resolved, draft: &mut Draft<'_>) -> Result<Vec<Interface>, CloudFault> {
+    let public_range = resolved.group.public_addresses;
+    let taken = &draft.state.public_addresses;
+    let public = free_address(public_range, draft.chance, |address| {
+        address == resolved.group.gateway || taken.contains_key(&address)
+    })
+    .ok_or_else(|| CloudFault::AddressesExhausted(public_range.to_string()))?;
+    let own = draft.own();
+    let subnet = &resolved.subnet;
+    let private = free_address(subnet.cidr, draft.chance, |address| {
+        own.private_addresses.contains_key(&(subnet.vpc.clone(), address))
+    })
+    .ok_or_else(|| CloudFault::AddressesExhausted(subnet.id.to_string()))?;
+    let mut interface = |device_index: u8, wire, address, range, of: Option<SubnetId>| Interface {
+        id: InterfaceId::random(draft.chance),
+        attachment: AttachmentId::random(draft.chance),
+        device_index: device_index.into(),
+        mac: mac_address(device_index, public),
+        wire,
+        address,
+        range,
+        subnet: of,
+        attached_at: draft.now,
+    };
+    let private_wire = Wire::Private(subnet.vpc.clone());
+    Ok(vec![
+        interface(0, Wire::Public, public, public_range, None),
+        interface(1, private_wire, private, subnet.cidr, Some(subnet.id.clone())),
+    ])
+}
+
+/// Locally administered, and unique while the instance holds its public address.
+fn mac_address(device_index: u8, public: Ipv4Addr) -> MacAddress {
+    let [a, b, c, d] = public.octets();
+    MacAddress([0x0a, device_index, a, b, c, d])
+}
+
+/// A free address from a random place on, so that one given back is not the next one given out:
+/// a stranger's caches may still hold it.
+fn free_address(
+    range: Cidr,
+    chance: &mut dyn crate::domain::chance::Chance,
+    taken: impl Fn(Ipv4Addr) -> bool,
+) -> Option<Ipv4Addr> {
+    let usable = range.size().checked_sub(vpc::RESERVED_FIRST + vpc::RESERVED_LAST)?;
+    if usable == 0 {
+        return None;
+    }
+    let mut bytes = [0; 8];
+    chance.fill(&mut bytes);
+    let start = u64::from_be_bytes(bytes) % usable;
+    (0..usable)
+        .filter_map(|step| range.nth(vpc::RESERVED_FIRST + (start + step) % usable))
+        .find(|address| !taken(*address))
+}
+
+fn tag_new(
+    asked: &LaunchReservation,
+    instance: &Instance,
+    draft: &mut Draft<'_>,
+) -> Result<(), CloudFault> {
+    let mut wanted: BTreeMap<String, &Tags> = BTreeMap::new();
+    wanted.insert(instance.id.to_string(), &asked.instance_tags);
+    wanted.insert(instance.root_volume.to_string(), &asked.volume_tags);
+    for interface in &instance.interfaces {
+        wanted.insert(interface.id.to_string(), &asked.interface_tags);
+    }
+    for (resource, new) in wanted {
+        if new.is_empty() {
+            continue;
+        }
+        let mut tags = Tags::new();
+        tag::merge(&mut tags, new.clone())?;
+        let scope = draft.scope.clone();
+        draft.put(Entry::Tags(Arc::new(TagSet { scope, resource, tags })));
+    }
+    Ok(())
+}

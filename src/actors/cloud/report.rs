@@ -1,0 +1,158 @@
+//! What nodes state, taken into the records.
+//!
+//! A report is a node's whole state. Only it, never silence, moves an instance: a node that does
+//! not report leaves its instances as they were last known.
+
+use super::Core;
+use crate::{
+    domain::{
+        boot_phase::BootPhase,
+        cloud_state::Entry,
+        draft::{Draft, Effect},
+        fault::CloudFault,
+        id::InstanceId,
+        instance::{Instance, InstanceState, LifecycleEvent, StateReason},
+    },
+    messages::{
+        group::TerminateInstances,
+        report::{GroupReport, InstanceReport},
+    },
+};
+use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+
+impl Core {
+    pub(super) async fn take_report(self: &Rc<Self>, from: GroupReport) -> Result<(), CloudFault> {
+        let GroupReport { group, report } = from;
+        {
+            let mut book = self.book.borrow_mut();
+            let key = (group.clone(), report.node.clone());
+            let newest = book.driver.generations.entry(key).or_default();
+            if report.generation < *newest {
+                return Ok(());
+            }
+            *newest = report.generation;
+            let foreign = report.foreign_total();
+            let at = report.made_at;
+            book.state.capacity.report(&group, &report.node, report.total, foreign, at);
+            self.publish(&mut book);
+        }
+        let mut strangers = Vec::new();
+        let decision = self.decide(|draft| {
+            let mut seen = BTreeSet::new();
+            for stated in &report.instances {
+                seen.insert(stated.instance.clone());
+                match draft.state.instance(&stated.instance).cloned() {
+                    Some(instance) if instance.state.exists() => take(&instance, stated, draft),
+                    Some(_) if stated.phase == BootPhase::Ended => {
+                        draft.effect(Effect::Forget(stated.instance.clone()));
+                    }
+                    Some(_) | None => strangers.push((stated.instance.clone(), stated.revision)),
+                }
+            }
+            for instance in self.missing(&report.node, report.generation, &seen) {
+                state_gone(&instance, draft);
+            }
+        });
+        self.end_strangers(&group, strangers);
+        self.keep_own(decision, "report").await;
+        Ok(())
+    }
+
+    /// Instances the node is on record to have and does not know.
+    fn missing(
+        &self,
+        node: &crate::domain::id::NodeName,
+        generation: u64,
+        seen: &BTreeSet<InstanceId>,
+    ) -> Vec<Arc<Instance>> {
+        let book = self.book.borrow();
+        book.state
+            .placed_on(node)
+            .filter(|instance| !seen.contains(&instance.id))
+            .filter(|instance| match book.driver.accepted_at(instance) {
+                Some(accepted) => generation > accepted,
+                // Not asked since our start: what is settled the node must know.
+                None => !instance.state.is_transient(),
+            })
+            .cloned()
+            .collect()
+    }
+
+    /// Guests whose end is on record, or that this cloud never heard of: they are ended, since an
+    /// instance nobody can see is capacity nobody gets back.
+    fn end_strangers(
+        self: &Rc<Self>,
+        group: &crate::domain::id::GroupName,
+        strangers: Vec<(InstanceId, u64)>,
+    ) {
+        if strangers.is_empty() {
+            return;
+        }
+        let Some(address) = self.groups.get(group) else { return };
+        let instances = strangers
+            .into_iter()
+            .map(|(id, revision)| {
+                log::warn!("node has instance `{id}`, which the records say is gone: ending it");
+                (id, revision + 1)
+            })
+            .collect();
+        let answer = address.ask(self.own_context("strangers"), TerminateInstances { instances });
+        actix_rt::spawn(async move {
+            if let Err(fault) = answer.await {
+                log::warn!("strangers will be met again in the next report: {fault}");
+            }
+        });
+    }
+}
+
+fn take(instance: &Arc<Instance>, stated: &InstanceReport, draft: &mut Draft<'_>) {
+    // A statement older than the last request is not about its outcome.
+    if stated.revision != instance.revision {
+        return;
+    }
+    let event = match stated.phase {
+        BootPhase::Running => LifecycleEvent::GuestStarted,
+        BootPhase::Stopped => LifecycleEvent::GuestStopped,
+        BootPhase::Ended => LifecycleEvent::GuestGone,
+        BootPhase::Accepted
+        | BootPhase::FetchingImage
+        | BootPhase::PreparingDisk
+        | BootPhase::AttachingNetwork
+        | BootPhase::StartingDomain
+        | BootPhase::Stopping
+        | BootPhase::Ending => return,
+    };
+    record(instance, event, stated.reason.clone(), draft);
+}
+
+fn state_gone(instance: &Arc<Instance>, draft: &mut Draft<'_>) {
+    let reason = match instance.state {
+        InstanceState::ShuttingDown => instance.state_reason.clone(),
+        _ => Some(StateReason::internal_error("the node no longer knows the instance")),
+    };
+    record(instance, LifecycleEvent::GuestGone, reason, draft);
+}
+
+fn record(
+    instance: &Arc<Instance>,
+    event: LifecycleEvent,
+    reason: Option<StateReason>,
+    draft: &mut Draft<'_>,
+) {
+    let mut after = Instance::clone(instance);
+    // A node's reason, or the user's request that it carries out.
+    let reason = match event {
+        LifecycleEvent::GuestStarted => None,
+        _ => reason.or_else(|| instance.state_reason.clone()),
+    };
+    // What a node states is never refused.
+    let _ = after.apply(event, reason, draft.now);
+    if after.state == instance.state {
+        return;
+    }
+    if !after.state.exists() {
+        draft.effect(Effect::Forget(after.id.clone()));
+        draft.effect(Effect::RefreshFilters(after.scope.clone()));
+    }
+    draft.put(Entry::Instance(Arc::new(after)));
+}

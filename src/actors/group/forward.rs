@@ -1,0 +1,217 @@
+//! Requests about instances that have a node: passed on to it.
+
+use super::Core;
+use crate::{
+    actors::address::{Address, AskError, Serves},
+    actors::{address::Call, node::NodeManager},
+    domain::id::{InstanceId, NodeName},
+    messages::{
+        Ask, CallContext,
+        group::{
+            DescribeInstances, DescribeResources, Done, ForgetInstances, GroupFault, Outcome,
+            Outcomes, ReadConsole, RebootInstances, ResourceCounts, SetFilters, StopInstances,
+            TerminateInstances, UpdateInstances,
+        },
+        node::{
+            self, Accepted, ConsoleText, NodeFault, RebootInstance, StopInstance, TerminateInstance,
+        },
+        report::GroupReport,
+    },
+};
+use actix::{Handler, dev::ToEnvelope};
+use futures_util::future::join_all;
+use std::{collections::BTreeMap, rc::Rc};
+
+impl Core {
+    pub(super) async fn stop_instances(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: StopInstances,
+    ) -> Result<Outcomes, GroupFault> {
+        let force = asked.force;
+        self.forward(context, asked.instances, move |instance, revision| StopInstance {
+            instance,
+            revision,
+            force,
+        })
+        .await
+    }
+
+    pub(super) async fn reboot_instances(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: RebootInstances,
+    ) -> Result<Outcomes, GroupFault> {
+        let make = |instance, revision| RebootInstance { instance, revision };
+        self.forward(context, asked.instances, make).await
+    }
+
+    pub(super) async fn terminate_instances(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: TerminateInstances,
+    ) -> Result<Outcomes, GroupFault> {
+        let make = |instance, revision| TerminateInstance { instance, revision };
+        self.forward(context, asked.instances, make).await
+    }
+
+    pub(super) async fn update_instances(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: UpdateInstances,
+    ) -> Result<Outcomes, GroupFault> {
+        let mut updates: BTreeMap<_, _> =
+            asked.instances.into_iter().map(|update| (update.instance.clone(), update)).collect();
+        let instances = updates.keys().map(|id| (id.clone(), 0)).collect();
+        self.forward(context, instances, move |instance, _| {
+            updates.remove(&instance).expect("one update was given for each instance")
+        })
+        .await
+    }
+
+    /// Sends each instance's request to its node, all at once.
+    async fn forward<M>(
+        self: &Rc<Self>,
+        context: CallContext,
+        instances: Vec<(InstanceId, u64)>,
+        mut make: impl FnMut(InstanceId, u64) -> M,
+    ) -> Result<Outcomes, GroupFault>
+    where
+        M: Ask<Reply = Accepted, Fault = NodeFault>,
+        NodeManager: Serves<M> + Handler<Call<M>>,
+        <NodeManager as actix::Actor>::Context: ToEnvelope<NodeManager, Call<M>>,
+    {
+        let asked: Vec<_> = instances
+            .into_iter()
+            .map(|(instance, revision)| {
+                let node = self.node_of(&instance);
+                (instance.clone(), revision, node, make(instance, revision))
+            })
+            .collect();
+        let outcomes = join_all(asked.into_iter().map(|(instance, revision, node, message)| {
+            let core = self.clone();
+            let context = context.clone();
+            async move {
+                let outcome = match node {
+                    None => Outcome::NotPlaced,
+                    Some(node) => match core.node(&node) {
+                        Some(address) => outcome(node, address.ask(context, message).await),
+                        None => Outcome::Unanswered,
+                    },
+                };
+                Done { instance, revision, outcome }
+            }
+        }))
+        .await;
+        Ok(Outcomes { outcomes })
+    }
+
+    pub(super) async fn forget_instances(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: ForgetInstances,
+    ) -> Result<(), GroupFault> {
+        let mut by_node: BTreeMap<NodeName, Vec<InstanceId>> = BTreeMap::new();
+        for instance in asked.instances {
+            if let Some(node) = self.node_of(&instance) {
+                by_node.entry(node).or_default().push(instance);
+            }
+        }
+        for (node, instances) in by_node {
+            let Some(address) = self.node(&node) else { continue };
+            let forget = node::ForgetInstances { instances: instances.clone() };
+            match address.ask(context.clone(), forget).await {
+                Ok(_) => self.give_up(&instances).await,
+                // The node states their end again, and the cloud asks again.
+                Err(fault) => log::debug!("node `{node}` will be told again to forget: {fault}"),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every node is told every filter: a node leaves alone the ports it has not.
+    pub(super) async fn set_filters(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: SetFilters,
+    ) -> Result<(), GroupFault> {
+        let nodes = self.nodes();
+        let told = nodes.into_iter().map(|(name, address)| {
+            let message = node::SetFilters { assignments: asked.assignments.clone() };
+            let answer = address.ask(context.clone(), message);
+            async move { (name, answer.await) }
+        });
+        for (node, answer) in join_all(told).await {
+            match answer {
+                Ok(_) => {}
+                Err(AskError::Refused(fault)) => {
+                    return Err(GroupFault::NodeRefused { node, reason: fault.to_string() });
+                }
+                Err(_) => return Err(GroupFault::NodeUnanswered(node)),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn read_console(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: ReadConsole,
+    ) -> Result<ConsoleText, GroupFault> {
+        let instance = asked.instance;
+        let not_placed = || GroupFault::NotPlaced(instance.clone());
+        let node = self.node_of(&instance).ok_or_else(not_placed)?;
+        let address = self.node(&node).ok_or_else(|| GroupFault::UnknownNode(node.clone()))?;
+        let read = node::ReadConsole { instance: instance.clone() };
+        address.ask(context, read).await.map_err(|fault| match fault {
+            AskError::Refused(NodeFault::InstanceNotFound(_)) => not_placed(),
+            AskError::Refused(fault) => GroupFault::NodeRefused { node, reason: fault.to_string() },
+            _ => GroupFault::NodeUnanswered(node),
+        })
+    }
+
+    pub(super) async fn describe_resources(
+        self: &Rc<Self>,
+        _: CallContext,
+        asked: DescribeResources,
+    ) -> Result<ResourceCounts, GroupFault> {
+        let book = self.book.borrow();
+        let count = |each| {
+            let capacity = &book.capacity;
+            (capacity.free_count(&self.name, each), capacity.total_count(&self.name, each))
+        };
+        Ok(ResourceCounts { counts: asked.types.into_iter().map(count).collect() })
+    }
+
+    pub(super) async fn describe_instances(
+        self: &Rc<Self>,
+        _: CallContext,
+        _: DescribeInstances,
+    ) -> Result<Vec<GroupReport>, GroupFault> {
+        let book = self.book.borrow();
+        let report = |report: &crate::messages::report::NodeReport| GroupReport {
+            group: self.name.clone(),
+            report: report.clone(),
+        };
+        Ok(book.reports.values().map(report).collect())
+    }
+
+    fn nodes(&self) -> Vec<(NodeName, Address<NodeManager>)> {
+        let book = self.book.borrow();
+        book.nodes.iter().map(|(name, address)| (name.clone(), address.clone())).collect()
+    }
+}
+
+fn outcome(node: NodeName, answer: Result<Accepted, AskError<NodeFault>>) -> Outcome {
+    match answer {
+        Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
+        Err(AskError::Refused(NodeFault::InstanceNotFound(_))) => Outcome::NotPlaced,
+        Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::NotRecorded(_))) => {
+            Outcome::Unanswered
+        }
+        Err(AskError::Refused(fault)) => Outcome::Refused(fault.to_string()),
+        Err(AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_)) => {
+            Outcome::Unanswered
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Where instances are: recorded before a node is asked, given up on its own word only.
+
+use super::Core;
+use crate::{
+    domain::{
+        id::{InstanceId, NodeName},
+        resources::Resources,
+    },
+    messages::group::GroupFault,
+    store::{Batch, record::Record},
+};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Placement {
+    pub instance: InstanceId,
+    pub node: NodeName,
+    pub resources: Resources,
+}
+
+impl Record for Placement {
+    const TABLE: &'static str = "placement";
+    const VERSION: u16 = 1;
+    fn key(&self) -> Vec<u8> {
+        self.instance.to_string().into()
+    }
+}
+
+impl Core {
+    /// Writes placements down. The book holds them already, so that nobody else takes their room;
+    /// if they cannot be recorded they are taken out again.
+    pub(super) async fn record(&self, placed: &[Placement]) -> Result<(), GroupFault> {
+        if placed.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::default();
+        for placement in placed {
+            batch.put_record(placement);
+        }
+        let outcome = self.journal.commit(batch).await;
+        outcome.map_err(|fault| {
+            self.journal.resume();
+            for placement in placed {
+                self.unplace(&placement.instance);
+            }
+            GroupFault::NotRecorded(fault.to_string())
+        })
+    }
+
+    /// Takes a placement out of the book and off the disk. One that cannot be taken off the disk
+    /// is taken off with the next forgetting: until then it names a node that knows better.
+    pub(super) async fn give_up(&self, instances: &[InstanceId]) {
+        let mut batch = Batch::default();
+        for instance in instances {
+            if let Some(placement) = self.unplace(instance) {
+                batch.remove_record(&placement);
+            }
+        }
+        if batch.writes.is_empty() {
+            return;
+        }
+        if let Err(fault) = self.journal.commit(batch).await {
+            self.journal.resume();
+            log::error!("placements that ended are still recorded: {fault}");
+        }
+    }
+
+    pub(super) fn place(&self, placement: Placement) {
+        let mut book = self.book.borrow_mut();
+        let Placement { instance, node, resources } = &placement;
+        book.capacity.hold(instance, &self.name, node, *resources);
+        book.placements.insert(placement.instance.clone(), placement);
+    }
+
+    fn unplace(&self, instance: &InstanceId) -> Option<Placement> {
+        let mut book = self.book.borrow_mut();
+        book.capacity.release(instance);
+        book.placements.remove(instance)
+    }
+}

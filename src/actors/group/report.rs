@@ -1,0 +1,62 @@
+//! Nodes' reports: taken into the group's own figures and passed on to the cloud.
+
+use super::{Core, placements::Placement};
+use crate::messages::{
+    CallContext,
+    cloud::ReportGroup,
+    group::{GroupFault, ReportNode},
+    report::GroupReport,
+};
+use std::rc::Rc;
+
+impl Core {
+    pub(super) async fn take_report(
+        self: &Rc<Self>,
+        _: CallContext,
+        asked: ReportNode,
+    ) -> Result<(), GroupFault> {
+        let report = asked.report;
+        let (cloud, adopted) = {
+            let mut book = self.book.borrow_mut();
+            if !book.nodes.contains_key(&report.node) {
+                return Err(GroupFault::UnknownNode(report.node));
+            }
+            let newer =
+                |known: &crate::messages::report::NodeReport| known.generation > report.generation;
+            if book.reports.get(&report.node).is_some_and(newer) {
+                return Ok(());
+            }
+            let foreign = report.foreign_total();
+            book.capacity.report(&self.name, &report.node, report.total, foreign, report.made_at);
+            let mut adopted = Vec::new();
+            for stated in &report.instances {
+                if book.placements.contains_key(&stated.instance) {
+                    let holding = stated.held;
+                    book.capacity.hold(&stated.instance, &self.name, &report.node, holding);
+                } else {
+                    adopted.push(Placement {
+                        instance: stated.instance.clone(),
+                        node: report.node.clone(),
+                        resources: stated.held,
+                    });
+                }
+            }
+            book.reports.insert(report.node.clone(), report.clone());
+            (book.cloud.clone(), adopted)
+        };
+        // A node knows of an instance and the group does not: the group's record was lost, and the
+        // node's word is as good.
+        for placement in &adopted {
+            self.place(placement.clone());
+        }
+        self.record(&adopted).await?;
+        if let Some(cloud) = cloud {
+            let report = GroupReport { group: self.name.clone(), report };
+            let answer = cloud.ask(self.own_context("report"), ReportGroup { report });
+            if let Err(fault) = answer.await {
+                log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+            }
+        }
+        Ok(())
+    }
+}

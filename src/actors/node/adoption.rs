@@ -1,0 +1,117 @@
+//! At start: the records held against what is really there.
+//!
+//! Guests outlive the process. One that runs and is wanted so is adopted as it is; one that is
+//! gone went off while nobody looked; everything else goes on from where its record says. What
+//! belongs to no record is a crash's leftover and is removed.
+
+use super::{Core, NodeManager, instance, record::InstanceRecord};
+use crate::{
+    domain::{
+        boot_phase::{BootPhase, Goal},
+        id::InstanceId,
+    },
+    hypervisor::{Domain, DomainState, OffReason, Ownership},
+};
+use actix::Addr;
+use std::{collections::BTreeMap, rc::Rc};
+
+impl Core {
+    /// Takes up every record. Blocks while the hypervisor and the wires are looked at, which is
+    /// before anybody is answered.
+    pub(super) fn adopt(
+        self: &Rc<Self>,
+        records: Vec<InstanceRecord>,
+        myself: &Addr<NodeManager>,
+    ) -> Result<(), String> {
+        let domains = self.host.hypervisor.domains().map_err(|fault| fault.to_string())?;
+        let running = ours(&domains);
+        for record in &records {
+            self.know(record, record.settled);
+        }
+        for record in records {
+            let instance = record.spec.instance.clone();
+            let runs = running.get(&instance) == Some(&DomainState::Running);
+            let phase = phase_found(&record, runs);
+            if phase == BootPhase::Running {
+                // The taps are there; the process that answered for them is new.
+                if let Err(why) = self.host.attach_network(&record) {
+                    log::error!("instance `{instance}` runs without its network: {why}");
+                }
+            }
+            let went_off =
+                record.settled == BootPhase::Running && record.goal == Goal::Run && !runs;
+            self.begin(record, phase, myself);
+            if went_off {
+                self.tell_off(&instance);
+            }
+        }
+        self.sweep(&domains)
+    }
+
+    /// After the hypervisor was away: whoever is gone went off meanwhile.
+    pub(super) async fn compare(self: &Rc<Self>, _: &Addr<NodeManager>) {
+        let host = self.host.clone();
+        let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
+        let Ok(Ok(domains)) = listed else { return };
+        let running = ours(&domains);
+        let gone: Vec<InstanceId> = {
+            let book = self.book.borrow();
+            book.instances
+                .iter()
+                .filter(|(_, known)| known.report.phase == BootPhase::Running)
+                .filter(|(id, _)| running.get(*id) != Some(&DomainState::Running))
+                .map(|(id, _)| id.clone())
+                .collect()
+        };
+        for instance in gone {
+            self.tell_off(&instance);
+        }
+    }
+
+    fn tell_off(&self, instance: &InstanceId) {
+        let book = self.book.borrow();
+        if let Some(actor) = book.instances.get(instance).and_then(|known| known.actor.as_ref()) {
+            actor.do_send(instance::WentOff(OffReason::Destroyed));
+        }
+    }
+
+    fn sweep(&self, domains: &[Domain]) -> Result<(), String> {
+        let known = |id: &InstanceId| self.book.borrow().instances.contains_key(id);
+        for domain in domains {
+            if let Ownership::Ours(id) = &domain.ownership
+                && !known(id)
+            {
+                // Records precede domains, so this one is another state directory's.
+                log::error!("domain of `{id}` has our name and no record here: it is left alone");
+            }
+        }
+        self.host.sweep_directories(known).map_err(|error| error.to_string())?;
+        self.host.datapath.sweep().map_err(|fault| fault.to_string())
+    }
+}
+
+fn ours(domains: &[Domain]) -> BTreeMap<InstanceId, DomainState> {
+    domains
+        .iter()
+        .filter_map(|domain| match &domain.ownership {
+            Ownership::Ours(id) => Some((id.clone(), domain.state)),
+            Ownership::Foreign { .. } => None,
+        })
+        .collect()
+}
+
+/// Where an instance is, by its record and by whether its guest runs.
+fn phase_found(record: &InstanceRecord, runs: bool) -> BootPhase {
+    match (record.settled, runs) {
+        (BootPhase::Ended, _) => BootPhase::Ended,
+        (_, true) => BootPhase::Running,
+        // It ran when last seen, and is told next that it went off.
+        (BootPhase::Running, false) => BootPhase::Running,
+        (BootPhase::Stopped, false) => BootPhase::Stopped,
+        // Half a boot is begun again, half a stop is finished from what is there.
+        (_, false) => match record.goal {
+            Goal::Run => BootPhase::Accepted,
+            Goal::Stop | Goal::End => BootPhase::Stopping,
+        },
+    }
+}

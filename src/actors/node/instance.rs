@@ -1,0 +1,475 @@
+//! One actor an instance: it owns the record, and drives the guest to where it is wanted.
+//!
+//! It does one step at a time (`BootPhase::step_towards`), each on a thread made for blocking and
+//! with a deadline. A new goal takes effect when the step under way is done, except that a guest
+//! being waited for is not waited for any longer. Where it comes to rest is recorded; what lies
+//! between is begun again after a crash, since every step may be repeated.
+
+use super::{Changed, NodeManager, host::Host, record::InstanceRecord};
+use crate::{
+    blobs::disks::BootFiles,
+    domain::{
+        boot_phase::{BootPhase, Goal, Step},
+        id::InterfaceId,
+        instance::{ShutdownBehavior, StateReason},
+        metadata::InstanceMetadata,
+        port_filter::PortFilter,
+    },
+    hypervisor::{Nic, OffReason},
+    messages::node::{InstanceSpec, NodeFault},
+};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
+    SpawnHandle, WrapFuture,
+};
+use std::{sync::Arc, time::Duration};
+
+#[derive(Debug)]
+pub struct InstanceActor {
+    host: Arc<Host>,
+    manager: Addr<NodeManager>,
+    record: InstanceRecord,
+    /// The last step completed, or where the instance rests.
+    phase: BootPhase,
+    /// The step under way.
+    under_way: Option<Step>,
+    /// Kept while the guest lives: they pin the images it uses.
+    files: Option<BootFiles>,
+    nics: Vec<Nic>,
+    /// Running out means that the guest did not power off when asked.
+    patience: Option<SpawnHandle>,
+    /// A failed tear-down is tried again.
+    attempts: u32,
+}
+
+/// How long a failed tear-down waits before it is tried again.
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+impl InstanceActor {
+    /// `phase` is where the instance is known to be; it goes on from there.
+    pub fn new(
+        host: Arc<Host>,
+        manager: Addr<NodeManager>,
+        record: InstanceRecord,
+        phase: BootPhase,
+    ) -> InstanceActor {
+        InstanceActor {
+            host,
+            manager,
+            record,
+            phase,
+            under_way: None,
+            files: None,
+            nics: Vec::new(),
+            patience: None,
+            attempts: 0,
+        }
+    }
+
+    fn tell(&self) {
+        let phase = self.under_way.map_or(self.phase, Step::phase);
+        self.manager.do_send(Changed(self.record.report(phase)));
+    }
+
+    /// Does what is to be done next, if nothing is under way.
+    fn go_on(&mut self, context: &mut Context<Self>) {
+        if self.under_way.is_some() {
+            return;
+        }
+        let Some(step) = self.phase.step_towards(self.record.goal) else {
+            self.settle(context);
+            return;
+        };
+        self.under_way = Some(step);
+        self.tell();
+        let work = self.work(step);
+        let done = async move {
+            match actix_rt::time::timeout(step.deadline(), work).await {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(_)) => Err("its thread ended without a word".to_owned()),
+                Err(_) => Err(format!("it took longer than {} s", step.deadline().as_secs())),
+            }
+        };
+        context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
+            actor.finished(step, outcome, context);
+        }));
+    }
+
+    fn work(&self, step: Step) -> tokio::task::JoinHandle<Result<Made, String>> {
+        let host = self.host.clone();
+        let record = self.record.clone();
+        let files = self.files.clone();
+        let nics = self.nics.clone();
+        tokio::task::spawn_blocking(move || match step {
+            Step::FetchImage => host.fetch_image(&record).map(|()| Made::Nothing),
+            Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
+            Step::AttachNetwork => host.attach_network(&record).map(Made::Nics),
+            Step::StartDomain => {
+                let files = files.ok_or("it has no disk")?;
+                host.start_domain(&record, &files, nics).map(|()| Made::Nothing)
+            }
+            Step::ShutDown => {
+                let asked = host.hypervisor.shut_down(&record.spec.instance);
+                asked.map(|()| Made::Nothing).map_err(|fault| fault.to_string())
+            }
+            Step::SwitchOff => host.switch_off(&record).map(|()| Made::Nothing),
+            Step::TearDown => host.tear_down(&record).map(|()| Made::Nothing),
+        })
+    }
+
+    fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
+        match outcome {
+            Ok(made) => {
+                match made {
+                    Made::Nothing => {}
+                    Made::Files(files) => self.files = Some(files),
+                    Made::Nics(nics) => self.nics = nics,
+                }
+                self.attempts = 0;
+                if step == Step::ShutDown {
+                    self.wait_for_the_guest(context);
+                    return;
+                }
+                self.under_way = None;
+                self.phase = step.done();
+                if self.phase == BootPhase::Stopped {
+                    self.files = None;
+                }
+                self.go_on(context);
+            }
+            Err(why) => self.failed(step, &why, context),
+        }
+    }
+
+    /// `under_way` stays `ShutDown`, so that nothing else begins until the guest is off or the
+    /// patience has run out.
+    fn wait_for_the_guest(&mut self, context: &mut Context<Self>) {
+        if self.patience.is_none() && self.under_way == Some(Step::ShutDown) {
+            let limit = Step::ShutDown.deadline();
+            self.patience = Some(context.run_later(limit, |actor, context| {
+                log::info!(
+                    "instance `{}` does not power off: it is taken its power",
+                    actor.record.spec.instance
+                );
+                actor.stop_waiting(context);
+            }));
+        }
+    }
+
+    fn stop_waiting(&mut self, context: &mut Context<Self>) {
+        if let Some(patience) = self.patience.take() {
+            context.cancel_future(patience);
+        }
+        if self.under_way == Some(Step::ShutDown) {
+            self.under_way = None;
+            self.phase = BootPhase::Stopping;
+        }
+        self.go_on(context);
+    }
+
+    fn failed(&mut self, step: Step, why: &str, context: &mut Context<Self>) {
+        let instance = &self.record.spec.instance;
+        log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
+        self.under_way = None;
+        match step {
+            Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::StartDomain => {
+                let why = format!("{} failed: {why}", step.phase().as_str());
+                self.record.reason = Some(StateReason::internal_error(&why));
+                // An instance that ran before has a disk somebody may want.
+                self.record.goal = match self.record.settled {
+                    BootPhase::Running | BootPhase::Stopped => Goal::Stop,
+                    _ => Goal::End,
+                };
+                self.phase = step.phase();
+                self.go_on(context);
+            }
+            Step::ShutDown => {
+                self.phase = BootPhase::Stopping;
+                self.go_on(context);
+            }
+            Step::SwitchOff | Step::TearDown => {
+                self.attempts += 1;
+                self.tell();
+                context.run_later(TRY_AGAIN_AFTER, |actor, context| actor.go_on(context));
+            }
+        }
+    }
+
+    /// Nothing more to be done: record it, and tell.
+    fn settle(&mut self, context: &mut Context<Self>) {
+        if self.phase == BootPhase::Running {
+            self.record.reason = None;
+        }
+        self.tell();
+        if self.record.settled == self.phase {
+            return;
+        }
+        self.record.settled = self.phase;
+        self.keep(context);
+    }
+
+    /// A record that cannot be written now differs from the truth in what a restart finds out.
+    fn keep(&self, context: &mut Context<Self>) {
+        let host = self.host.clone();
+        let record = self.record.clone();
+        context.spawn(
+            async move {
+                if let Err(fault) = host.record(&record).await {
+                    log::error!("instance `{}` is not recorded: {fault}", record.spec.instance);
+                }
+            }
+            .into_actor(self),
+        );
+    }
+}
+
+/// What a step leaves behind.
+enum Made {
+    Nothing,
+    Files(BootFiles),
+    Nics(Vec<Nic>),
+}
+
+impl Actor for InstanceActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.go_on(context);
+    }
+}
+
+/// A request taken up: recorded before this is answered.
+#[derive(Message)]
+#[rtype(result = "Result<(), NodeFault>")]
+pub struct Pursue {
+    pub goal: Goal,
+    pub revision: u64,
+    /// Do not wait for the guest.
+    pub force: bool,
+    /// For a start: as it is now wanted.
+    pub spec: Option<Box<InstanceSpec>>,
+}
+
+impl Handler<Pursue> for InstanceActor {
+    type Result = ResponseFuture<Result<(), NodeFault>>;
+
+    fn handle(&mut self, asked: Pursue, context: &mut Self::Context) -> Self::Result {
+        if asked.revision < self.record.revision {
+            let overtaken = NodeFault::Overtaken(self.record.spec.instance.clone());
+            return Box::pin(async move { Err(overtaken) });
+        }
+        let repeated = asked.revision == self.record.revision && self.record.goal == asked.goal;
+        if !repeated {
+            self.record.revision = asked.revision;
+            // What has ended stays so.
+            if self.record.goal != Goal::End {
+                self.record.goal = asked.goal;
+            }
+            if let Some(spec) = asked.spec {
+                self.record.spec = *spec;
+            }
+            if self.phase != BootPhase::Ended {
+                self.record.reason = None;
+            }
+        }
+        let host = self.host.clone();
+        let record = self.record.clone();
+        let myself = context.address();
+        let force = asked.force || asked.goal != Goal::Stop;
+        Box::pin(async move {
+            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            myself.do_send(GoOn { force });
+            Ok(())
+        })
+    }
+}
+
+/// To itself, once a request is recorded.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct GoOn {
+    force: bool,
+}
+
+impl Handler<GoOn> for InstanceActor {
+    type Result = ();
+
+    fn handle(&mut self, GoOn { force }: GoOn, context: &mut Self::Context) {
+        if force && self.patience.is_some() {
+            self.stop_waiting(context);
+        } else if force && self.phase == BootPhase::Running && self.record.goal == Goal::Stop {
+            // Without being asked, straight to taking the power.
+            self.phase = BootPhase::Stopping;
+            self.go_on(context);
+        } else {
+            self.go_on(context);
+        }
+    }
+}
+
+/// The guest went off.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct WentOff(pub OffReason);
+
+impl Handler<WentOff> for InstanceActor {
+    type Result = ();
+
+    fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
+        if self.under_way == Some(Step::ShutDown) {
+            self.stop_waiting(context);
+            return;
+        }
+        if self.phase != BootPhase::Running || self.record.goal != Goal::Run {
+            return;
+        }
+        let (goal, why) = self.after_going_off(reason);
+        log::info!("instance `{}` went off: {}", self.record.spec.instance, why.message);
+        self.record.goal = goal;
+        self.record.reason = Some(why);
+        self.phase = BootPhase::Stopping;
+        self.keep(context);
+        self.go_on(context);
+    }
+}
+
+impl InstanceActor {
+    /// A guest that powers itself off does what the instance says it means. One that was killed or
+    /// crashed keeps its disk: whoever killed it did not ask for the data.
+    fn after_going_off(&self, reason: OffReason) -> (Goal, StateReason) {
+        match reason {
+            OffReason::Shutdown => {
+                let goal = match self.record.spec.shutdown_behavior {
+                    ShutdownBehavior::Stop => Goal::Stop,
+                    ShutdownBehavior::Terminate => Goal::End,
+                };
+                (goal, StateReason::instance_initiated_shutdown())
+            }
+            OffReason::Destroyed => {
+                (Goal::Stop, StateReason::internal_error("the guest was killed from outside"))
+            }
+            OffReason::Crashed => (Goal::Stop, StateReason::internal_error("the guest crashed")),
+            OffReason::Failed => {
+                (Goal::Stop, StateReason::internal_error("the guest's emulator ended"))
+            }
+        }
+    }
+}
+
+/// Restart the guest, if it runs.
+#[derive(Message)]
+#[rtype(result = "Result<(), NodeFault>")]
+pub struct Reboot {
+    pub revision: u64,
+}
+
+impl Handler<Reboot> for InstanceActor {
+    type Result = ResponseFuture<Result<(), NodeFault>>;
+
+    fn handle(&mut self, Reboot { revision }: Reboot, _: &mut Self::Context) -> Self::Result {
+        let instance = self.record.spec.instance.clone();
+        if revision <= self.record.revision {
+            let repeated = revision == self.record.revision;
+            let answer = if repeated { Ok(()) } else { Err(NodeFault::Overtaken(instance)) };
+            return Box::pin(async move { answer });
+        }
+        self.record.revision = revision;
+        let runs = self.phase == BootPhase::Running && self.under_way.is_none();
+        self.tell();
+        let host = self.host.clone();
+        let record = self.record.clone();
+        Box::pin(async move {
+            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            if !runs {
+                return Ok(());
+            }
+            let rebooted =
+                tokio::task::spawn_blocking(move || host.hypervisor.reboot(&instance)).await;
+            match rebooted {
+                Ok(outcome) => outcome.map_err(|fault| NodeFault::Failed(fault.to_string())),
+                Err(_) => Err(NodeFault::Failed("the reboot ended without a word".into())),
+            }
+        })
+    }
+}
+
+/// What may change without a boot.
+#[derive(Message)]
+#[rtype(result = "Result<(), NodeFault>")]
+pub enum Amend {
+    Facts {
+        metadata: Box<InstanceMetadata>,
+        shutdown_behavior: ShutdownBehavior,
+    },
+    /// Of those interfaces that are this instance's.
+    Filters(Arc<Vec<(InterfaceId, Arc<PortFilter>)>>),
+}
+
+impl Handler<Amend> for InstanceActor {
+    type Result = ResponseFuture<Result<(), NodeFault>>;
+
+    fn handle(&mut self, amend: Amend, _: &mut Self::Context) -> Self::Result {
+        let attached = matches!(
+            self.phase,
+            BootPhase::AttachingNetwork | BootPhase::StartingDomain | BootPhase::Running
+        ) || matches!(self.under_way, Some(Step::AttachNetwork));
+        let before = self.record.spec.clone();
+        let mut changed = Vec::new();
+        match amend {
+            Amend::Facts { metadata, shutdown_behavior } => {
+                self.record.spec.metadata = *metadata;
+                self.record.spec.shutdown_behavior = shutdown_behavior;
+                if attached {
+                    self.host.metadata.insert(&self.record.spec.metadata);
+                }
+            }
+            Amend::Filters(filters) => {
+                for interface in &mut self.record.spec.interfaces {
+                    let Some((_, filter)) = filters.iter().find(|(id, _)| *id == interface.id)
+                    else {
+                        continue;
+                    };
+                    if interface.filter != **filter {
+                        interface.filter = PortFilter::clone(filter);
+                        changed.push((interface.id.clone(), filter.clone()));
+                    }
+                }
+            }
+        }
+        if self.record.spec == before {
+            return Box::pin(async { Ok(()) });
+        }
+        let host = self.host.clone();
+        let record = self.record.clone();
+        Box::pin(async move {
+            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            if !attached || changed.is_empty() {
+                return Ok(());
+            }
+            let set = tokio::task::spawn_blocking(move || {
+                changed
+                    .iter()
+                    .try_for_each(|(interface, filter)| host.datapath.set_filter(interface, filter))
+            });
+            match set.await {
+                Ok(outcome) => outcome.map_err(|fault| NodeFault::Failed(fault.to_string())),
+                Err(_) => Err(NodeFault::Failed("setting filters ended without a word".into())),
+            }
+        })
+    }
+}
+
+/// Ends the actor; what it drove has ended before.
+#[derive(Message)]
+#[rtype(result = "InstanceRecord")]
+pub struct Forget;
+
+impl Handler<Forget> for InstanceActor {
+    type Result = actix::MessageResult<Forget>;
+
+    fn handle(&mut self, _: Forget, context: &mut Self::Context) -> Self::Result {
+        use actix::ActorContext;
+        context.stop();
+        actix::MessageResult(self.record.clone())
+    }
+}

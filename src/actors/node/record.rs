@@ -1,0 +1,76 @@
+//! A node's records: what it was asked to run, and how often it has started.
+
+use crate::{
+    domain::{
+        boot_phase::{BootPhase, Goal},
+        instance::StateReason,
+        resources::Resources,
+    },
+    messages::{node::InstanceSpec, report::InstanceReport},
+    store::{Store, StoreFault, record::Record},
+};
+use serde::{Deserialize, Serialize};
+
+/// An instance as its node has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceRecord {
+    pub spec: InstanceSpec,
+    /// The last request taken up.
+    pub revision: u64,
+    pub goal: Goal,
+    /// Where it last came to rest; `Accepted` until it first did.
+    pub settled: BootPhase,
+    pub reason: Option<StateReason>,
+}
+
+impl Record for InstanceRecord {
+    const TABLE: &'static str = "node-instance";
+    const VERSION: u16 = 1;
+    fn key(&self) -> Vec<u8> {
+        self.spec.instance.to_string().into()
+    }
+}
+
+impl InstanceRecord {
+    pub fn report(&self, phase: BootPhase) -> InstanceReport {
+        let mut held = Resources::NONE;
+        if phase.holds_disk() {
+            held = self.spec.resources.while_stopped();
+        }
+        if phase.holds_power() {
+            held = self.spec.resources;
+        }
+        InstanceReport {
+            instance: self.spec.instance.clone(),
+            owner: self.spec.owner.clone(),
+            revision: self.revision,
+            phase,
+            reason: self.reason.clone(),
+            held,
+        }
+    }
+}
+
+/// How often this node has started: its reports' generations go on from there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Starts {
+    count: u64,
+}
+
+impl Record for Starts {
+    const TABLE: &'static str = "node-starts";
+    const VERSION: u16 = 1;
+    fn key(&self) -> Vec<u8> {
+        b"starts".into()
+    }
+}
+
+/// Counts this start, durably.
+pub fn count_start(store: &dyn Store) -> Result<u64, StoreFault> {
+    let earlier = crate::store::record::load_all::<Starts>(store)?;
+    let count = earlier.first().map_or(0, |starts| starts.count) + 1;
+    let mut batch = crate::store::Batch::default();
+    batch.put_record(&Starts { count });
+    store.commit(batch)?;
+    Ok(count)
+}

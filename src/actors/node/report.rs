@@ -1,0 +1,99 @@
+//! What a node says of itself, and when.
+
+use super::{Core, NodeManager, REPORT_TOGETHER};
+use crate::{
+    domain::resources::Resources,
+    hypervisor::{DomainState, Ownership},
+    messages::{
+        group::ReportNode,
+        report::{ForeignGuest, NodeReport},
+    },
+};
+use actix::{Addr, AsyncContext, Context, Handler};
+use std::rc::Rc;
+
+/// To itself: changes have been collected long enough.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct SendReport;
+
+impl Handler<SendReport> for NodeManager {
+    type Result = ();
+
+    fn handle(&mut self, _: SendReport, context: &mut Context<Self>) {
+        let core = self.core.clone();
+        let myself = context.address();
+        context.run_later(REPORT_TOGETHER, move |_, _| {
+            actix_rt::spawn(async move { core.send_report(&myself).await });
+        });
+    }
+}
+
+impl Core {
+    /// Something changed: the next report says so, and is of a new generation.
+    pub(super) fn touch(&self, myself: &Addr<NodeManager>) {
+        let mut book = self.book.borrow_mut();
+        book.generation += 1;
+        if !book.report_due {
+            book.report_due = true;
+            myself.do_send(SendReport);
+        }
+    }
+
+    async fn send_report(self: &Rc<Self>, _: &Addr<NodeManager>) {
+        let group = {
+            let mut book = self.book.borrow_mut();
+            book.report_due = false;
+            book.group.clone()
+        };
+        let Some(group) = group else { return };
+        let report = self.report();
+        // A lost one costs nothing: the next has everything in it, and comes soon.
+        if let Err(fault) = group.ask(self.own_context("report"), ReportNode { report }).await {
+            log::warn!("a report did not reach the group: {fault}");
+        }
+    }
+
+    pub(super) fn report(&self) -> NodeReport {
+        let book = self.book.borrow();
+        NodeReport {
+            node: self.name.clone(),
+            generation: book.generation,
+            made_at: self.host.ambient.now(),
+            total: self.total,
+            instances: book.instances.values().map(|known| known.report.clone()).collect(),
+            foreign: book.foreign.clone(),
+            hypervisor: book.hypervisor.clone(),
+        }
+    }
+
+    /// Counts the guests that are not ours.
+    pub(super) async fn look_around(self: &Rc<Self>) {
+        let host = self.host.clone();
+        let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
+        let domains = match listed {
+            Ok(Ok(domains)) => domains,
+            Ok(Err(fault)) => {
+                log::warn!("the guests of this host cannot be listed: {fault}");
+                return;
+            }
+            Err(_) => return,
+        };
+        let foreign = domains
+            .into_iter()
+            .filter_map(|domain| match domain.ownership {
+                Ownership::Ours(_) => None,
+                Ownership::Foreign { name } => Some(ForeignGuest {
+                    name,
+                    running: domain.state != DomainState::Off,
+                    resources: Resources {
+                        vcpus: domain.vcpus,
+                        memory_mib: domain.memory_mib,
+                        disk_gib: 0,
+                    },
+                }),
+            })
+            .collect();
+        self.book.borrow_mut().foreign = foreign;
+    }
+}

@@ -1,0 +1,274 @@
+//! What a group asks of a node: checked here, carried out by the instance's actor.
+
+use super::{
+    Core, Known, NodeManager,
+    instance::{Amend, Forget, InstanceActor, Pursue, Reboot},
+    record::InstanceRecord,
+};
+use crate::{
+    domain::{
+        boot_phase::{BootPhase, Goal},
+        id::InstanceId,
+        port_filter::PortFilter,
+        time::Timestamp,
+    },
+    messages::{
+        CallContext,
+        node::{
+            Accepted, BootInstance, CONSOLE_LIMIT_BYTES, ConsoleText, DescribeNode,
+            ForgetInstances, NodeFault, ReadConsole, RebootInstance, SetFilters, StopInstance,
+            TerminateInstance, UpdateInstance,
+        },
+        report::NodeReport,
+    },
+};
+use actix::{Actor, Addr};
+use futures_util::future::join_all;
+use std::{rc::Rc, sync::Arc};
+
+impl Core {
+    /// The room is taken before the record is written, so that two requests cannot both have it.
+    pub(super) async fn boot_instance(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: BootInstance,
+        myself: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let BootInstance { spec, revision } = asked;
+        let instance = spec.instance.clone();
+        if let Some(actor) = self.find(&context, &instance)? {
+            self.check_room_to_start(&instance, &spec.resources)?;
+            let pursue = Pursue { goal: Goal::Run, revision, force: false, spec: Some(spec) };
+            return self.send(&actor, pursue).await;
+        }
+        let free = self.free();
+        if !spec.resources.fits_in(free) {
+            return Err(NodeFault::InsufficientCapacity { wanted: spec.resources, free });
+        }
+        let record = InstanceRecord {
+            spec: *spec,
+            revision,
+            goal: Goal::Run,
+            settled: BootPhase::Accepted,
+            reason: None,
+        };
+        self.know(&record, BootPhase::Accepted);
+        if let Err(fault) = self.host.record(&record).await {
+            self.book.borrow_mut().instances.remove(&instance);
+            return Err(NodeFault::NotRecorded(fault.to_string()));
+        }
+        self.begin(record, BootPhase::Accepted, &myself);
+        self.touch(&myself);
+        Ok(self.accepted())
+    }
+
+    /// Puts an instance into the book, without an actor yet.
+    pub(super) fn know(&self, record: &InstanceRecord, phase: BootPhase) {
+        let known =
+            Known { owner: record.spec.owner.clone(), actor: None, report: record.report(phase) };
+        self.book.borrow_mut().instances.insert(record.spec.instance.clone(), known);
+    }
+
+    pub(super) fn begin(
+        &self,
+        record: InstanceRecord,
+        phase: BootPhase,
+        myself: &Addr<NodeManager>,
+    ) {
+        let instance = record.spec.instance.clone();
+        let actor = InstanceActor::new(self.host.clone(), myself.clone(), record, phase).start();
+        if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
+            known.actor = Some(actor);
+        }
+    }
+
+    pub(super) async fn stop_instance(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: StopInstance,
+        _: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let StopInstance { instance, revision, force } = asked;
+        let actor = self.require(&context, &instance)?;
+        self.send(&actor, Pursue { goal: Goal::Stop, revision, force, spec: None }).await
+    }
+
+    pub(super) async fn terminate_instance(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: TerminateInstance,
+        _: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let TerminateInstance { instance, revision } = asked;
+        let actor = self.require(&context, &instance)?;
+        self.send(&actor, Pursue { goal: Goal::End, revision, force: true, spec: None }).await
+    }
+
+    pub(super) async fn reboot_instance(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: RebootInstance,
+        _: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let actor = self.require(&context, &asked.instance)?;
+        self.send(&actor, Reboot { revision: asked.revision }).await
+    }
+
+    pub(super) async fn update_instance(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: UpdateInstance,
+        _: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let UpdateInstance { instance, metadata, shutdown_behavior } = asked;
+        let actor = self.require(&context, &instance)?;
+        self.send(&actor, Amend::Facts { metadata: Box::new(metadata), shutdown_behavior }).await
+    }
+
+    pub(super) async fn set_filters(
+        self: &Rc<Self>,
+        _: CallContext,
+        asked: SetFilters,
+        _: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let filters: Vec<_> = asked
+            .assignments
+            .into_iter()
+            .flat_map(|assignment| {
+                let filter: Arc<PortFilter> = Arc::new(assignment.filter);
+                assignment.interfaces.into_iter().map(move |id| (id, filter.clone()))
+            })
+            .collect();
+        let filters = Arc::new(filters);
+        let actors: Vec<_> = {
+            let book = self.book.borrow();
+            book.instances.values().filter_map(|known| known.actor.clone()).collect()
+        };
+        let set = actors.into_iter().map(|actor| actor.send(Amend::Filters(filters.clone())));
+        for outcome in join_all(set).await {
+            // An actor that is gone has no ports.
+            if let Ok(outcome) = outcome {
+                outcome?;
+            }
+        }
+        Ok(self.accepted())
+    }
+
+    pub(super) async fn forget_instances(
+        self: &Rc<Self>,
+        _: CallContext,
+        asked: ForgetInstances,
+        myself: Addr<NodeManager>,
+    ) -> Result<Accepted, NodeFault> {
+        let mut ended = Vec::new();
+        for instance in asked.instances {
+            let actor = {
+                let book = self.book.borrow();
+                book.instances
+                    .get(&instance)
+                    .filter(|known| known.report.phase == BootPhase::Ended)
+                    .and_then(|known| known.actor.clone())
+            };
+            let Some(actor) = actor else { continue };
+            if let Ok(record) = actor.send(Forget).await {
+                ended.push(record);
+            }
+            self.book.borrow_mut().instances.remove(&instance);
+        }
+        if !ended.is_empty() {
+            let erased = self.host.erase(&ended).await;
+            erased.map_err(|fault| NodeFault::NotRecorded(fault.to_string()))?;
+            self.touch(&myself);
+        }
+        Ok(self.accepted())
+    }
+
+    pub(super) async fn read_console(
+        self: &Rc<Self>,
+        context: CallContext,
+        asked: ReadConsole,
+        _: Addr<NodeManager>,
+    ) -> Result<ConsoleText, NodeFault> {
+        self.require(&context, &asked.instance)?;
+        let host = self.host.clone();
+        let read =
+            tokio::task::spawn_blocking(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
+        match read.await {
+            Ok(Ok((bytes, written))) => Ok(ConsoleText { bytes, written_at: Timestamp(written) }),
+            Ok(Err(error)) => {
+                Err(NodeFault::Failed(format!("the console cannot be read: {error}")))
+            }
+            Err(_) => Err(NodeFault::Failed("reading the console ended without a word".into())),
+        }
+    }
+
+    pub(super) async fn describe_node(
+        self: &Rc<Self>,
+        _: CallContext,
+        _: DescribeNode,
+        _: Addr<NodeManager>,
+    ) -> Result<NodeReport, NodeFault> {
+        Ok(self.report())
+    }
+
+    fn accepted(&self) -> Accepted {
+        Accepted { generation: self.book.borrow().generation }
+    }
+
+    /// The instance's actor, if the node has it, for its owner or an administrator only: the
+    /// paper's check at the Instance Manager itself.
+    fn find(
+        &self,
+        context: &CallContext,
+        instance: &InstanceId,
+    ) -> Result<Option<Addr<InstanceActor>>, NodeFault> {
+        let book = self.book.borrow();
+        let Some(known) = book.instances.get(instance) else { return Ok(None) };
+        if !context.on_behalf_of.may_control(&known.owner) {
+            return Err(NodeFault::NotOwner(instance.clone()));
+        }
+        match &known.actor {
+            Some(actor) => Ok(Some(actor.clone())),
+            // It is being recorded for another request just now.
+            None => Err(NodeFault::Overtaken(instance.clone())),
+        }
+    }
+
+    fn require(
+        &self,
+        context: &CallContext,
+        instance: &InstanceId,
+    ) -> Result<Addr<InstanceActor>, NodeFault> {
+        self.find(context, instance)?.ok_or_else(|| NodeFault::InstanceNotFound(instance.clone()))
+    }
+
+    /// A stopped instance holds its disk already, and needs the rest.
+    fn check_room_to_start(
+        &self,
+        instance: &InstanceId,
+        wanted: &crate::domain::resources::Resources,
+    ) -> Result<(), NodeFault> {
+        let held = {
+            let book = self.book.borrow();
+            book.instances.get(instance).map(|known| known.report.held).unwrap_or_default()
+        };
+        let needed = wanted.less(held);
+        let free = self.free();
+        if needed.fits_in(free) {
+            Ok(())
+        } else {
+            Err(NodeFault::InsufficientCapacity { wanted: needed, free })
+        }
+    }
+
+    async fn send<M>(&self, actor: &Addr<InstanceActor>, message: M) -> Result<Accepted, NodeFault>
+    where
+        M: actix::Message<Result = Result<(), NodeFault>> + Send + 'static,
+        InstanceActor: actix::Handler<M>,
+    {
+        match actor.send(message).await {
+            Ok(outcome) => outcome.map(|()| self.accepted()),
+            Err(_) => Err(NodeFault::Failed("the instance's actor has ended".into())),
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The EC2 actions there are: one file each, one line each in the list below.
+//!
+//! The list makes the dispatch and the list of names; what is not in it is `InvalidAction`.
+
+use super::{
+    action::{Action, Exchange},
+    error::ApiError,
+    parameters::Parameters,
+    query, response,
+    service::Service,
+};
+
+macro_rules! actions {
+    ($($module:ident :: $action:ident),+ $(,)?) => {
+        $(pub mod $module;)+
+
+        /// Every action by name, in the order of the list.
+        pub const NAMES: &[&str] = &[$(<$module::$action as Action>::NAME),+];
+
+        /// Performs the action named and renders its answer.
+        pub async fn perform(call: &ActionCall<'_>, exchange: &Exchange) -> Result<String, ApiError> {
+            $(if call.is_for::<$module::$action>() {
+                return run::<$module::$action>(call, exchange).await;
+            })+
+            Err(ApiError::invalid_action(call.name))
+        }
+    };
+}
+
+actions! {
+    describe_regions::DescribeRegions,
+}
+
+/// An action as it was called.
+#[derive(Debug)]
+pub struct ActionCall<'a> {
+    pub service: Service,
+    pub name: &'a str,
+    pub version: &'a str,
+    pub parameters: &'a Parameters,
+}
+
+impl ActionCall<'_> {
+    fn is_for<A: Action>(&self) -> bool {
+        self.service == A::SERVICE && self.name == A::NAME
+    }
+}
+
+async fn run<A: Action>(call: &ActionCall<'_>, exchange: &Exchange) -> Result<String, ApiError> {
+    let action: A = query::read(call.parameters)?;
+    let answer = action.perform(exchange).await?;
+    // Reads have been rehearsed by doing them; commands have been refused by the cloud already.
+    if exchange.dry_run {
+        return Err(ApiError::dry_run());
+    }
+    match call.service {
+        Service::Ec2 => response::render(A::NAME, call.version, &exchange.request_id, &answer),
+        Service::Sts => response::render_sts(A::NAME, &exchange.request_id, &answer),
+    }
+}

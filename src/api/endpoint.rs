@@ -1,0 +1,60 @@
+//! From a signed request to an action's answer: what `server` is given to answer with.
+
+use super::{
+    action::{Cloud, Exchange},
+    actions::{self, ActionCall},
+    error::{ApiError, Code},
+    server::{Endpoint, SignedRequest},
+    signature::{Credential, Credentials},
+};
+use crate::domain::{
+    account::{Caller, Role},
+    scope::Scope,
+};
+
+/// The whole EC2 interface of one cloud. Cheap to clone: one for each worker.
+#[derive(Debug, Clone)]
+pub struct Ec2(pub Cloud);
+
+impl Credentials for Ec2 {
+    fn find(&self, access_key_id: &str) -> Option<Credential> {
+        let state = self.0.published.load();
+        let key = state.access_keys.get(access_key_id)?;
+        Some(Credential {
+            secret: key.secret.0.clone(),
+            account: key.account.clone(),
+            administrator: key.role == Role::Administrator,
+            session_token: None,
+        })
+    }
+}
+
+impl Endpoint for Ec2 {
+    async fn answer(&self, request: SignedRequest) -> Result<String, ApiError> {
+        let regions = &self.0.settings.regions;
+        let region = request.sender.region().unwrap_or_else(|| regions.default_region()).clone();
+        if !regions.admits(&region) {
+            return Err(ApiError::new(
+                Code::AuthFailure,
+                format!("Credential should be scoped to a valid Region, not '{region}'."),
+            ));
+        }
+        let role = match request.sender.is_administrator() {
+            true => Role::Administrator,
+            false => Role::User,
+        };
+        let account = request.sender.account().clone();
+        let caller = Caller { account: account.clone(), role };
+        let scope = Scope { account, region };
+        let call = ActionCall {
+            service: request.service,
+            name: &request.action,
+            version: &request.version,
+            parameters: &request.parameters,
+        };
+        let exchange =
+            Exchange::begin(&self.0, caller, scope, request.request_id.clone(), request.dry_run)
+                .await?;
+        actions::perform(&call, &exchange).await
+    }
+}

@@ -1,0 +1,181 @@
+//! From the cloud's faults to EC2's codes and texts: the one place where they meet.
+
+use super::error::{ApiError, Code};
+use crate::domain::{fault::CloudFault, instance::InstanceState};
+
+pub fn api_error(fault: CloudFault) -> ApiError {
+    let (code, message) = match fault {
+        CloudFault::DryRun => return ApiError::dry_run(),
+        CloudFault::NotAuthorized(_) => return ApiError::unauthorized(),
+
+        CloudFault::InstancesNotFound(ids) => (
+            Code::InvalidInstanceIdNotFound,
+            not_found(
+                "The instance ID",
+                "The instance IDs",
+                "does not exist",
+                "do not exist",
+                &ids,
+            ),
+        ),
+        CloudFault::ImagesNotFound(ids) => (
+            Code::InvalidAmiIdNotFound,
+            not_found("The image id", "The image ids", "does not exist", "do not exist", &ids),
+        ),
+        CloudFault::ImageUnavailable(id) => {
+            (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
+        }
+        CloudFault::KeyPairNotFound(name) => {
+            (Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist"))
+        }
+        CloudFault::KeyPairExists(name) => {
+            (Code::InvalidKeyPairDuplicate, format!("The keypair '{name}' already exists."))
+        }
+        CloudFault::SecurityGroupNotFound(id) => {
+            (Code::InvalidGroupNotFound, format!("The security group '{id}' does not exist"))
+        }
+        CloudFault::SecurityGroupNameNotFound(name) => (
+            Code::InvalidGroupNotFound,
+            format!("The security group '{name}' does not exist in default VPC"),
+        ),
+        CloudFault::SecurityGroupExists { name, vpc } => (
+            Code::InvalidGroupDuplicate,
+            format!("The security group '{name}' already exists for VPC '{vpc}'"),
+        ),
+        CloudFault::SecurityGroupInUse(id) => {
+            (Code::DependencyViolation, format!("resource {id} has a dependent object"))
+        }
+        CloudFault::DefaultSecurityGroup(id) => (
+            Code::CannotDelete,
+            format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
+        ),
+        CloudFault::SecurityGroupRuleNotFound(id) => (
+            Code::InvalidSecurityGroupRuleIdNotFound,
+            format!("The security group rule ID '{id}' does not exist"),
+        ),
+        CloudFault::PermissionExists(rule) => (
+            Code::InvalidPermissionDuplicate,
+            format!("the specified rule \"{rule}\" already exists"),
+        ),
+        CloudFault::PermissionNotFound(_) => (
+            Code::InvalidPermissionNotFound,
+            "The specified rule does not exist in this security group.".to_owned(),
+        ),
+        CloudFault::PermissionMalformed(why) => (Code::InvalidPermissionMalformed, why),
+        CloudFault::RuleLimitExceeded(_) => (
+            Code::RulesPerSecurityGroupLimitExceeded,
+            "The maximum number of rules per security group has been reached.".to_owned(),
+        ),
+        CloudFault::VpcNotFound(id) => {
+            (Code::InvalidVpcIdNotFound, format!("The vpc ID '{id}' does not exist"))
+        }
+        CloudFault::SubnetNotFound(id) => {
+            (Code::InvalidSubnetIdNotFound, format!("The subnet ID '{id}' does not exist"))
+        }
+        CloudFault::InterfaceNotFound(id) => (
+            Code::InvalidNetworkInterfaceIdNotFound,
+            format!("The networkInterface ID '{id}' does not exist"),
+        ),
+        CloudFault::AccountNotFound(id) => {
+            (Code::InvalidParameterValue, format!("There is no account '{id}'"))
+        }
+        CloudFault::AccountExists(name) => {
+            (Code::InvalidParameterValue, format!("There is an account named '{name}' already"))
+        }
+        CloudFault::ResourceNotFound(id) => {
+            (Code::InvalidId, format!("The ID '{id}' is not valid"))
+        }
+        CloudFault::TagLimitExceeded => (
+            Code::TagLimitExceeded,
+            "The maximum number of Tags for a resource has been reached.".to_owned(),
+        ),
+
+        CloudFault::UnknownInstanceType(name) => {
+            (Code::InvalidParameterValue, format!("Invalid value '{name}' for InstanceType."))
+        }
+        CloudFault::UnknownZone(name) => {
+            (Code::InvalidParameterValue, format!("Invalid availability zone: [{name}]"))
+        }
+        CloudFault::InsufficientCapacity { instance_type, zone, wanted, available } => (
+            Code::InsufficientInstanceCapacity,
+            format!(
+                "We currently do not have sufficient {instance_type} capacity in the Availability \
+                 Zone you requested ({zone}): {wanted} wanted, {available} available."
+            ),
+        ),
+        CloudFault::AddressesExhausted(range) => (
+            Code::InsufficientFreeAddressesInSubnet,
+            format!("There are not enough free addresses in '{range}'."),
+        ),
+        CloudFault::IncorrectState(id, state) => {
+            (Code::IncorrectInstanceState, incorrect_state(&id.to_string(), state))
+        }
+        CloudFault::TerminationProtected(id) => (
+            Code::OperationNotPermitted,
+            format!(
+                "The instance '{id}' may not be terminated. Modify its 'disableApiTermination' \
+                 instance attribute and try again."
+            ),
+        ),
+        CloudFault::StopProtected(id) => (
+            Code::OperationNotPermitted,
+            format!(
+                "The instance '{id}' may not be stopped. Modify its 'disableApiStop' instance \
+                 attribute and try again."
+            ),
+        ),
+        CloudFault::IdempotentParameterMismatch => (
+            Code::IdempotentParameterMismatch,
+            "Arguments on this idempotent request are inconsistent with arguments used in \
+             previous request(s)."
+                .to_owned(),
+        ),
+
+        CloudFault::InvalidParameter(message) => (Code::InvalidParameterValue, message),
+        CloudFault::InvalidCombination(message) => (Code::InvalidParameterCombination, message),
+        CloudFault::MissingParameter(message) => (Code::MissingParameter, message),
+
+        // The cause is the operator's business and stands in the log.
+        CloudFault::NotRecorded(why) => {
+            log::error!("not recorded: {why}");
+            return ApiError::internal();
+        }
+        CloudFault::Unanswered => {
+            (Code::Unavailable, "The server is overloaded and can't handle the request.".to_owned())
+        }
+    };
+    ApiError::new(code, message)
+}
+
+fn not_found<T: std::fmt::Display>(
+    one: &str,
+    many: &str,
+    is_not: &str,
+    are_not: &str,
+    ids: &[T],
+) -> String {
+    match ids {
+        [id] => format!("{one} '{id}' {is_not}"),
+        _ => {
+            let ids = ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
+            format!("{many} '{ids}' {are_not}")
+        }
+    }
+}
+
+fn incorrect_state(id: &str, state: InstanceState) -> String {
+    match state {
+        InstanceState::Pending => {
+            format!("The instance '{id}' is not in a state from which it can be stopped.")
+        }
+        InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
+            format!("The instance '{id}' is not in a state from which it can be started.")
+        }
+        InstanceState::Running | InstanceState::Stopped => {
+            format!(
+                "The instance '{id}' is in state '{}', which does not allow it.",
+                state.as_str()
+            )
+        }
+    }
+}

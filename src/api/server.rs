@@ -1,0 +1,328 @@
+//! The HTTP side of the EC2 endpoint: from a connection to a [`SignedRequest`], and back.
+//!
+//! It promises that whatever arrives, the answer is a well-formed EC2 document with a request id,
+//! and that no client can hold more than its share: heads, bodies and idle connections have
+//! deadlines, bodies a size, and the requests being worked on a number. Refusals come in the order
+//! path, protocol, body, signature, action; so no stranger learns which actions exist.
+//!
+//! It knows no action: an [`Endpoint`] answers the requests that were let through. It does not
+//! speak TLS, nor SOAP.
+
+mod connection;
+
+use super::error::{ApiError, Code};
+use super::parameters::Parameters;
+use super::response::DEFAULT_VERSION;
+use super::service::Service;
+use super::signature::{self, Credentials, Received, Signed};
+use crate::domain::chance::Chance;
+use crate::domain::time::Timestamp;
+use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use futures_util::StreamExt;
+use std::cell::RefCell;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Where the endpoint answers, with or without a slash at the end.
+const PATHS: [&str; 3] = ["", "/services/Eucalyptus", "/services/compute"];
+
+const CONTENT: &str = "text/xml;charset=UTF-8";
+
+/// What answers requests: in production the dispatcher of actions. Each worker thread has a clone.
+pub trait Endpoint: Credentials + Clone + Send + 'static {
+    /// The XML document that is the answer, or why there is none.
+    fn answer(&self, request: SignedRequest) -> impl Future<Output = Result<String, ApiError>>;
+}
+
+/// A request whose sender is proved, ready to become an action.
+#[derive(Debug, Clone)]
+pub struct SignedRequest {
+    pub sender: Signed,
+    pub service: Service,
+    pub action: String,
+    /// As the client gave it; the answer's namespace is made of it.
+    pub version: String,
+    pub parameters: Parameters,
+    /// The client asks only whether it might.
+    pub dry_run: bool,
+    pub request_id: String,
+}
+
+/// How much a client may ask of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub workers: usize,
+    /// Connections at a time, over all workers.
+    pub connections_max: usize,
+    /// Requests being answered at a time, over all workers. More are refused, not queued.
+    pub in_flight_max: usize,
+    pub body_bytes_max: usize,
+    /// For the whole of a request's head, from its first byte on.
+    pub head_deadline: Duration,
+    /// For the whole of a request's body.
+    pub body_deadline: Duration,
+    /// How long a connection may wait for its next request.
+    pub idle_deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            workers: 2,
+            connections_max: 4096,
+            in_flight_max: 1024,
+            body_bytes_max: 1024 * 1024,
+            head_deadline: Duration::from_secs(5),
+            body_deadline: Duration::from_secs(10),
+            idle_deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What the server is given besides its endpoint: limits, and time and chance from the top.
+#[derive(Clone)]
+pub struct Options {
+    pub limits: Limits,
+    pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Makes each worker its own source of request ids.
+    pub chance: Arc<dyn Fn() -> Box<dyn Chance> + Send + Sync>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// Starts answering on `listener`. The server runs while the future returned is awaited or
+/// spawned; its handle stops it.
+pub fn serve<E: Endpoint>(
+    listener: std::net::TcpListener,
+    endpoint: E,
+    options: Options,
+) -> std::io::Result<actix_web::dev::Server> {
+    let limits = options.limits;
+    let admission = Arc::new(Semaphore::new(limits.in_flight_max));
+    let application = move || {
+        let gate = Rc::new(Gate {
+            endpoint: endpoint.clone(),
+            limits,
+            admission: admission.clone(),
+            clock: options.clock.clone(),
+            chance: RefCell::new((options.chance)()),
+        });
+        App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
+            let gate = gate.clone();
+            async move { gate.answer(request, payload).await }
+        }))
+    };
+    let between_requests_max = limits.head_deadline + limits.idle_deadline;
+    let server = HttpServer::new(application)
+        .workers(limits.workers)
+        .max_connections(limits.connections_max.div_ceil(limits.workers.max(1)))
+        .client_request_timeout(limits.head_deadline)
+        .keep_alive(limits.idle_deadline)
+        .on_connect(move |io, extensions| connection::watch(io, extensions, between_requests_max))
+        .disable_signals()
+        .listen(listener)?;
+    Ok(server.run())
+}
+
+/// One worker's share of the server.
+struct Gate<E> {
+    endpoint: E,
+    limits: Limits,
+    admission: Arc<Semaphore>,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    chance: RefCell<Box<dyn Chance>>,
+}
+
+impl<E: Endpoint> Gate<E> {
+    async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        let _busy = connection::busy(&request);
+        let request_id = random_uuid(self.chance.borrow_mut().as_mut());
+        let mut service = Service::Ec2;
+        let answered = self.try_answer(&request, payload, &request_id, &mut service).await;
+        let (status, xml) = match answered {
+            Ok(xml) => (StatusCode::OK, xml),
+            Err(error) => {
+                log::debug!("request {request_id} refused: {error}");
+                let xml = match service {
+                    Service::Ec2 => error.render(&request_id),
+                    Service::Sts => error.render_sts(&request_id),
+                };
+                (error.status(), xml)
+            }
+        };
+        let mut response = HttpResponse::build(status);
+        response.insert_header((CONTENT_TYPE, CONTENT));
+        response.insert_header(("x-amzn-requestid", request_id));
+        // The rest of a body that was too long or too slow is not worth waiting for.
+        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+            response.force_close();
+        }
+        response.body(xml)
+    }
+
+    /// `service` becomes the one asked for as soon as that is known.
+    async fn try_answer(
+        &self,
+        request: &HttpRequest,
+        payload: web::Payload,
+        request_id: &str,
+        service: &mut Service,
+    ) -> Result<String, ApiError> {
+        check_path(request.path())?;
+        check_protocol(request.method(), request.headers())?;
+        let body = self.read_body(payload).await?;
+        let _admitted =
+            self.admission.try_acquire().map_err(|_| ApiError::request_limit_exceeded())?;
+        check_content_type(request.headers(), &body)?;
+
+        let parameters = Parameters::parse(request.query_string(), &body)?;
+        let version = parameters.get_once("Version")?;
+        *service = Service::of_version(version);
+        let received = Received {
+            method: request.method().as_str(),
+            path: request.uri().path(),
+            query: request.query_string(),
+            headers: request.headers(),
+            body: &body,
+        };
+        let now = (self.clock)();
+        let sender = signature::verify(&received, &parameters, *service, &self.endpoint, now)
+            .map_err(|refused| {
+                log::debug!("request {request_id} not believed: {refused}");
+                refused.into_api_error(*service)
+            })?;
+        let request = SignedRequest {
+            action: action(&parameters)?.to_owned(),
+            version: version.unwrap_or(DEFAULT_VERSION).to_owned(),
+            dry_run: is_dry_run(&parameters)?,
+            sender,
+            service: *service,
+            parameters,
+            request_id: request_id.to_owned(),
+        };
+        self.endpoint.answer(request).await
+    }
+
+    async fn read_body(&self, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
+        let max = self.limits.body_bytes_max;
+        let whole = async {
+            let mut body = Vec::new();
+            while let Some(chunk) = payload.next().await {
+                let chunk = chunk.map_err(|_| {
+                    ApiError::malformed_query("The request body could not be read.")
+                })?;
+                if body.len() + chunk.len() > max {
+                    return Err(ApiError::new(
+                        Code::RequestEntityTooLarge,
+                        format!("The request body is larger than {max} bytes."),
+                    ));
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(body)
+        };
+        tokio::time::timeout(self.limits.body_deadline, whole).await.unwrap_or_else(|_| {
+            Err(ApiError::new(Code::RequestTimeout, "The request body was not received in time."))
+        })
+    }
+}
+
+fn check_path(path: &str) -> Result<(), ApiError> {
+    let without_slash = path.strip_suffix('/').unwrap_or(path);
+    if PATHS.contains(&without_slash) {
+        return Ok(());
+    }
+    Err(ApiError::new(Code::NotFound, "There is no service at this path."))
+}
+
+fn check_protocol(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
+    if headers.contains_key("soapaction") || content_type(headers).is_some_and(is_soap) {
+        return Err(ApiError::new(
+            Code::UnsupportedProtocol,
+            "SOAP is not supported at this endpoint.",
+        ));
+    }
+    if !matches!(*method, Method::GET | Method::POST) {
+        return Err(ApiError::new(
+            Code::MethodNotAllowed,
+            "The request method must be GET or POST.",
+        ));
+    }
+    Ok(())
+}
+
+fn is_soap(media_type: &str) -> bool {
+    ["text/xml", "application/xml", "application/soap+xml"]
+        .iter()
+        .any(|soap| media_type.eq_ignore_ascii_case(soap))
+}
+
+/// A body is read as a form; one that says it is something else would be misread.
+fn check_content_type(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
+    const FORM: &str = "application/x-www-form-urlencoded";
+    match content_type(headers) {
+        Some(other) if !body.is_empty() && !other.eq_ignore_ascii_case(FORM) => Err(ApiError::new(
+            Code::UnsupportedProtocol,
+            format!("The request body must be {FORM}."),
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The media type without its parameters. One that is no text matches nothing we know.
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("unreadable");
+    value.split(';').next().map(str::trim)
+}
+
+/// `Operation` is what the first tools called it.
+fn action(parameters: &Parameters) -> Result<&str, ApiError> {
+    let action = parameters.get_once("Action")?;
+    let operation = parameters.get_once("Operation")?;
+    match (action, operation) {
+        (Some(action), None) | (None, Some(action)) if !action.is_empty() => Ok(action),
+        (Some(_), Some(_)) => Err(ApiError::invalid_combination(
+            "The parameter Action may not be used with the parameter Operation",
+        )),
+        (Some(_), None) | (None, Some(_)) | (None, None) => Err(ApiError::missing_action()),
+    }
+}
+
+fn is_dry_run(parameters: &Parameters) -> Result<bool, ApiError> {
+    match parameters.get_once("DryRun")? {
+        None => Ok(false),
+        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+        Some(text) => Err(ApiError::invalid_value("DryRun", text, "It must be true or false.")),
+    }
+}
+
+/// A random (version 4) UUID, which is the shape of AWS's request ids.
+fn random_uuid(chance: &mut dyn Chance) -> String {
+    let mut bytes = [0; 16];
+    chance.fill(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let n = u128::from_be_bytes(bytes);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        n >> 96,
+        n >> 80 & 0xffff,
+        n >> 64 & 0xffff,
+        n >> 48 & 0xffff,
+        n & 0xffff_ffff_ffff
+    )
+}
+
+#[cfg(test)]
+mod tests;

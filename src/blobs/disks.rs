@@ -1,0 +1,135 @@
+//! An instance's files on its node: the root disk, and what it boots from.
+//!
+//! Two kinds: `CachedDisks` makes qcow2 overlays over images of the node's cache, `SimulatedDisks`
+//! keeps an empty file in a root disk's place, for a node whose hypervisor is simulated.
+
+use super::{
+    BlobFault, BlobSource,
+    cache::{Form, ImageCache, PreparedImage},
+    root_disk,
+};
+use crate::domain::{blob::BlobId, image::BootSource};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+const ROOT_DISK: &str = "root.qcow2";
+
+/// What a guest starts from, on this host.
+#[derive(Debug, Clone)]
+pub struct BootFiles {
+    pub root_disk: PathBuf,
+    /// The kernel, and the ramdisk if there is one; without a kernel the disk boots itself.
+    pub kernel: Option<(PathBuf, Option<PathBuf>)>,
+    /// Keeps the cache from giving up what the guest uses.
+    _pins: Vec<PreparedImage>,
+}
+
+/// Calls block. Every call may be repeated harmlessly.
+pub trait Disks: fmt::Debug + Send + Sync {
+    /// Gets the image here and pins it.
+    fn fetch(&self, boot: &BootSource) -> Result<(), BlobFault>;
+
+    /// Makes the root disk in the instance's directory, unless it is there from an earlier boot,
+    /// and says what the guest starts from.
+    fn prepare(
+        &self,
+        boot: &BootSource,
+        size_gib: u64,
+        directory: &Path,
+    ) -> Result<BootFiles, BlobFault>;
+}
+
+/// Overlays over cached images.
+pub struct CachedDisks {
+    cache: ImageCache,
+    source: Arc<dyn BlobSource>,
+}
+
+impl fmt::Debug for CachedDisks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CachedDisks").field("cache", &self.cache).finish_non_exhaustive()
+    }
+}
+
+impl CachedDisks {
+    pub fn new(cache: ImageCache, source: Arc<dyn BlobSource>) -> CachedDisks {
+        CachedDisks { cache, source }
+    }
+
+    fn image(&self, blob: &BlobId, form: Form) -> Result<PreparedImage, BlobFault> {
+        self.cache.prepare(&*self.source, blob, form, &mut |_, _| {})
+    }
+}
+
+impl Disks for CachedDisks {
+    fn fetch(&self, boot: &BootSource) -> Result<(), BlobFault> {
+        self.image(&boot.root, Form::RootBase)?;
+        if let Some(kernel) = &boot.kernel {
+            self.image(kernel, Form::Kernel)?;
+        }
+        if let Some(ramdisk) = &boot.ramdisk {
+            self.image(ramdisk, Form::Ramdisk)?;
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        boot: &BootSource,
+        size_gib: u64,
+        directory: &Path,
+    ) -> Result<BootFiles, BlobFault> {
+        let base = self.image(&boot.root, Form::RootBase)?;
+        let root_disk = directory.join(ROOT_DISK);
+        if !root_disk.exists() {
+            // A crash in the middle must not leave a disk that looks finished.
+            let unfinished = directory.join("root.qcow2.new");
+            root_disk::remove(&unfinished)?;
+            root_disk::create(base.path(), size_gib, &unfinished)?;
+            fs::rename(&unfinished, &root_disk).map_err(BlobFault::io("renamed", &unfinished))?;
+        }
+        let mut pins = vec![base];
+        let kernel = match &boot.kernel {
+            None => None,
+            Some(kernel) => {
+                let kernel = self.image(kernel, Form::Kernel)?;
+                let ramdisk = match &boot.ramdisk {
+                    None => None,
+                    Some(ramdisk) => Some(self.image(ramdisk, Form::Ramdisk)?),
+                };
+                let paths = (
+                    kernel.path().to_owned(),
+                    ramdisk.as_ref().map(|ramdisk| ramdisk.path().to_owned()),
+                );
+                pins.push(kernel);
+                pins.extend(ramdisk);
+                Some(paths)
+            }
+        };
+        Ok(BootFiles { root_disk, kernel, _pins: pins })
+    }
+}
+
+/// No bytes at all: a file says that there would be a disk.
+#[derive(Debug)]
+pub struct SimulatedDisks;
+
+impl Disks for SimulatedDisks {
+    fn fetch(&self, _: &BootSource) -> Result<(), BlobFault> {
+        Ok(())
+    }
+
+    fn prepare(&self, _: &BootSource, _: u64, directory: &Path) -> Result<BootFiles, BlobFault> {
+        let root_disk = directory.join(ROOT_DISK);
+        let made = fs::OpenOptions::new().create_new(true).write(true).open(&root_disk);
+        match made {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(BlobFault::io("created", &root_disk)(error))
+            }
+            _ => Ok(BootFiles { root_disk, kernel: None, _pins: Vec::new() }),
+        }
+    }
+}

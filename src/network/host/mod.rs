@@ -1,0 +1,410 @@
+//! The data plane of a Linux host: taps, bridges, nftables, DHCP.
+//!
+//! ```text
+//!   guest i-1                     guest i-2
+//!   NIC 0      NIC 1              NIC 0      NIC 1
+//!     │ tap      │ tap              │ tap      │ tap
+//!   ══╪══════════│══════════════════╪══════════│═══  <prefix>-pub, 10.213.0.1/16: ports isolated,
+//!     │          │                  │          │     routed, filtered and masqueraded by the host
+//!                └──────────────────┴──────────┘     one bridge per private network, no host on it
+//! ```
+//!
+//! Everything of ours is named with the prefix. What we know about a port is written on its tap
+//! (`identity`), so a process that starts anew finds it in the kernel; the only file kept says which
+//! of the host's switches were off (`forwarding`).
+//!
+//! Needs root or `CAP_NET_ADMIN` and `CAP_NET_RAW`, and the `nft` program. IPv6 is not offered.
+
+mod dhcp;
+mod dhcp_server;
+mod firewall;
+mod forwarding;
+mod identity;
+mod name;
+mod netlink;
+mod tap;
+
+use super::{Datapath, NetworkFault, Port};
+use crate::domain::{
+    id::{InstanceId, InterfaceId},
+    interface::{InterfaceSpec, Wire},
+    port_filter::{Cidr, PortFilter},
+};
+use dhcp::Lease;
+use dhcp_server::DhcpServer;
+use firewall::Firewall;
+use forwarding::Forwarding;
+use identity::Identity;
+use name::Names;
+use netlink::Netlink;
+use std::{
+    collections::BTreeMap,
+    io,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostOptions {
+    /// 1 to 6 small letters and digits: what our devices and tables are named with.
+    pub prefix: String,
+    /// The public wire's addresses, and the host's own among them.
+    pub subnet: Cidr,
+    pub gateway: Ipv4Addr,
+    /// Offered on the public wire.
+    pub dns: Vec<Ipv4Addr>,
+    /// A directory that survives this process.
+    pub state_dir: PathBuf,
+    /// Where on the gateway's address the metadata service listens.
+    pub metadata_port: u16,
+}
+
+const MTU: u16 = 1500;
+
+#[derive(Debug)]
+pub struct HostDatapath {
+    options: HostOptions,
+    names: Names,
+    firewall: Firewall,
+    forwarding: Forwarding,
+    dhcp: DhcpServer,
+    kernel: Mutex<Kernel>,
+}
+
+/// Our conversation with the kernel, and the ports we know it to have.
+#[derive(Debug)]
+struct Kernel {
+    netlink: Netlink,
+    ports: BTreeMap<InterfaceId, KnownPort>,
+}
+
+#[derive(Debug, Clone)]
+struct KnownPort {
+    identity: Identity,
+    device: u32,
+    /// False for a tap found at the start, until it is attached again.
+    attached: bool,
+}
+
+impl HostDatapath {
+    /// Prepares the host, or finds it prepared by an earlier process, whose guests notice nothing.
+    pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
+        let names = Names::new(&options.prefix)?;
+        if !options.subnet.contains(options.gateway) {
+            let HostOptions { gateway, subnet, .. } = &options;
+            let reason = format!("the gateway `{gateway}` is not in the subnet `{subnet}`");
+            return Err(NetworkFault::NotPermitted(reason));
+        }
+        std::fs::create_dir_all(&options.state_dir).map_err(fault("make the state directory"))?;
+        let mut netlink = Netlink::open().map_err(fault("speak to the kernel"))?;
+        let ports = find_ports(&mut netlink, &names)?;
+        let datapath = HostDatapath {
+            firewall: Firewall::new(names.clone()),
+            forwarding: Forwarding::new(&options.state_dir),
+            dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
+            kernel: Mutex::new(Kernel { netlink, ports }),
+            names,
+            options,
+        };
+        datapath.prepare()?;
+        Ok(datapath)
+    }
+
+    /// What on this host may keep guests from being reached and is not ours to change, in words
+    /// for its administrator.
+    pub fn obstacles(&self) -> Result<Vec<String>, NetworkFault> {
+        self.firewall.obstacles().map_err(fault("list the host's chains"))
+    }
+
+    fn prepare(&self) -> Result<(), NetworkFault> {
+        let opened = self.forwarding.enable().map_err(fault("let uplinks forward"))?;
+        // Before the bridge has its address: a guest's packet never meets a host without filters.
+        self.firewall.install(&self.options, &opened).map_err(fault("install the firewall"))?;
+        let mut kernel = self.kernel();
+        let name = self.names.public_bridge();
+        let bridge = self.ensure_bridge(&mut kernel, &name, "public")?;
+        let (gateway, length) = (self.options.gateway, self.options.subnet.prefix_length());
+        kernel
+            .netlink
+            .add_address(bridge, gateway, length)
+            .map_err(fault("give the bridge its address"))?;
+        forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))
+    }
+
+    fn kernel(&self) -> MutexGuard<'_, Kernel> {
+        // The table is only a memory of the kernel's own, corrected by attaching again.
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ensure_bridge(
+        &self,
+        kernel: &mut Kernel,
+        name: &str,
+        alias: &str,
+    ) -> Result<u32, NetworkFault> {
+        let refused = fault("make a bridge");
+        if let Some(link) = kernel.netlink.link(name).map_err(&refused)? {
+            return match link.kind == "bridge" && link.alias == alias {
+                true => Ok(link.index),
+                false => Err(NetworkFault::Kernel(format!("device `{name}` is not ours"))),
+            };
+        }
+        let mac = self.names.bridge_mac(name).0;
+        kernel.netlink.create_bridge(name, mac, alias).map_err(&refused)?;
+        forwarding::disable_ipv6(name).map_err(&refused)?;
+        let link = kernel.netlink.link(name).map_err(&refused)?;
+        let index = link.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?.index;
+        kernel.netlink.set_up(index).map_err(&refused)?;
+        Ok(index)
+    }
+
+    /// The bridge of a wire: its name and what its alias says.
+    fn bridge_of(&self, wire: &Wire) -> (String, String) {
+        match wire {
+            Wire::Public => (self.names.public_bridge(), "public".to_owned()),
+            Wire::Private(network) => (self.names.private_bridge(network), network.to_string()),
+        }
+    }
+
+    fn lease(&self, interface: &InterfaceSpec) -> Result<Lease, NetworkFault> {
+        let (bridge, _) = self.bridge_of(&interface.wire);
+        let (router, dns, server) = match interface.wire {
+            Wire::Public => {
+                let router = interface.gateway.unwrap_or(self.options.gateway);
+                (Some(router), self.options.dns.clone(), self.options.gateway)
+            }
+            Wire::Private(_) => {
+                let server = interface.subnet.nth(1).unwrap_or(interface.subnet.address());
+                (None, Vec::new(), server)
+            }
+        };
+        Ok(Lease {
+            mac: interface.mac,
+            address: interface.address,
+            subnet: interface.subnet,
+            router,
+            dns,
+            server,
+            server_mac: self.names.bridge_mac(&bridge),
+            mtu: MTU,
+        })
+    }
+
+    /// Makes room for an interface: its address must be nobody else's on the public wire. A port
+    /// of an earlier process that nobody has claimed gives way.
+    fn claim_address(
+        &self,
+        kernel: &mut Kernel,
+        interface: &InterfaceSpec,
+    ) -> Result<(), NetworkFault> {
+        if interface.wire != Wire::Public {
+            return Ok(());
+        }
+        let holder = kernel.ports.values().find(|port| {
+            port.identity.interface != interface.id
+                && port.identity.wire == Wire::Public
+                && port.identity.address == interface.address
+        });
+        match holder.cloned() {
+            None => Ok(()),
+            Some(holder) if holder.attached => Err(NetworkFault::AddressTaken {
+                address: interface.address,
+                holder: holder.identity.interface,
+            }),
+            Some(stale) => self.remove_port(kernel, &stale),
+        }
+    }
+
+    /// The interface's tap: the one there is, or a new one.
+    fn ensure_tap(
+        &self,
+        kernel: &mut Kernel,
+        tap: &str,
+        identity: &Identity,
+    ) -> Result<netlink::Link, NetworkFault> {
+        let refused = fault("make a tap");
+        match kernel.netlink.link(tap).map_err(&refused)? {
+            Some(link) => {
+                let earlier = link.alias.parse::<Identity>().ok();
+                let ours = link.kind == "tun"
+                    && earlier.as_ref().is_none_or(|port| port.interface == identity.interface);
+                if !ours {
+                    return Err(NetworkFault::Kernel(format!("device `{tap}` is not ours")));
+                }
+                if earlier.as_ref() != Some(identity) {
+                    if let Some(earlier) = &earlier {
+                        self.firewall.withdraw(tap, earlier).map_err(fault("remove a filter"))?;
+                    }
+                    let alias = identity.to_string();
+                    kernel.netlink.set_alias(link.index, &alias).map_err(&refused)?;
+                }
+                Ok(link)
+            }
+            None => {
+                tap::create(tap).map_err(&refused)?;
+                let link = kernel.netlink.link(tap).map_err(&refused)?;
+                let link = link.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
+                kernel.netlink.set_alias(link.index, &identity.to_string()).map_err(&refused)?;
+                forwarding::disable_ipv6(tap).map_err(&refused)?;
+                Ok(link)
+            }
+        }
+    }
+
+    /// First out of force, then out of existence: what an interruption leaves is a tap whose alias
+    /// tells `sweep` the rest.
+    fn remove_port(&self, kernel: &mut Kernel, port: &KnownPort) -> Result<(), NetworkFault> {
+        let identity = &port.identity;
+        let tap = self.names.tap(&identity.interface);
+        self.dhcp.withdraw(port.device);
+        self.firewall.withdraw(&tap, identity).map_err(fault("remove a filter"))?;
+        kernel.netlink.delete(port.device).map_err(fault("remove a tap"))?;
+        kernel.ports.remove(&identity.interface);
+        if let Wire::Private(_) = &identity.wire {
+            let alone = !kernel.ports.values().any(|other| other.identity.wire == identity.wire);
+            let (bridge, _) = self.bridge_of(&identity.wire);
+            let link = kernel.netlink.link(&bridge).map_err(fault("look for a bridge"))?;
+            if let Some(link) = link.filter(|_| alone) {
+                kernel.netlink.delete(link.index).map_err(fault("remove a bridge"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Datapath for HostDatapath {
+    fn attach(
+        &self,
+        instance: &InstanceId,
+        interface: &InterfaceSpec,
+    ) -> Result<Port, NetworkFault> {
+        let kernel = &mut *self.kernel();
+        let identity = Identity::new(instance, interface);
+        let name = self.names.tap(&interface.id);
+        self.claim_address(kernel, interface)?;
+        let tap = self.ensure_tap(kernel, &name, &identity)?;
+        let port = KnownPort { identity: identity.clone(), device: tap.index, attached: true };
+        kernel.ports.insert(interface.id.clone(), port);
+
+        let (bridge, alias) = self.bridge_of(&interface.wire);
+        let bridge = self.ensure_bridge(kernel, &bridge, &alias)?;
+        // In force before the tap is on the wire, and the wire closed to neighbours before it is up.
+        self.firewall
+            .admit(&name, &identity, &interface.filter)
+            .map_err(fault("install a filter"))?;
+        self.dhcp.offer(tap.index, self.lease(interface)?);
+        let refused = fault("plug a tap in");
+        if tap.bridge != Some(bridge) {
+            kernel.netlink.set_bridge(tap.index, bridge).map_err(&refused)?;
+        }
+        if interface.wire == Wire::Public {
+            kernel.netlink.isolate_port(tap.index).map_err(&refused)?;
+        }
+        kernel.netlink.set_up(tap.index).map_err(&refused)?;
+        Ok(described(&identity, name))
+    }
+
+    fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
+        let kernel = self.kernel();
+        let port = kernel.ports.get(interface).filter(|port| port.attached);
+        let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
+        let tap = self.names.tap(interface);
+        self.firewall.admit(&tap, &port.identity, filter).map_err(fault("replace a filter"))
+    }
+
+    fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
+        let kernel = &mut *self.kernel();
+        match kernel.ports.get(interface).cloned() {
+            Some(port) => self.remove_port(kernel, &port),
+            None => Ok(()),
+        }
+    }
+
+    fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
+        let kernel = &mut *self.kernel();
+        let found = find_ports(&mut kernel.netlink, &self.names)?;
+        let described =
+            |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
+        Ok(found.values().map(described).collect())
+    }
+
+    fn sweep(&self) -> Result<(), NetworkFault> {
+        let kernel = &mut *self.kernel();
+        let stale: Vec<KnownPort> =
+            kernel.ports.values().filter(|port| !port.attached).cloned().collect();
+        for port in stale {
+            self.remove_port(kernel, &port)?;
+        }
+        // What is left over is what an interruption left half made.
+        let links = kernel.netlink.links().map_err(fault("list devices"))?;
+        for link in &links {
+            let wanted = match link.kind.as_str() {
+                "tun" if self.names.is_tap(&link.name) => {
+                    kernel.ports.values().any(|port| port.device == link.index)
+                }
+                "bridge" if self.names.is_bridge(&link.name) => {
+                    link.name == self.names.public_bridge()
+                        || links.iter().any(|port| port.bridge == Some(link.index))
+                }
+                _ => true,
+            };
+            if !wanted {
+                kernel.netlink.delete(link.index).map_err(fault("remove a device"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Afterwards nothing can be attached until the host is prepared by `open` again.
+    fn purge(&self) -> Result<(), NetworkFault> {
+        let kernel = &mut *self.kernel();
+        for port in kernel.ports.values() {
+            self.dhcp.withdraw(port.device);
+        }
+        kernel.ports.clear();
+        for link in kernel.netlink.links().map_err(fault("list devices"))? {
+            let ours = (link.kind == "tun" && self.names.is_tap(&link.name))
+                || (link.kind == "bridge" && self.names.is_bridge(&link.name));
+            if ours {
+                kernel.netlink.delete(link.index).map_err(fault("remove a device"))?;
+            }
+        }
+        // Before the firewall that confines what they forward.
+        self.forwarding.restore().map_err(fault("restore forwarding"))?;
+        self.firewall.remove().map_err(fault("remove the firewall"))
+    }
+}
+
+fn described(identity: &Identity, tap: String) -> Port {
+    Port { interface: identity.interface.clone(), instance: identity.instance.clone(), tap }
+}
+
+/// The ports the kernel has, by what is written on them.
+fn find_ports(
+    netlink: &mut Netlink,
+    names: &Names,
+) -> Result<BTreeMap<InterfaceId, KnownPort>, NetworkFault> {
+    let links = netlink.links().map_err(fault("list devices"))?;
+    let taps = links.iter().filter(|link| link.kind == "tun" && names.is_tap(&link.name));
+    Ok(taps
+        .filter_map(|link| {
+            let identity: Identity = link.alias.parse().ok()?;
+            let port = KnownPort { device: link.index, attached: false, identity };
+            Some((port.identity.interface.clone(), port))
+        })
+        .collect())
+}
+
+/// Says what was being done, and tells what an administrator can allow from what they cannot.
+fn fault(doing: &'static str) -> impl Fn(io::Error) -> NetworkFault {
+    move |error| {
+        let words = format!("cannot {doing}: {error}");
+        match error.kind() {
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                NetworkFault::NotPermitted(words)
+            }
+            _ => NetworkFault::Kernel(words),
+        }
+    }
+}

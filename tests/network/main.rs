@@ -1,0 +1,14 @@
+//! The data planes, held to their promises.
+//!
+//! `conformance` runs over both; the other files send real packets through the host's. Every test
+//! works in network namespaces of its own, made by its own thread, so nothing of the machine is
+//! touched. They need root, `nft`, `ip` and `busybox`, and fail without them.
+
+mod conformance;
+mod filter;
+mod guest;
+mod lease;
+mod metadata;
+mod residue;
+mod spoofing;
+mod wires;

@@ -1,0 +1,112 @@
+//! What is left on the host: nothing.
+
+use crate::guest::{Host, egress, private, public};
+use mallee::network::Datapath;
+use std::{fs, path::Path};
+
+/// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
+fn state(host: &Host) -> String {
+    let mut state = String::new();
+    for line in ["ip link", "ip addr", "ip route", "nft list ruleset"] {
+        state += &host.namespace.run(line);
+    }
+    switches(Path::new("/proc/sys/net"), &mut state);
+    state
+}
+
+fn switches(directory: &Path, state: &mut String) {
+    let mut paths: Vec<_> = fs::read_dir(directory).unwrap().map(|e| e.unwrap().path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.is_dir() {
+            switches(&path, state);
+        } else if path.file_name().is_some_and(|name| name != "nf_conntrack_count") {
+            // Some can only be written.
+            let value = fs::read_to_string(&path).unwrap_or_default();
+            *state += &format!("{} {}\n", path.display(), value.trim());
+        }
+    }
+}
+
+/// Shows only the lines that differ: a whole state is thousands of them.
+fn check_same(before: &str, after: &str) {
+    let only = |these: &str, those: &str| -> Vec<String> {
+        let those: std::collections::HashSet<&str> = those.lines().collect();
+        these.lines().filter(|line| !those.contains(line)).map(str::to_owned).collect()
+    };
+    assert_eq!((only(before, after), only(after, before)), (Vec::new(), Vec::new()));
+    assert!(before == after, "the same lines in another order");
+}
+
+#[test]
+fn a_purge_leaves_the_host_as_it_was_found() {
+    let mut host = Host::bare();
+    let _outside = host.outside();
+    host.namespace.run("nft add table inet other");
+    host.namespace.run("nft add set inet other kept { type ipv4_addr; }");
+    let before = state(&host);
+    host.reopen();
+    let instance = "i-12345678".parse().unwrap();
+    for number in 4..8 {
+        host.datapath().attach(&instance, &public(number, vec![egress()])).unwrap();
+        let inner = private(number + 100, "vpc-11111111", number);
+        host.datapath().attach(&instance, &inner).unwrap();
+    }
+    let during = state(&host);
+    assert!(during.contains("mallee-pub") && during.contains("masquerade"));
+    assert!(during.contains("/proc/sys/net/ipv4/conf/uplink/forwarding 1"));
+    // Even a process that knows nothing of the first one's doings.
+    host.reopen();
+    host.datapath().purge().unwrap();
+    check_same(&before, &state(&host));
+    assert_eq!(fs::read_dir(host.state.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_hundred_attachments_and_detachments_leave_no_trace_and_cost_the_same() {
+    let host = Host::new();
+    let instance = "i-12345678".parse().unwrap();
+    let before = state(&host);
+    let started = std::time::Instant::now();
+    for _ in 0..100 {
+        let (outer, inner) = (public(4, vec![egress()]), private(5, "vpc-11111111", 4));
+        host.datapath().attach(&instance, &outer).unwrap();
+        host.datapath().attach(&instance, &inner).unwrap();
+        host.datapath().detach(&outer.id).unwrap();
+        host.datapath().detach(&inner.id).unwrap();
+    }
+    println!("attach and detach: {:?} each", started.elapsed() / 400);
+    check_same(&before, &state(&host));
+}
+
+#[test]
+fn the_price_of_an_attachment_does_not_grow_with_their_number() {
+    let host = Host::new();
+    let instance = "i-12345678".parse().unwrap();
+    let mut times = Vec::new();
+    for number in 2..202 {
+        let started = std::time::Instant::now();
+        host.datapath().attach(&instance, &public(number, vec![egress()])).unwrap();
+        times.push(started.elapsed());
+    }
+    let median = |times: &[std::time::Duration]| {
+        let mut sorted = times.to_vec();
+        sorted.sort();
+        sorted[sorted.len() / 2]
+    };
+    let (first, last) = (median(&times[..50]), median(&times[150..]));
+    println!("attach: {first:?} at first, {last:?} with 200 ports");
+    assert!(last < first * 3, "{first:?} grew to {last:?}");
+}
+
+#[test]
+fn a_foreign_chain_that_would_drop_our_packets_is_reported_and_left_alone() {
+    let host = Host::new();
+    assert_eq!(host.datapath().obstacles(), Ok(Vec::new()));
+    host.namespace.run("nft add table inet other");
+    host.namespace.run(
+        "nft add chain inet other fence { type filter hook forward priority 0; policy drop; }",
+    );
+    let obstacles = host.datapath().obstacles().unwrap();
+    assert!(matches!(obstacles.as_slice(), [one] if one.contains("inet other fence")));
+}
