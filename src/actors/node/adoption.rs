@@ -48,7 +48,7 @@ impl Core {
     }
 
     /// After the hypervisor was away: whoever is gone went off meanwhile.
-    pub(super) async fn compare(self: &Rc<Self>, _: &Addr<NodeManager>) {
+    pub(super) async fn compare(self: &Rc<Self>) {
         let host = self.host.clone();
         let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
         let Ok(Ok(domains)) = listed else { return };

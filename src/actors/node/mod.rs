@@ -166,16 +166,20 @@ impl Actor for NodeManager {
     }
 }
 
-/// From `boot`, once: who is above.
+/// From `boot`, once: who is above. Answered when those above know what this node has.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct MeetGroup(pub Address<GroupManager>);
 
 impl Handler<MeetGroup> for NodeManager {
-    type Result = ();
-    fn handle(&mut self, MeetGroup(group): MeetGroup, context: &mut Self::Context) {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, MeetGroup(group): MeetGroup, _: &mut Self::Context) -> Self::Result {
         self.core.book.borrow_mut().group = Some(group);
-        self.core.touch(&context.address());
+        let core = self.core.clone();
+        Box::pin(async move {
+            core.look_around().await;
+            core.send_report().await;
+        })
     }
 }
 
@@ -201,7 +205,7 @@ pub struct Happened(pub DomainEvent);
 
 impl Handler<Happened> for NodeManager {
     type Result = ();
-    fn handle(&mut self, Happened(event): Happened, context: &mut Self::Context) {
+    fn handle(&mut self, Happened(event): Happened, _: &mut Self::Context) {
         match event {
             DomainEvent::Started(_) => {}
             DomainEvent::Off(instance, reason) => {
@@ -215,8 +219,7 @@ impl Handler<Happened> for NodeManager {
             DomainEvent::Reconnected => {
                 log::info!("the hypervisor is back");
                 let core = self.core.clone();
-                let myself = context.address();
-                actix_rt::spawn(async move { core.compare(&myself).await });
+                actix_rt::spawn(async move { core.compare().await });
             }
         }
     }
