@@ -31,6 +31,9 @@ macro_rules! actions {
 pub mod testing;
 
 actions! {
+    // Addresses.
+    describe_addresses::DescribeAddresses,
+
     create_account::CreateAccount,
     describe_account_attributes::DescribeAccountAttributes,
     describe_accounts::DescribeAccounts,
