@@ -15,8 +15,8 @@ pub mod tag;
 pub mod user_data;
 pub mod zone;
 
-pub mod not_honoured;
 pub mod ip_permission;
+pub mod not_honoured;
 pub mod rule_change;
 pub mod security_group;
 pub mod security_group_rule;
