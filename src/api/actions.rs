@@ -27,8 +27,28 @@ macro_rules! actions {
     };
 }
 
+#[cfg(test)]
+pub mod testing;
+
 actions! {
+    create_key_pair::CreateKeyPair,
+    delete_key_pair::DeleteKeyPair,
+    describe_key_pairs::DescribeKeyPairs,
+    import_key_pair::ImportKeyPair,
+    // Images.
+    describe_images::DescribeImages,
+    register_image::RegisterImage,
+
+    // Instances.
+    describe_instances::DescribeInstances,
+    run_instances::RunInstances,
+    terminate_instances::TerminateInstances,
+
+    // Regions.
     describe_regions::DescribeRegions,
+    create_tags::CreateTags,
+    delete_tags::DeleteTags,
+    describe_tags::DescribeTags,
 }
 
 /// An action as it was called.

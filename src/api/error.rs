@@ -294,7 +294,7 @@ impl From<InvalidFilter> for ApiError {
 }
 
 /// What of a client's text is repeated to it: enough to recognise, never a megabyte.
-pub(super) fn echo(text: &str) -> &str {
+pub(in crate::api) fn echo(text: &str) -> &str {
     const CHARACTERS_MAX: usize = 200;
     match text.char_indices().nth(CHARACTERS_MAX) {
         Some((end, _)) => &text[..end],

@@ -126,7 +126,7 @@ impl Core {
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
                     Effect::RefreshFilters(scope) => {
-                        book.driver.stale_filters.insert(scope);
+                        book.driver.stale_filters.extend(filters::affected(&state, scope));
                     }
                 }
             }
@@ -227,7 +227,8 @@ impl Core {
     /// A decision of the cloud itself, on behalf of nobody.
     pub(super) fn decide(&self, decide: impl FnOnce(&mut Draft<'_>)) -> Decision {
         let book = self.book.borrow();
-        let mut chance = self.ambient.chance("cloud");
+        // Another stream than users' commands have: what they draw must not depend on the clock.
+        let mut chance = self.ambient.chance("cloud's own");
         let caller = self.own_context("decision").on_behalf_of;
         let scope = Scope {
             account: self.root.clone(),

@@ -1,0 +1,18 @@
+//! Shapes that several actions read or write: parts of EC2's requests and answers.
+//!
+//! A shape of one action alone stays in that action's file.
+
+pub mod image;
+pub mod instance;
+pub mod instance_facts;
+pub mod instance_interface;
+pub mod reservation;
+pub mod state_change;
+
+pub mod metadata_options;
+pub mod root_volume;
+pub mod tag;
+pub mod user_data;
+pub mod zone;
+
+pub mod not_honoured;
