@@ -114,7 +114,7 @@ pub fn run(start: Start) -> Result<(), BootFault> {
     })
 }
 
-/// Removes what the cloud made on this host outside its state directory. Guests must be gone.
+/// Removes every guest and every object of ours from the host, while no cloud runs.
 pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Result<(), BootFault> {
     for node in &configuration.nodes {
         node_host::purge(configuration, node, state)?;

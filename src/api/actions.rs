@@ -31,6 +31,11 @@ macro_rules! actions {
 pub mod testing;
 
 actions! {
+    create_account::CreateAccount,
+    describe_account_attributes::DescribeAccountAttributes,
+    describe_accounts::DescribeAccounts,
+    describe_availability_zones::DescribeAvailabilityZones,
+    get_caller_identity::GetCallerIdentity,
     create_key_pair::CreateKeyPair,
     delete_key_pair::DeleteKeyPair,
     describe_key_pairs::DescribeKeyPairs,
@@ -49,6 +54,17 @@ actions! {
     create_tags::CreateTags,
     delete_tags::DeleteTags,
     describe_tags::DescribeTags,
+    create_security_group::CreateSecurityGroup,
+    delete_security_group::DeleteSecurityGroup,
+    describe_security_groups::DescribeSecurityGroups,
+    authorize_security_group_egress::AuthorizeSecurityGroupEgress,
+    authorize_security_group_ingress::AuthorizeSecurityGroupIngress,
+    revoke_security_group_egress::RevokeSecurityGroupEgress,
+    revoke_security_group_ingress::RevokeSecurityGroupIngress,
+    describe_security_group_rules::DescribeSecurityGroupRules,
+    modify_security_group_rules::ModifySecurityGroupRules,
+    update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
+    update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
 }
 
 /// An action as it was called.

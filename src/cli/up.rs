@@ -145,6 +145,10 @@ impl Up {
 fn be_the_cloud(configuration: Configuration, context: &Context<'_>) -> Result<ExitCode, Fault> {
     let state = &context.state;
     let Some(reign) = Reign::begin(state)? else { return already_running(state) };
+    // libvirt's chat belongs in a file; it can be told so only before there are threads.
+    if let Err(fault) = libvirt::send_log_to(&state.root().join("libvirt.log")) {
+        log::warn!("{fault}");
+    }
     let wanted = &context.surroundings.root_credentials;
     let mut chance = Ambient::system().chance("root credentials");
     let credentials =

@@ -15,4 +15,9 @@ pub mod tag;
 pub mod user_data;
 pub mod zone;
 
+pub mod ip_permission;
 pub mod not_honoured;
+pub mod rule_change;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod traffic;
