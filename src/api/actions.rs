@@ -36,6 +36,8 @@ actions! {
     describe_accounts::DescribeAccounts,
     describe_availability_zones::DescribeAvailabilityZones,
     get_caller_identity::GetCallerIdentity,
+    describe_instance_type_offerings::DescribeInstanceTypeOfferings,
+    describe_instance_types::DescribeInstanceTypes,
     create_key_pair::CreateKeyPair,
     delete_key_pair::DeleteKeyPair,
     describe_key_pairs::DescribeKeyPairs,

@@ -2,5 +2,6 @@
 //!
 //! A shape of one action alone stays in that action's file.
 
+pub mod instance_type;
 pub mod tag;
 pub mod zone;
