@@ -32,6 +32,10 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::ImageUnavailable(id) => {
             (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
         }
+        CloudFault::ImageNameExists { name, image } => (
+            Code::InvalidAmiNameDuplicate,
+            format!("AMI name {name} is already in use by AMI {image}"),
+        ),
         CloudFault::KeyPairNotFound(name) => {
             (Code::InvalidKeyPairNotFound, format!("The key pair '{name}' does not exist"))
         }
@@ -49,6 +53,9 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InvalidGroupDuplicate,
             format!("The security group '{name}' already exists for VPC '{vpc}'"),
         ),
+        CloudFault::SecurityGroupNameReserved(name) => {
+            (Code::InvalidGroupReserved, format!("The security group '{name}' is reserved"))
+        }
         CloudFault::SecurityGroupInUse(id) => {
             (Code::DependencyViolation, format!("resource {id} has a dependent object"))
         }
@@ -56,9 +63,15 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::CannotDelete,
             format!("the specified group: \"{id}\" name: \"default\" cannot be deleted by a user"),
         ),
-        CloudFault::SecurityGroupRuleNotFound(id) => (
+        CloudFault::SecurityGroupRulesNotFound(ids) => (
             Code::InvalidSecurityGroupRuleIdNotFound,
-            format!("The security group rule ID '{id}' does not exist"),
+            not_found(
+                "The security group rule ID",
+                "The security group rule IDs",
+                "does not exist",
+                "do not exist",
+                &ids,
+            ),
         ),
         CloudFault::PermissionExists(rule) => (
             Code::InvalidPermissionDuplicate,
@@ -161,7 +174,7 @@ fn resource_not_found(id: &str) -> ApiError {
     } else if let Ok(id) = id.parse::<SecurityGroupId>() {
         api_error(CloudFault::SecurityGroupNotFound(id))
     } else if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
-        api_error(CloudFault::SecurityGroupRuleNotFound(id))
+        api_error(CloudFault::SecurityGroupRulesNotFound(vec![id]))
     } else if let Ok(id) = id.parse::<VpcId>() {
         api_error(CloudFault::VpcNotFound(id))
     } else if let Ok(id) = id.parse::<SubnetId>() {

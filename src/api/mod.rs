@@ -20,8 +20,10 @@ pub mod signature;
 pub mod parameters;
 pub mod query;
 
+pub mod describe;
 pub mod filters;
 pub mod pagination;
+pub mod selection;
 
 pub mod error;
 pub mod response;

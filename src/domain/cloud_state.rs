@@ -8,21 +8,21 @@ use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
     id::{
-        AccountId, ImageId, InstanceId, NodeName, PrefixedId, ReservationId, SecurityGroupId,
-        SubnetId, VpcId,
+        AccountId, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId, ReservationId,
+        SecurityGroupId, SubnetId, VpcId,
     },
     image::Image,
     instance::Instance,
     key_pair::KeyPair,
     scope::Scope,
-    security_group::SecurityGroup,
+    security_group::{Peer, SecurityGroup},
     tag::{TagSet, Tags},
     time::Timestamp,
     vpc::{Subnet, Vpc},
 };
 use rpds::RedBlackTreeMapSync as Map;
 use serde::{Deserialize, Serialize};
-use std::{net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
 
 /// What a client token was used for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +71,8 @@ pub struct ScopeState {
     pub client_tokens: Map<String, Arc<ClientToken>>,
     /// Addresses in use on the scope's private networks.
     pub private_addresses: Map<(VpcId, Ipv4Addr), InstanceId>,
+    /// Whose each interface is.
+    pub interfaces: Map<InterfaceId, InstanceId>,
 }
 
 impl ScopeState {
@@ -109,6 +111,8 @@ pub struct CloudState {
     pub placements: Map<(NodeName, InstanceId), ()>,
     /// Public addresses in use, over all scopes.
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
+    /// Groups that rules of other groups name: the named one, the naming one, and where that is.
+    pub group_references: Map<(SecurityGroupId, SecurityGroupId), Scope>,
     /// Derived from the instances and the nodes' reports; not recorded.
     pub capacity: Capacity,
 }
@@ -159,6 +163,10 @@ impl CloudState {
                 self.within(&r.scope, |s| s.key_pairs.insert_mut(r.name.clone(), r.clone()));
             }
             Entry::SecurityGroup(r) => {
+                self.forget_references(r);
+                for named in named_by(r) {
+                    self.group_references.insert_mut((named, r.id.clone()), r.scope.clone());
+                }
                 self.within(&r.scope, |s| s.security_groups.insert_mut(r.id.clone(), r.clone()));
             }
             Entry::Instance(r) => self.put_instance(r),
@@ -180,6 +188,7 @@ impl CloudState {
             Entry::Subnet(r) => self.within(&r.scope, |s| _ = s.subnets.remove_mut(&r.id)),
             Entry::KeyPair(r) => self.within(&r.scope, |s| _ = s.key_pairs.remove_mut(&r.name)),
             Entry::SecurityGroup(r) => {
+                self.forget_references(r);
                 self.within(&r.scope, |s| _ = s.security_groups.remove_mut(&r.id));
             }
             Entry::Instance(r) => {
@@ -192,6 +201,30 @@ impl CloudState {
             Entry::ClientToken(r) => {
                 self.within(&r.scope, |s| _ = s.client_tokens.remove_mut(&r.token));
             }
+        }
+    }
+
+    /// Where groups are whose rules name this one, itself aside.
+    pub fn scopes_naming<'a>(
+        &'a self,
+        group: &'a SecurityGroupId,
+    ) -> impl Iterator<Item = &'a Scope> + 'a {
+        let from = (group.clone(), SecurityGroupId::lowest());
+        self.group_references
+            .range(from..)
+            .take_while(move |((named, _), _)| named == group)
+            .map(|(_, scope)| scope)
+    }
+
+    /// What the group named in the state that is about to be replaced.
+    fn forget_references(&mut self, group: &SecurityGroup) {
+        let previous = self
+            .scopes
+            .get(&group.scope)
+            .and_then(|scope| scope.security_groups.get(&group.id))
+            .cloned();
+        for named in previous.iter().flat_map(|previous| named_by(previous)) {
+            self.group_references.remove_mut(&(named, group.id.clone()));
         }
     }
 
@@ -232,6 +265,9 @@ impl CloudState {
             self.placements.insert_mut((node.clone(), instance.id.clone()), ());
         }
         for interface in &instance.interfaces {
+            self.within(&instance.scope, |s| {
+                s.interfaces.insert_mut(interface.id.clone(), instance.id.clone());
+            });
             match &interface.wire {
                 super::interface::Wire::Public => {
                     self.public_addresses.insert_mut(interface.address, instance.id.clone());
@@ -250,6 +286,7 @@ impl CloudState {
             self.placements.remove_mut(&(node.clone(), instance.id.clone()));
         }
         for interface in &instance.interfaces {
+            self.within(&instance.scope, |s| _ = s.interfaces.remove_mut(&interface.id));
             match &interface.wire {
                 super::interface::Wire::Public => {
                     if self.public_addresses.get(&interface.address) == Some(&instance.id) {
@@ -273,6 +310,18 @@ impl CloudState {
         change(&mut state);
         self.scopes.insert_mut(scope.clone(), state);
     }
+}
+
+/// The other groups that a group's rules name.
+fn named_by(group: &SecurityGroup) -> BTreeSet<SecurityGroupId> {
+    group
+        .rules
+        .iter()
+        .filter_map(|rule| match &rule.peer {
+            Peer::Group { group: named, .. } if *named != group.id => Some(named.clone()),
+            Peer::Group { .. } | Peer::Range(_) | Peer::Ipv6Range(_) => None,
+        })
+        .collect()
 }
 
 /// The scope's resource with this id exists, of whatever kind can carry tags.

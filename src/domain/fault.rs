@@ -24,6 +24,8 @@ pub enum CloudFault {
     /// It was there once.
     #[error("image `{0}` is not available")]
     ImageUnavailable(ImageId),
+    #[error("image `{image}` is named `{name}` already")]
+    ImageNameExists { name: String, image: ImageId },
     #[error("no key pair `{0}`")]
     KeyPairNotFound(String),
     #[error("key pair `{0}` exists already")]
@@ -34,12 +36,14 @@ pub enum CloudFault {
     SecurityGroupNameNotFound(String),
     #[error("security group `{name}` exists already in `{vpc}`")]
     SecurityGroupExists { name: String, vpc: VpcId },
+    #[error("the security group name `{0}` is reserved")]
+    SecurityGroupNameReserved(String),
     #[error("security group `{0}` is in use")]
     SecurityGroupInUse(SecurityGroupId),
     #[error("the default security group cannot be deleted")]
     DefaultSecurityGroup(SecurityGroupId),
-    #[error("no security group rule `{0}`")]
-    SecurityGroupRuleNotFound(SecurityGroupRuleId),
+    #[error("no security group rules `{}`", list(.0))]
+    SecurityGroupRulesNotFound(Vec<SecurityGroupRuleId>),
     /// The rule, as EC2 spells it.
     #[error("the rule exists already: {0}")]
     PermissionExists(String),

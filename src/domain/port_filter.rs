@@ -105,6 +105,11 @@ pub enum Traffic {
     },
     /// Any other IP protocol, by number.
     Protocol(u8),
+    /// Kept and shown; guests have no IPv6 yet, so it covers nothing.
+    Icmpv6 {
+        kind: Option<u8>,
+        code: Option<u8>,
+    },
 }
 
 /// "This traffic, in this direction, with these peers."
@@ -159,7 +164,13 @@ impl Traffic {
                 kind.is_none_or(|kind| kind == its_kind) && code.is_none_or(|code| code == its_code)
             }
             (Traffic::Protocol(number), payload) => number == payload.protocol(),
-            (Traffic::Tcp { .. } | Traffic::Udp { .. } | Traffic::Icmp { .. }, _) => false,
+            (
+                Traffic::Tcp { .. }
+                | Traffic::Udp { .. }
+                | Traffic::Icmp { .. }
+                | Traffic::Icmpv6 { .. },
+                _,
+            ) => false,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::domain::{
     key_pair::KeyType,
     metadata::MetadataOptions,
     port_filter::{Direction, Traffic},
-    security_group::Peer,
+    security_group::{Peer, SecurityGroupRule},
     tag::Tags,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -227,11 +227,11 @@ pub struct UpdateRuleDescriptions {
     pub rules: Vec<(SecurityGroupRuleId, Option<String>)>,
 }
 
-/// The rules a command made or took away.
+/// The rules a command made, changed or took away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RulesChanged {
     pub group: SecurityGroupId,
-    pub rules: Vec<SecurityGroupRuleId>,
+    pub rules: Vec<SecurityGroupRule>,
 }
 
 // Tags.

@@ -126,7 +126,7 @@ impl Core {
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
                     Effect::RefreshFilters(scope) => {
-                        book.driver.stale_filters.insert(scope);
+                        book.driver.stale_filters.extend(filters::affected(&state, scope));
                     }
                 }
             }

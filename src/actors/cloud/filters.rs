@@ -11,7 +11,7 @@ use crate::domain::{
     security_group::{Peer, SecurityGroup, SecurityGroupRule},
 };
 use crate::messages::node::FilterAssignment;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a port of an instance in these groups admits.
 pub fn of_groups(state: &CloudState, own: &ScopeState, groups: &[SecurityGroupId]) -> PortFilter {
@@ -39,6 +39,15 @@ pub fn of_scope(state: &CloudState, scope: &Scope) -> Vec<(GroupName, FilterAssi
             (group, FilterAssignment { interfaces, filter })
         })
         .collect()
+}
+
+/// The scope, and those whose groups' rules name groups of it: they follow its members too.
+pub fn affected(state: &CloudState, scope: Scope) -> BTreeSet<Scope> {
+    let groups = state.scope(&scope).into_iter().flat_map(|own| own.security_groups.keys());
+    let mut affected: BTreeSet<Scope> =
+        groups.flat_map(|group| state.scopes_naming(group)).cloned().collect();
+    affected.insert(scope);
+    affected
 }
 
 fn permit(

@@ -300,6 +300,7 @@ fn traffic(traffic: Traffic) -> Option<String> {
             format!("icmp type {kind} icmp code {code} ")
         }
         Traffic::Protocol(number) => format!("ip protocol {number} "),
+        Traffic::Icmpv6 { .. } => return None,
     })
 }
 
