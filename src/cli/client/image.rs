@@ -7,9 +7,10 @@
 //!   blob:<sha256>?format=raw|qcow2&size=<GiB>&kind=machine|kernel|ramdisk&public=true|false
 //! ```
 //!
-//! DescribeImages gives an image's location back beginning with `blob:<sha256>`.
+//! What DescribeImages gives back as a location is EC2's `<owner>/<name>`, so the digest is kept in
+//! a tag as well: by it an image that is there already is known.
 
-use super::{Client, ClientFault, Items, Request};
+use super::{Client, ClientFault, Items, Request, TagAnswer};
 use crate::domain::{
     blob::BlobId,
     image::{DiskFormat, ImageKind},
@@ -20,8 +21,6 @@ use serde::Deserialize;
 #[serde(rename_all = "camelCase")]
 pub struct ImageAnswer {
     pub image_id: String,
-    #[serde(default)]
-    pub image_location: String,
     #[serde(default)]
     pub image_state: String,
     #[serde(default)]
@@ -40,13 +39,18 @@ pub struct ImageAnswer {
     pub name: String,
     #[serde(default)]
     pub description: Option<String>,
+    #[serde(default)]
+    pub tag_set: Items<TagAnswer>,
 }
+
+/// The tag that has the digest of an image's bytes.
+const BLOB_TAG: &str = "mallee:blob";
 
 impl ImageAnswer {
     /// Whether it was registered with these bytes.
     pub fn is_of(&self, blob: &BlobId) -> bool {
-        let named = self.image_location.strip_prefix("blob:");
-        named.is_some_and(|named| named.split('?').next() == Some(&blob.to_string()))
+        let blob = blob.to_string();
+        self.tag_set.item.iter().any(|tag| tag.key == BLOB_TAG && tag.value == blob)
     }
 }
 
@@ -115,8 +119,12 @@ impl Client {
 
 /// The call that registers `location` under `name`.
 pub fn register_image(name: &str, location: &Location) -> Request {
-    let request =
-        Request::new("RegisterImage").with("Name", name).with("ImageLocation", location.text());
+    let request = Request::new("RegisterImage")
+        .with("Name", name)
+        .with("ImageLocation", location.text())
+        .with("TagSpecification.1.ResourceType", "image")
+        .with("TagSpecification.1.Tag.1.Key", BLOB_TAG)
+        .with("TagSpecification.1.Tag.1.Value", location.blob);
     match location.kind {
         ImageKind::Machine => {
             request.with("RootDeviceName", "/dev/sda1").with("VirtualizationType", "hvm")
@@ -151,12 +159,13 @@ mod tests {
     fn an_image_knows_its_bytes() {
         let xml = format!(
             "<DescribeImagesResponse><requestId>1</requestId><imagesSet><item>\
-             <imageId>ami-1</imageId><imageLocation>{}</imageLocation>\
+             <imageId>ami-1</imageId><imageLocation>123456789012/demo</imageLocation>\
              <imageState>available</imageState><imageOwnerId>123456789012</imageOwnerId>\
              <isPublic>true</isPublic><architecture>x86_64</architecture>\
              <imageType>machine</imageType><name>demo</name><blockDeviceMapping/>\
+             <tagSet><item><key>mallee:blob</key><value>{}</value></item></tagSet>\
              </item></imagesSet></DescribeImagesResponse>",
-            location().text().replace('&', "&amp;")
+            location().blob
         );
         let described: Described = read_answer("DescribeImages", &xml).unwrap();
         let [image] = &described.images_set.item[..] else { panic!("there is one") };

@@ -88,7 +88,6 @@ mod tests {
     fn answer(id: &str, name: &str, kind: &str) -> ImageAnswer {
         ImageAnswer {
             image_id: id.into(),
-            image_location: String::new(),
             image_state: "available".into(),
             image_owner_id: "123456789012".into(),
             is_public: true,
@@ -98,6 +97,7 @@ mod tests {
             ramdisk_id: None,
             name: name.into(),
             description: None,
+            tag_set: Default::default(),
         }
     }
 
