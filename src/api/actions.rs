@@ -43,6 +43,10 @@ actions! {
     modify_security_group_rules::ModifySecurityGroupRules,
     update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
+    describe_network_interfaces::DescribeNetworkInterfaces,
+    describe_subnets::DescribeSubnets,
+    describe_vpc_attribute::DescribeVpcAttribute,
+    describe_vpcs::DescribeVpcs,
 }
 
 /// An action as it was called.
