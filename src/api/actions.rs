@@ -28,6 +28,8 @@ macro_rules! actions {
 }
 
 #[cfg(test)]
+mod rules_reach_ports;
+#[cfg(test)]
 pub mod testing;
 
 actions! {

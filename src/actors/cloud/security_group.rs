@@ -313,8 +313,8 @@ mod tests {
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
     use std::time::Duration;
 
-    /// Decides on an open scope; what is refused leaves no trace in what `look` sees.
-    fn on_a_draft<R>(look: impl FnOnce(&mut Draft<'_>) -> R) -> R {
+    /// What `look` finds out on an open scope, and the effects of what it decided.
+    fn on_a_draft<R>(look: impl FnOnce(&mut Draft<'_>) -> R) -> (R, BTreeSet<Effect>) {
         let region: crate::domain::id::RegionName = "local".parse().unwrap();
         let settings = CloudSettings {
             regions: Regions::Any { default: region.clone() },
@@ -335,7 +335,8 @@ mod tests {
         let mut draft =
             Draft::new(&state, &settings, &caller, scope, Timestamp::EPOCH, &mut chance);
         scope::open(&mut draft);
-        look(&mut draft)
+        let found = look(&mut draft);
+        (found, draft.decided().effects)
     }
 
     fn default_group() -> SecurityGroupName {
@@ -354,13 +355,13 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_made_in_their_direction_and_a_refused_request_leaves_the_group_as_it_was() {
+    fn rules_are_made_in_their_direction_reach_the_ports_and_a_refusal_changes_nothing() {
         let permission = Permission {
             traffic: Traffic::Tcp { from: 22, to: 22 },
             peer: Peer::Range(Cidr::ANY),
             description: None,
         };
-        on_a_draft(|draft| {
+        let (scope, effects) = on_a_draft(|draft| {
             let before = find(&default_group(), draft).unwrap();
             assert!(revoke(vec![permission.clone()]).decide(draft).is_err());
             assert_eq!(find(&default_group(), draft).unwrap(), before);
@@ -368,7 +369,9 @@ mod tests {
             let group = find(&default_group(), draft).unwrap();
             assert!(matching(&group, Direction::Ingress, &permission).is_some());
             assert!(matching(&group, Direction::Egress, &permission).is_none());
+            draft.scope.clone()
         });
+        assert_eq!(effects, BTreeSet::from([Effect::RefreshFilters(scope)]));
     }
 
     fn traffic() -> impl Strategy<Value = Traffic> {
@@ -430,7 +433,8 @@ mod tests {
                 prop_assert_eq!(&*find(&default_group(), draft).unwrap(), &*before);
                 prop_assert_eq!(draft.own().tags.size(), tags);
                 Ok(())
-            })?;
+            })
+            .0?;
         }
     }
 }
