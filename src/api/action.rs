@@ -11,6 +11,7 @@ use crate::{
         cloud::{CloudManager, Published},
     },
     ambient::Ambient,
+    blobs::BlobCheck,
     domain::{
         account::Caller,
         cloud_state::{CloudState, ScopeState},
@@ -50,6 +51,7 @@ pub struct Exchange {
     pub state: Arc<CloudState>,
     pub settings: Arc<CloudSettings>,
     pub ambient: Ambient,
+    pub blobs: Arc<dyn BlobCheck>,
     published: Published,
     cloud: Address<CloudManager>,
 }
@@ -59,6 +61,8 @@ pub struct Exchange {
 pub struct Cloud {
     pub settings: Arc<CloudSettings>,
     pub ambient: Ambient,
+    /// Where images' bytes are.
+    pub blobs: Arc<dyn BlobCheck>,
     pub published: Published,
     pub manager: Address<CloudManager>,
 }
@@ -80,6 +84,7 @@ impl Exchange {
             state: cloud.published.load_full(),
             settings: cloud.settings.clone(),
             ambient: cloud.ambient.clone(),
+            blobs: cloud.blobs.clone(),
             published: cloud.published.clone(),
             cloud: cloud.manager.clone(),
         };

@@ -73,3 +73,9 @@ pub trait BlobSource: Send + Sync {
         progress: Progress<'_>,
     ) -> Result<(), BlobFault>;
 }
+
+/// Which blobs are there: for those who are to record a blob's name and never read its bytes.
+pub trait BlobCheck: std::fmt::Debug + Send + Sync {
+    /// The blob's length in bytes; `None` if there is no such blob.
+    fn length(&self, blob: &BlobId) -> Result<Option<u64>, BlobFault>;
+}

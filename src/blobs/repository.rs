@@ -5,7 +5,7 @@
 //! that died left behind is swept when the directory is opened.
 
 use super::digest::{Digesting, Sparse, copy};
-use super::{BlobFault, BlobSource, Progress};
+use super::{BlobCheck, BlobFault, BlobSource, Progress};
 use crate::domain::blob::BlobId;
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -105,6 +105,17 @@ impl BlobSource for Blobs {
     }
 }
 
+impl BlobCheck for Blobs {
+    fn length(&self, blob: &BlobId) -> Result<Option<u64>, BlobFault> {
+        let place = self.place(blob);
+        match fs::metadata(&place) {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BlobFault::io("examined", &place)(error)),
+        }
+    }
+}
+
 /// A file on its way to its name; gone when it is dropped before it got there.
 #[derive(Debug)]
 pub(super) struct Unfinished(PathBuf);
@@ -163,7 +174,7 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), BlobFault> {
 #[cfg(test)]
 mod tests {
     use super::Blobs;
-    use crate::blobs::{BlobFault, BlobSource};
+    use crate::blobs::{BlobCheck, BlobFault, BlobSource};
     use crate::domain::blob::BlobId;
     use std::fs;
     use std::io::Read;
@@ -194,6 +205,7 @@ mod tests {
         blobs.reader(&blob).unwrap().read_to_string(&mut text).unwrap();
         assert_eq!(text, "abc");
         assert_eq!(blobs.list().unwrap(), [(blob, 3)]);
+        assert_eq!(blobs.length(&blob), Ok(Some(3)));
         let mut fetched = Vec::new();
         blobs.fetch(&blob, &mut fetched, &mut |_, _| {}).unwrap();
         assert_eq!(fetched, b"abc");
@@ -224,6 +236,7 @@ mod tests {
         let blob = blobs.import(&dir.path().join("abc"), None, &mut |_, _| {}).unwrap();
         blobs.remove(&blob).unwrap();
         assert_eq!(blobs.path(&blob), Err(BlobFault::NotFound(blob)));
+        assert_eq!(blobs.length(&blob), Ok(None));
         assert_eq!(blobs.remove(&blob), Err(BlobFault::NotFound(blob)));
     }
 

@@ -24,6 +24,8 @@ pub enum CloudFault {
     /// It was there once.
     #[error("image `{0}` is not available")]
     ImageUnavailable(ImageId),
+    #[error("image `{image}` is named `{name}` already")]
+    ImageNameExists { name: String, image: ImageId },
     #[error("no key pair `{0}`")]
     KeyPairNotFound(String),
     #[error("key pair `{0}` exists already")]

@@ -283,6 +283,11 @@ impl Instance {
         self.interfaces.iter().find(|interface| interface.wire != Wire::Public)
     }
 
+    /// When its disk and interfaces were made; a later start changes `launched_at` only.
+    pub fn attached_at(&self) -> Timestamp {
+        self.interfaces.first().map_or(self.launched_at, |interface| interface.attached_at)
+    }
+
     /// Moves to the state after `event`, noting when and why.
     pub fn apply(
         &mut self,

@@ -19,6 +19,7 @@ use crate::{
         response::STS_VERSION,
         service::Service,
     },
+    blobs::{BlobCheck, BlobFault},
     domain::{
         account::{AccessKey, Account, Caller, Role, SecretKey},
         blob::BlobId,
@@ -41,7 +42,7 @@ use crate::{
     },
     store::{Store, memory::MemoryStore},
 };
-use actix::Actor;
+use actix::Arbiter;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -59,6 +60,10 @@ pub const BOB: &str = "222222222222";
 pub const REGION: &str = "us-east-1";
 /// Root's, and public: 1 GiB, qcow2.
 pub const IMAGE: &str = "ami-0000000a";
+
+/// The one blob there is: the bytes of `IMAGE`.
+pub const BLOB: BlobId = BlobId::of_digest([7; 32]);
+pub const BLOB_BYTES: u64 = 3 << 30;
 
 /// 2026-01-02T03:04:05.000Z
 const BEGIN: Timestamp = Timestamp(1_767_323_045_000);
@@ -91,9 +96,9 @@ impl TestCloud {
             root: ROOT.parse().unwrap(),
         })
         .unwrap();
-        let manager = Address::Local(manager.start());
+        let manager = Address::Local(manager.start(&Arbiter::current()));
         let cloud = TestCloud {
-            cloud: Cloud { settings, ambient, published, manager },
+            cloud: Cloud { settings, ambient, blobs: Arc::new(OneBlob), published, manager },
             store,
             clock,
             caller: Caller { account: ALICE.parse().unwrap(), role: Role::User },
@@ -305,6 +310,15 @@ fn settings() -> CloudSettings {
     }
 }
 
+#[derive(Debug)]
+struct OneBlob;
+
+impl BlobCheck for OneBlob {
+    fn length(&self, blob: &BlobId) -> Result<Option<u64>, BlobFault> {
+        Ok((*blob == BLOB).then_some(BLOB_BYTES))
+    }
+}
+
 /// What is in the records before the cloud starts.
 fn seeds() -> Vec<Entry> {
     let mut seeds = vec![Entry::Image(Arc::new(image()))];
@@ -335,7 +349,7 @@ fn image() -> Image {
         name: "demo".to_owned(),
         description: Some("A small Linux".to_owned()),
         architecture: "x86_64".to_owned(),
-        blob: BlobId::of_digest([7; 32]),
+        blob: BLOB,
         format: DiskFormat::Qcow2,
         size_gib: 1,
         kernel: None,

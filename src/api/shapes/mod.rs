@@ -2,10 +2,22 @@
 //!
 //! A shape of one action alone stays in that action's file.
 
+pub mod image;
+pub mod instance;
+pub mod instance_facts;
+pub mod instance_interface;
+pub mod instance_type;
+pub mod reservation;
+pub mod state_change;
+
+pub mod metadata_options;
+pub mod root_volume;
 pub mod tag;
+pub mod user_data;
 pub mod zone;
 
 pub mod ip_permission;
+pub mod not_honoured;
 pub mod rule_change;
 pub mod security_group;
 pub mod security_group_rule;

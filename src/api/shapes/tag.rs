@@ -46,6 +46,17 @@ pub struct Tag {
     pub value: String,
 }
 
+/// A tag in an answer that is written straight from the records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct BorrowedTag<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
+pub fn borrowed_tags(tags: Option<&Tags>) -> Set<BorrowedTag<'_>> {
+    tags.into_iter().flatten().map(|(key, value)| BorrowedTag { key, value }).collect()
+}
+
 /// The tags of a request by the kind of resource they are for.
 #[derive(Debug, Default)]
 pub struct SpecifiedTags(BTreeMap<String, Tags>);

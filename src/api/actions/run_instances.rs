@@ -1,0 +1,421 @@
+//! RunInstances: launches up to `MaxCount` instances, or nothing if `MinCount` cannot be had.
+//!
+//! Answered when the launch is recorded, with the instances `pending`. Every instance gets two
+//! interfaces, a public one and one in its subnet; a request may say what EC2 lets it say of device
+//! 0 (subnet, security groups), and is refused if it wants another arrangement.
+
+use crate::{
+    api::{
+        action::{Action, Exchange},
+        error::{ApiError, Code},
+        shapes::{
+            instance::InstanceElement,
+            metadata_options::MetadataOptionsParameter,
+            not_honoured::{NotHonoured, refuse_given, require, require_one_of, unsupported},
+            reservation::Reservation,
+            root_volume::{self, BlockDeviceParameter},
+            tag::{SpecifiedTags, TagSpecification},
+            user_data,
+        },
+    },
+    domain::{
+        id::{ImageId, SecurityGroupId, SubnetId, ZoneName},
+        instance::ShutdownBehavior,
+        metadata::MetadataOptions,
+    },
+    messages::cloud::{LaunchReservation, SecurityGroupName},
+};
+use serde::Deserialize;
+
+/// What a launch makes.
+const TAGGABLE: &[&str] = &["instance", "volume", "network-interface"];
+
+/// EC2's own limit.
+const CLIENT_TOKEN_CHARACTERS: usize = 64;
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct RunInstances {
+    image_id: ImageId,
+    min_count: u32,
+    max_count: u32,
+    instance_type: Option<String>,
+    key_name: Option<String>,
+    #[serde(default)]
+    security_group: Vec<String>,
+    #[serde(default)]
+    security_group_id: Vec<SecurityGroupId>,
+    subnet_id: Option<SubnetId>,
+    placement: Option<Placement>,
+    user_data: Option<String>,
+    client_token: Option<String>,
+    kernel_id: Option<ImageId>,
+    ramdisk_id: Option<ImageId>,
+    instance_initiated_shutdown_behavior: Option<ShutdownBehaviorParameter>,
+    disable_api_termination: Option<bool>,
+    disable_api_stop: Option<bool>,
+    ebs_optimized: Option<bool>,
+    monitoring: Option<Enabled>,
+    #[serde(default)]
+    metadata_options: MetadataOptionsParameter,
+    #[serde(default)]
+    tag_specification: Vec<TagSpecification>,
+    #[serde(default)]
+    block_device_mapping: Vec<BlockDeviceParameter>,
+    #[serde(default)]
+    network_interface: Vec<NetworkInterface>,
+    /// No processor here is rationed by credits, so every instance may use its own at any time.
+    credit_specification: Option<CreditSpecification>,
+    hibernation_options: Option<Configured>,
+    enclave_options: Option<Enabled>,
+    capacity_reservation_specification: Option<CapacityReservation>,
+    private_dns_name_options: Option<PrivateDnsNameOptions>,
+    maintenance_options: Option<MaintenanceOptions>,
+    network_performance_options: Option<NetworkPerformance>,
+    addressing_type: Option<String>,
+    iam_instance_profile: Option<NotHonoured>,
+    cpu_options: Option<NotHonoured>,
+    instance_market_options: Option<NotHonoured>,
+    launch_template: Option<NotHonoured>,
+    private_ip_address: Option<NotHonoured>,
+    ipv6_address: Option<NotHonoured>,
+    ipv6_address_count: Option<u32>,
+    enable_primary_ipv6: Option<bool>,
+    elastic_gpu_specification: Option<NotHonoured>,
+    elastic_inference_accelerator: Option<NotHonoured>,
+    license_specification: Option<NotHonoured>,
+    additional_info: Option<NotHonoured>,
+    operator: Option<NotHonoured>,
+    secondary_interface: Option<NotHonoured>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Placement {
+    availability_zone: Option<ZoneName>,
+    tenancy: Option<String>,
+    group_name: Option<String>,
+    affinity: Option<NotHonoured>,
+    availability_zone_id: Option<NotHonoured>,
+    group_id: Option<NotHonoured>,
+    host_id: Option<NotHonoured>,
+    host_resource_group_arn: Option<NotHonoured>,
+    partition_number: Option<NotHonoured>,
+    spread_domain: Option<NotHonoured>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ShutdownBehaviorParameter {
+    Stop,
+    Terminate,
+}
+
+impl From<ShutdownBehaviorParameter> for ShutdownBehavior {
+    fn from(parameter: ShutdownBehaviorParameter) -> ShutdownBehavior {
+        match parameter {
+            ShutdownBehaviorParameter::Stop => ShutdownBehavior::Stop,
+            ShutdownBehaviorParameter::Terminate => ShutdownBehavior::Terminate,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Enabled {
+    enabled: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Configured {
+    configured: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CreditSpecification {
+    cpu_credits: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct CapacityReservation {
+    capacity_reservation_preference: Option<String>,
+    capacity_reservation_target: Option<NotHonoured>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct PrivateDnsNameOptions {
+    hostname_type: Option<String>,
+    #[serde(rename = "EnableResourceNameDnsARecord")]
+    enable_resource_name_dns_a_record: Option<bool>,
+    #[serde(rename = "EnableResourceNameDnsAAAARecord")]
+    enable_resource_name_dns_aaaa_record: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MaintenanceOptions {
+    auto_recovery: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkPerformance {
+    bandwidth_weighting: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct NetworkInterface {
+    device_index: Option<u32>,
+    subnet_id: Option<SubnetId>,
+    #[serde(default, alias = "Groups")]
+    security_group_id: Vec<SecurityGroupId>,
+    associate_public_ip_address: Option<bool>,
+    delete_on_termination: Option<bool>,
+    interface_type: Option<String>,
+    network_card_index: Option<u32>,
+    ipv6_address_count: Option<u32>,
+    secondary_private_ip_address_count: Option<u32>,
+    description: Option<NotHonoured>,
+    network_interface_id: Option<NotHonoured>,
+    private_ip_address: Option<NotHonoured>,
+    private_ip_addresses: Option<NotHonoured>,
+    ipv6_addresses: Option<NotHonoured>,
+}
+
+impl Action for RunInstances {
+    const NAME: &'static str = "RunInstances";
+    type Response = Reservation;
+
+    async fn perform(self, exchange: &Exchange) -> Result<Reservation, ApiError> {
+        let launched = exchange.command(self.into_launch(exchange)?).await?;
+        let state = exchange.latest();
+        let elements = launched
+            .instances
+            .iter()
+            .filter_map(|id| state.instance(id))
+            .map(|instance| InstanceElement { instance: instance.clone(), state: state.clone() })
+            .collect();
+        Ok(Reservation::of(&launched.reservation, &exchange.scope.account, elements))
+    }
+}
+
+impl RunInstances {
+    fn into_launch(self, exchange: &Exchange) -> Result<LaunchReservation, ApiError> {
+        self.refuse_what_there_is_not()?;
+        let image = exchange.state.images.get(&self.image_id);
+        let root_device_name = image.map(|image| image.root_device_name.as_str());
+        let root_gib = root_volume::root_gib(&self.block_device_mapping, root_device_name)?;
+        let mut tags = SpecifiedTags::read(&self.tag_specification, TAGGABLE)?;
+        let metadata_options = self.metadata_options.applied_to(MetadataOptions::default())?;
+        let user_data = self.user_data.as_deref().map(user_data::read).transpose()?.flatten();
+        let client_token = self.client_token.filter(|token| !token.is_empty());
+        if let Some(token) = &client_token {
+            check_client_token(token)?;
+        }
+        let ids = self.security_group_id.into_iter().map(SecurityGroupName::Id);
+        let names = self.security_group.into_iter().map(SecurityGroupName::Name);
+        let network =
+            network(ids.chain(names).collect(), self.subnet_id, self.network_interface)?;
+        Ok(LaunchReservation {
+            image: self.image_id,
+            kernel: self.kernel_id,
+            ramdisk: self.ramdisk_id,
+            min_count: self.min_count,
+            max_count: self.max_count,
+            instance_type: self.instance_type.filter(|name| !name.is_empty()),
+            key_name: self.key_name.filter(|name| !name.is_empty()),
+            security_groups: network.security_groups,
+            zone: self.placement.and_then(|placement| placement.availability_zone),
+            subnet: network.subnet,
+            user_data,
+            shutdown_behavior: self
+                .instance_initiated_shutdown_behavior
+                .map(ShutdownBehavior::from)
+                .unwrap_or_default(),
+            disable_api_termination: self.disable_api_termination.unwrap_or(false),
+            disable_api_stop: self.disable_api_stop.unwrap_or(false),
+            ebs_optimized: self.ebs_optimized.unwrap_or(false),
+            monitoring: self.monitoring.and_then(|monitoring| monitoring.enabled).unwrap_or(false),
+            metadata_options,
+            root_gib,
+            instance_tags: tags.take("instance"),
+            volume_tags: tags.take("volume"),
+            interface_tags: tags.take("network-interface"),
+            client_token,
+        })
+    }
+
+    /// Whatever asks for something other than what every instance here is.
+    fn refuse_what_there_is_not(&self) -> Result<(), ApiError> {
+        refuse_given(&[
+            ("IamInstanceProfile", self.iam_instance_profile),
+            ("CpuOptions", self.cpu_options),
+            ("InstanceMarketOptions", self.instance_market_options),
+            ("LaunchTemplate", self.launch_template),
+            ("PrivateIpAddress", self.private_ip_address),
+            ("Ipv6Address", self.ipv6_address),
+            ("ElasticGpuSpecification", self.elastic_gpu_specification),
+            ("ElasticInferenceAccelerator", self.elastic_inference_accelerator),
+            ("LicenseSpecification", self.license_specification),
+            ("AdditionalInfo", self.additional_info),
+            ("Operator", self.operator),
+            ("SecondaryInterface", self.secondary_interface),
+        ])?;
+        if let Some(placement) = &self.placement {
+            check_placement(placement)?;
+        }
+        if let Some(credit) = &self.credit_specification {
+            let credits = credit.cpu_credits.as_deref();
+            require_one_of("CpuCredits", credits, &["standard", "unlimited"])?;
+        }
+        if let Some(options) = &self.hibernation_options {
+            require("HibernationOptions.Configured", options.configured, false)?;
+        }
+        if let Some(options) = &self.enclave_options {
+            require("EnclaveOptions.Enabled", options.enabled, false)?;
+        }
+        if let Some(reservation) = &self.capacity_reservation_specification {
+            let preference = reservation.capacity_reservation_preference.as_deref();
+            require_one_of("CapacityReservationPreference", preference, &["open", "none"])?;
+            refuse_given(&[(
+                "CapacityReservationTarget",
+                reservation.capacity_reservation_target,
+            )])?;
+        }
+        if let Some(options) = &self.private_dns_name_options {
+            check_names(options)?;
+        }
+        if let Some(options) = &self.maintenance_options {
+            // Nothing recovers an instance by itself, whichever of them is asked for.
+            let recovery = options.auto_recovery.as_deref();
+            require_one_of("AutoRecovery", recovery, &["default", "disabled"])?;
+        }
+        if let Some(options) = &self.network_performance_options {
+            let weighting = options.bandwidth_weighting.as_deref();
+            require_one_of("BandwidthWeighting", weighting, &["default"])?;
+        }
+        require_one_of("AddressingType", self.addressing_type.as_deref(), &["public"])?;
+        require("EnablePrimaryIpv6", self.enable_primary_ipv6, false)?;
+        refuse_count("Ipv6AddressCount", self.ipv6_address_count)
+    }
+}
+
+fn check_placement(placement: &Placement) -> Result<(), ApiError> {
+    refuse_given(&[
+        ("Placement.Affinity", placement.affinity),
+        ("Placement.AvailabilityZoneId", placement.availability_zone_id),
+        ("Placement.GroupId", placement.group_id),
+        ("Placement.HostId", placement.host_id),
+        ("Placement.HostResourceGroupArn", placement.host_resource_group_arn),
+        ("Placement.PartitionNumber", placement.partition_number),
+        ("Placement.SpreadDomain", placement.spread_domain),
+    ])?;
+    require_one_of("Placement.GroupName", placement.group_name.as_deref(), &[""])?;
+    require_one_of("Placement.Tenancy", placement.tenancy.as_deref(), &["default"])
+}
+
+fn check_names(options: &PrivateDnsNameOptions) -> Result<(), ApiError> {
+    require_one_of("HostnameType", options.hostname_type.as_deref(), &["ip-name"])?;
+    let (a, aaaa) =
+        (options.enable_resource_name_dns_a_record, options.enable_resource_name_dns_aaaa_record);
+    require("EnableResourceNameDnsARecord", a, false)?;
+    require("EnableResourceNameDnsAAAARecord", aaaa, false)
+}
+
+fn check_client_token(token: &str) -> Result<(), ApiError> {
+    if token.chars().count() <= CLIENT_TOKEN_CHARACTERS && token.is_ascii() {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        Code::InvalidParameterValue,
+        format!("A client token has at most {CLIENT_TOKEN_CHARACTERS} ASCII characters."),
+    ))
+}
+
+fn refuse_count(name: &str, count: Option<u32>) -> Result<(), ApiError> {
+    match count {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(unsupported(format!("{name} is not supported by this cloud."))),
+    }
+}
+
+/// Where the instances are to be, and behind which rules.
+#[derive(Debug, PartialEq, Eq)]
+struct Network {
+    security_groups: Vec<SecurityGroupName>,
+    subnet: Option<SubnetId>,
+}
+
+/// What was said of the instance, or of its device 0: EC2 refuses both at once.
+fn network(
+    security_groups: Vec<SecurityGroupName>,
+    subnet: Option<SubnetId>,
+    mut interfaces: Vec<NetworkInterface>,
+) -> Result<Network, ApiError> {
+    let Some(interface) = interfaces.pop() else { return Ok(Network { security_groups, subnet }) };
+    let not_both = |what: &str| {
+        Err(ApiError::invalid_combination(format!(
+            "Network interfaces and an instance-level {what} may not be specified on the same \
+             request"
+        )))
+    };
+    if !security_groups.is_empty() {
+        return not_both("security groups");
+    }
+    if subnet.is_some() {
+        return not_both("subnet ID");
+    }
+    if !interfaces.is_empty() {
+        return Err(unsupported(
+            "Only the interface with DeviceIndex 0 can be described: every instance has that and \
+             one more in its subnet.",
+        ));
+    }
+    check_interface(&interface)?;
+    let security_groups =
+        interface.security_group_id.into_iter().map(SecurityGroupName::Id).collect();
+    Ok(Network { security_groups, subnet: interface.subnet_id })
+}
+
+fn check_interface(interface: &NetworkInterface) -> Result<(), ApiError> {
+    match interface.device_index {
+        Some(0) => {}
+        Some(_) => {
+            return Err(unsupported("A network interface must have DeviceIndex 0 in this cloud."));
+        }
+        None => return Err(ApiError::missing_parameter("NetworkInterface.1.DeviceIndex")),
+    }
+    refuse_given(&[
+        ("NetworkInterface.1.Description", interface.description),
+        ("NetworkInterface.1.NetworkInterfaceId", interface.network_interface_id),
+        ("NetworkInterface.1.PrivateIpAddress", interface.private_ip_address),
+        ("NetworkInterface.1.PrivateIpAddresses", interface.private_ip_addresses),
+        ("NetworkInterface.1.Ipv6Addresses", interface.ipv6_addresses),
+    ])?;
+    require("AssociatePublicIpAddress", interface.associate_public_ip_address, true)?;
+    require("NetworkInterface.1.DeleteOnTermination", interface.delete_on_termination, true)?;
+    require_one_of("InterfaceType", interface.interface_type.as_deref(), &["interface"])?;
+    refuse_count("NetworkCardIndex", interface.network_card_index)?;
+    refuse_count("Ipv6AddressCount", interface.ipv6_address_count)?;
+    refuse_count("SecondaryPrivateIpAddressCount", interface.secondary_private_ip_address_count)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+
+    const RUN: &str = "ImageId=ami-0000000a&MinCount=1&MaxCount=1";
+
+    #[actix_web::test]
+    async fn the_answer_shows_the_instances_pending_in_their_reservation() {
+        let cloud = TestCloud::start().await;
+        let answer = cloud.call("RunInstances", RUN).await.unwrap();
+        println!("{answer}");
+        assert!(answer.starts_with("<reservationId>r-1</reservationId>"), "{answer}");
+    }
+}

@@ -1,0 +1,128 @@
+//! The interfaces inside an Instance element: device 0 on the public wire, device 1 on the owner's
+//! private network.
+//!
+//! EC2 knows one network per interface, and clients take an instance's subnet from device 0
+//! (Terraform replaces an instance whose device 0 is in another subnet than configured). So both
+//! interfaces name the instance's subnet and VPC, though only device 1 has an address in it.
+
+use super::instance::InstanceElement;
+use crate::{
+    actors::cloud::instance_spec,
+    api::{response::Set, time::DateTime},
+    domain::{id::PrefixedId, instance::Interface, interface::Wire},
+};
+use serde::Serialize;
+use std::net::Ipv4Addr;
+
+/// A security group as others name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group<'a> {
+    pub group_id: &'a str,
+    pub group_name: &'a str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InterfaceElement<'a> {
+    network_interface_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subnet_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vpc_id: Option<&'a str>,
+    description: &'static str,
+    owner_id: &'a str,
+    status: &'static str,
+    mac_address: String,
+    private_ip_address: Ipv4Addr,
+    private_dns_name: String,
+    source_dest_check: bool,
+    group_set: Set<Group<'a>>,
+    attachment: Attachment<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<Association>,
+    private_ip_addresses_set: Set<Address>,
+    ipv6_addresses_set: Set<()>,
+    interface_type: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Attachment<'a> {
+    attachment_id: &'a str,
+    device_index: u32,
+    status: &'static str,
+    attach_time: DateTime,
+    delete_on_termination: bool,
+    network_card_index: u32,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Association {
+    public_ip: Ipv4Addr,
+    public_dns_name: String,
+    /// EC2's word for an address that came with the instance.
+    ip_owner_id: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Address {
+    private_ip_address: Ipv4Addr,
+    private_dns_name: String,
+    primary: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    association: Option<Association>,
+}
+
+pub fn interface_set(element: &InstanceElement) -> Set<InterfaceElement<'_>> {
+    let instance = &*element.instance;
+    let shown = if instance.state.exists() { &instance.interfaces[..] } else { &[] };
+    shown.iter().map(|interface| of(interface, element)).collect()
+}
+
+fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceElement<'a> {
+    let instance = &*element.instance;
+    let association = match interface.wire {
+        Wire::Public => Some(Association {
+            public_ip: interface.address,
+            public_dns_name: instance_spec::public_hostname(interface.address),
+            ip_owner_id: "amazon",
+        }),
+        Wire::Private(_) => None,
+    };
+    let name = instance_spec::hostname(interface.address);
+    let address = Address {
+        private_ip_address: interface.address,
+        private_dns_name: name.clone(),
+        primary: true,
+        association: association.clone(),
+    };
+    let subnet = element.private().and_then(|private| private.subnet.as_ref());
+    InterfaceElement {
+        network_interface_id: interface.id.as_str(),
+        subnet_id: subnet.map(|subnet| subnet.as_str()),
+        vpc_id: element.vpc().map(|vpc| vpc.as_str()),
+        description: "",
+        owner_id: instance.scope.account.as_str(),
+        status: "in-use",
+        mac_address: interface.mac.to_string(),
+        private_ip_address: interface.address,
+        private_dns_name: name,
+        source_dest_check: instance.source_dest_check,
+        group_set: element.groups().into(),
+        attachment: Attachment {
+            attachment_id: interface.attachment.as_str(),
+            device_index: interface.device_index,
+            status: "attached",
+            attach_time: interface.attached_at.into(),
+            delete_on_termination: true,
+            network_card_index: 0,
+        },
+        association,
+        private_ip_addresses_set: vec![address].into(),
+        ipv6_addresses_set: Set::default(),
+        interface_type: "interface",
+    }
+}

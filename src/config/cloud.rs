@@ -1,0 +1,105 @@
+//! The `[cloud]` section: where the API listens, and what its users see.
+
+use crate::domain::{id::RegionName, image::ImageIdFamily, settings::Regions};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::{fmt, net::SocketAddr};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CloudSection {
+    pub listen: SocketAddr,
+    pub region: RegionChoice,
+    /// The region of requests that name none, and of `mallee env`. `None`: `us-east-1`, or the
+    /// first of a list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_region: Option<RegionName>,
+    pub image_id_family: ImageIdFamily,
+    pub terminated_shown_seconds: u64,
+}
+
+/// Which regions there are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RegionChoice {
+    /// `"any"`
+    Any,
+    /// `["eucalyptus", "eu-west-1"]`
+    Named(Vec<RegionName>),
+}
+
+impl CloudSection {
+    pub fn default_region(&self) -> RegionName {
+        self.regions().default_region().clone()
+    }
+
+    /// For the cloud manager, whose list begins with the default.
+    pub(super) fn regions(&self) -> Regions {
+        match &self.region {
+            RegionChoice::Any => Regions::Any {
+                default: self.default_region.clone().unwrap_or_else(|| {
+                    "us-east-1".parse().expect("this is a well-formed region's name")
+                }),
+            },
+            RegionChoice::Named(names) => {
+                let mut names = names.clone();
+                if let Some(default) = &self.default_region {
+                    names.retain(|name| name != default);
+                    names.insert(0, default.clone());
+                }
+                Regions::Named(names)
+            }
+        }
+    }
+}
+
+impl Default for CloudSection {
+    fn default() -> CloudSection {
+        CloudSection {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8773)),
+            region: RegionChoice::Any,
+            default_region: None,
+            image_id_family: ImageIdFamily::Ami,
+            terminated_shown_seconds: 3600,
+        }
+    }
+}
+
+impl Serialize for RegionChoice {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            RegionChoice::Any => serializer.serialize_str("any"),
+            RegionChoice::Named(names) => names.serialize(serializer),
+        }
+    }
+}
+
+/// By hand, because an untagged enum can only say that no variant matched.
+impl<'de> Deserialize<'de> for RegionChoice {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<RegionChoice, D::Error> {
+        deserializer.deserialize_any(RegionVisitor)
+    }
+}
+
+struct RegionVisitor;
+
+impl<'de> de::Visitor<'de> for RegionVisitor {
+    type Value = RegionChoice;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`\"any\"` or a list of region names")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<RegionChoice, E> {
+        match text {
+            "any" => Ok(RegionChoice::Any),
+            other => Err(E::invalid_value(de::Unexpected::Str(other), &self)),
+        }
+    }
+
+    fn visit_seq<A: de::SeqAccess<'de>>(self, mut names: A) -> Result<RegionChoice, A::Error> {
+        let mut named = Vec::new();
+        while let Some(name) = names.next_element()? {
+            named.push(name);
+        }
+        Ok(RegionChoice::Named(named))
+    }
+}

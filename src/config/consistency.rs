@@ -1,0 +1,208 @@
+//! What no single key shows: that the parts of a configuration go together.
+//!
+//! Pure. A fault names the path of the key it is about, for whoever knows the text.
+
+use super::{
+    Configuration, GroupSection, NodeSection, RegionChoice, instance_types, position::Step,
+};
+use crate::domain::port_filter::Cidr;
+use std::net::Ipv4Addr;
+
+type Fault = (Vec<Step>, String);
+
+/// Zones are named by letters.
+const GROUPS_MAX: usize = 16;
+/// As long as the names of taps and bridges have room for.
+const PREFIX_MAX: usize = 6;
+
+pub fn faults(configuration: &Configuration) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    check_regions(configuration, &mut faults);
+    check_groups(&configuration.groups, &mut faults);
+    check_nodes(configuration, &mut faults);
+    check_instance_types(configuration, &mut faults);
+    check_network(configuration, &mut faults);
+    if configuration.limits.max_in_flight == 0 {
+        let message = "`max_in_flight` must be at least 1, or no request is ever answered";
+        faults.push((path(["limits", "max_in_flight"]), message.to_owned()));
+    }
+    faults
+}
+
+fn check_regions(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let cloud = &configuration.cloud;
+    let RegionChoice::Named(names) = &cloud.region else { return };
+    if names.is_empty() {
+        let message = "the list of regions is empty: name one, or write `region = \"any\"`";
+        faults.push((path(["cloud", "region"]), message.to_owned()));
+    }
+    if let Some(name) = repeated(names.iter()) {
+        faults.push((path(["cloud", "region"]), format!("the region `{name}` is named twice")));
+    }
+    if let Some(default) = cloud.default_region.as_ref().filter(|name| !names.contains(name)) {
+        let message = format!("the default region `{default}` is none of those in `region`");
+        faults.push((path(["cloud", "default_region"]), message));
+    }
+}
+
+fn check_groups(groups: &[GroupSection], faults: &mut Vec<Fault>) {
+    if groups.is_empty() {
+        faults.push((path(["group"]), "there must be at least one group".to_owned()));
+    }
+    if groups.len() > GROUPS_MAX {
+        let message = format!("there are {} groups; at most {GROUPS_MAX} may be", groups.len());
+        faults.push((path(["group"]), message));
+    }
+    for (index, group) in groups.iter().enumerate() {
+        let earlier = &groups[..index];
+        let mut fault = |key: &str, message: String| {
+            faults.push((element("group", index, key), message));
+        };
+        if earlier.iter().any(|other| other.name == group.name) {
+            fault("name", format!("there are two groups named `{}`", group.name));
+        }
+        let range = group.public_addresses;
+        if !(8..=29).contains(&range.prefix_length()) {
+            fault("public_addresses", format!("`{range}` must have a length from /8 to /29"));
+        } else if let Some(why) = wrong_gateway(group) {
+            fault("gateway", why);
+        }
+        for (reserved, purpose) in reserved() {
+            if range.overlaps(reserved) {
+                fault("public_addresses", format!("`{range}` overlaps `{reserved}`, {purpose}"));
+            }
+        }
+        for other in earlier.iter().filter(|other| other.public_addresses.overlaps(range)) {
+            let message = format!(
+                "`{range}` overlaps `{}` of the group `{}`",
+                other.public_addresses, other.name
+            );
+            fault("public_addresses", message);
+        }
+    }
+}
+
+fn wrong_gateway(group: &GroupSection) -> Option<String> {
+    let (gateway, range) = (group.gateway, group.public_addresses);
+    let last = range.nth(range.size() - 1);
+    if !range.contains(gateway) {
+        return Some(format!("the gateway `{gateway}` is not in `{range}`"));
+    }
+    (gateway == range.address() || Some(gateway) == last)
+        .then(|| format!("the gateway `{gateway}` is the first or last address of `{range}`"))
+}
+
+/// Ranges with a meaning of their own.
+fn reserved() -> [(Cidr, &'static str); 3] {
+    let range = |a, b, length| {
+        Cidr::new(Ipv4Addr::new(a, b, 0, 0), length).expect("the lengths below are at most 32")
+    };
+    [
+        (range(172, 31, 16), "the private addresses of the default VPC"),
+        (range(169, 254, 16), "link-local addresses, where the metadata service is"),
+        (range(224, 0, 3), "which is for multicast and experiments"),
+    ]
+}
+
+fn check_nodes(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let nodes = &configuration.nodes;
+    for (index, node) in nodes.iter().enumerate() {
+        let mut fault = |key: &str, message: String| {
+            faults.push((element("node", index, key), message));
+        };
+        if nodes[..index].iter().any(|other| other.name == node.name) {
+            fault("name", format!("there are two nodes named `{}`", node.name));
+        }
+        if !configuration.groups.iter().any(|group| group.name == node.group) {
+            let names = configuration.groups.iter().map(|group| format!("`{}`", group.name));
+            let names = names.collect::<Vec<_>>().join(", ");
+            fault("group", format!("there is no group `{}`, only {names}", node.group));
+        }
+        for (key, message) in wrong_amounts(node) {
+            fault(key, message);
+        }
+    }
+}
+
+fn wrong_amounts(node: &NodeSection) -> Vec<(&'static str, String)> {
+    let zeros = [
+        ("vcpus", node.vcpus == Some(0)),
+        ("memory_mib", node.memory_mib == Some(0)),
+        ("disk_gib", node.disk_gib == Some(0)),
+        ("image_cache_gib", node.image_cache_gib == 0),
+    ];
+    let mut wrong: Vec<_> = zeros
+        .into_iter()
+        .filter(|(_, is_zero)| *is_zero)
+        .map(|(key, _)| (key, format!("`{key}` must be at least 1")))
+        .collect();
+    let [shortest, longest] = node.simulated.start_delay_ms;
+    if shortest > longest {
+        let message = format!("the shortest delay, {shortest}, is over the longest, {longest}");
+        wrong.push(("simulated", message));
+    }
+    if !(0.0..=1.0).contains(&node.simulated.failure_rate) {
+        let message = format!("the rate {} is not from 0 to 1", node.simulated.failure_rate);
+        wrong.push(("simulated", message));
+    }
+    wrong
+}
+
+fn check_instance_types(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let stocked = instance_types::stocked();
+    for (name, section) in &configuration.own_instance_types {
+        let place = path(["instance_types", name]);
+        if name.is_empty() || name.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            faults.push((place.clone(), format!("`{name}` is no name for an instance type")));
+        }
+        let is_new = !stocked.contains_key(name);
+        let absent =
+            [("vcpus", section.vcpus.is_none()), ("memory_mib", section.memory_mib.is_none())];
+        for (key, is_absent) in absent {
+            if is_new && is_absent {
+                let message = format!("the type `{name}` is new, so it needs `{key}`");
+                faults.push((place.clone(), message));
+            }
+        }
+        if section.vcpus == Some(0) || section.memory_mib == Some(0) || section.disk_gib == Some(0)
+        {
+            faults.push((place, format!("no amount of the type `{name}` may be 0")));
+        }
+    }
+}
+
+fn check_network(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let prefix = &configuration.network.prefix;
+    let proper = (1..=PREFIX_MAX).contains(&prefix.len())
+        && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        && prefix.starts_with(|c: char| c.is_ascii_lowercase());
+    if !proper {
+        let message = format!(
+            "the prefix `{prefix}` must be 1 to {PREFIX_MAX} lower-case letters and digits, the \
+             first a letter"
+        );
+        faults.push((path(["network", "prefix"]), message));
+    }
+    let port = configuration.network.metadata_port;
+    if port == 0 || port == configuration.cloud.listen.port() {
+        let message = format!("port {port} cannot be the metadata service's own");
+        faults.push((path(["network", "metadata_port"]), message));
+    }
+}
+
+fn repeated<'a, T: PartialEq>(mut items: impl Iterator<Item = &'a T> + Clone) -> Option<&'a T> {
+    loop {
+        let item = items.next()?;
+        if items.clone().any(|other| other == item) {
+            return Some(item);
+        }
+    }
+}
+
+fn path<const N: usize>(keys: [&str; N]) -> Vec<Step> {
+    keys.map(|key| Step::Key(key.to_owned())).into()
+}
+
+fn element(list: &str, index: usize, key: &str) -> Vec<Step> {
+    vec![Step::Key(list.to_owned()), Step::Index(index), Step::Key(key.to_owned())]
+}

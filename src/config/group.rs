@@ -1,0 +1,57 @@
+//! A `[[group]]`: a zone of nodes that share a range of public addresses.
+
+use crate::domain::{id::GroupName, port_filter::Cidr, settings::GroupSettings};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use std::net::Ipv4Addr;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GroupSection {
+    pub name: GroupName,
+    /// Guests' public addresses, reachable from the host.
+    #[serde(serialize_with = "write_cidr", deserialize_with = "read_cidr")]
+    pub public_addresses: Cidr,
+    /// The hosts' own address in that range.
+    pub gateway: Ipv4Addr,
+    pub placement: Placement,
+}
+
+/// Which node gets an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Placement {
+    /// The first with room, in the order of the file.
+    #[default]
+    FirstFit,
+}
+
+impl GroupSection {
+    pub(super) fn settings(&self) -> GroupSettings {
+        GroupSettings {
+            name: self.name.clone(),
+            public_addresses: self.public_addresses,
+            gateway: self.gateway,
+        }
+    }
+}
+
+impl Default for GroupSection {
+    fn default() -> GroupSection {
+        let gateway = Ipv4Addr::new(10, 213, 0, 1);
+        GroupSection {
+            name: "laptop".parse().expect("this is a well-formed group's name"),
+            public_addresses: Cidr::new(gateway, 16).expect("16 is a prefix's length"),
+            gateway,
+            placement: Placement::default(),
+        }
+    }
+}
+
+fn write_cidr<S: Serializer>(range: &Cidr, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(range)
+}
+
+fn read_cidr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cidr, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(de::Error::custom)
+}
