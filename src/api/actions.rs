@@ -36,8 +36,15 @@ actions! {
     register_image::RegisterImage,
 
     // Instances.
+    describe_instance_attribute::DescribeInstanceAttribute,
+    describe_instance_status::DescribeInstanceStatus,
     describe_instances::DescribeInstances,
+    get_console_output::GetConsoleOutput,
+    modify_instance_metadata_options::ModifyInstanceMetadataOptions,
+    reboot_instances::RebootInstances,
     run_instances::RunInstances,
+    start_instances::StartInstances,
+    stop_instances::StopInstances,
     terminate_instances::TerminateInstances,
 
     // Regions.

@@ -1,7 +1,11 @@
 //! From the cloud's faults to EC2's codes and texts: the one place where they meet.
 
 use super::error::{ApiError, Code};
-use crate::domain::{fault::CloudFault, instance::InstanceState};
+use crate::domain::{
+    fault::{CloudFault, Wanted},
+    id::InstanceId,
+    instance::InstanceState,
+};
 
 pub fn api_error(fault: CloudFault) -> ApiError {
     let (code, message) = match fault {
@@ -120,8 +124,8 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InsufficientFreeAddressesInSubnet,
             format!("There are not enough free addresses in '{range}'."),
         ),
-        CloudFault::IncorrectState(id, state) => {
-            (Code::IncorrectInstanceState, incorrect_state(&id.to_string(), state))
+        CloudFault::IncorrectState { instance, state, wanted } => {
+            (Code::IncorrectInstanceState, incorrect_state(&instance, state, wanted))
         }
         CloudFault::TerminationProtected(id) => (
             Code::OperationNotPermitted,
@@ -176,19 +180,19 @@ fn not_found<T: std::fmt::Display>(
     }
 }
 
-fn incorrect_state(id: &str, state: InstanceState) -> String {
-    match state {
-        InstanceState::Pending => {
-            format!("The instance '{id}' is not in a state from which it can be stopped.")
+fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) -> String {
+    let not = |what: &str| {
+        format!("The instance '{instance}' is not in a state from which it can be {what}.")
+    };
+    match wanted {
+        Wanted::Start => not("started"),
+        Wanted::Stop => not("stopped"),
+        Wanted::Reboot => not("rebooted"),
+        Wanted::ChangeStopped => {
+            format!("The instance '{instance}' is not in the 'stopped' state.")
         }
-        InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
-            format!("The instance '{id}' is not in a state from which it can be started.")
-        }
-        InstanceState::Running | InstanceState::Stopped => {
-            format!(
-                "The instance '{id}' is in state '{}', which does not allow it.",
-                state.as_str()
-            )
+        Wanted::Change => {
+            format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
         }
     }
 }
