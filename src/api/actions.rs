@@ -32,7 +32,10 @@ pub mod testing;
 
 actions! {
     // Images.
+    deregister_image::DeregisterImage,
+    describe_image_attribute::DescribeImageAttribute,
     describe_images::DescribeImages,
+    modify_image_attribute::ModifyImageAttribute,
     register_image::RegisterImage,
 
     // Instances.
@@ -40,6 +43,7 @@ actions! {
     describe_instance_status::DescribeInstanceStatus,
     describe_instances::DescribeInstances,
     get_console_output::GetConsoleOutput,
+    modify_instance_attribute::ModifyInstanceAttribute,
     modify_instance_metadata_options::ModifyInstanceMetadataOptions,
     reboot_instances::RebootInstances,
     run_instances::RunInstances,

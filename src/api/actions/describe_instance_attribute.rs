@@ -162,3 +162,65 @@ fn attribute(name: AttributeName, element: &InstanceElement) -> Attribute {
         AttributeName::EnclaveOptions => Attribute::EnclaveOptions(Enabled { enabled: false }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::{BOB, TestCloud, a_launch};
+    use crate::messages::cloud::LaunchReservation;
+
+    #[actix_web::test]
+    async fn every_attribute_stands_in_an_element_of_its_name() {
+        let cloud = TestCloud::start().await;
+        let user_data = Some(b"hello".to_vec());
+        cloud.launch_as(LaunchReservation { user_data, ..a_launch() }).await;
+        cloud.call("DescribeInstances", "").await.unwrap();
+        for (name, element) in [
+            ("instanceType", "<value>m1.small</value>"),
+            ("userData", "<value>aGVsbG8=</value>"),
+            ("disableApiTermination", "<value>false</value>"),
+            ("disableApiStop", "<value>false</value>"),
+            ("instanceInitiatedShutdownBehavior", "<value>stop</value>"),
+            ("rootDeviceName", "<value>/dev/sda1</value>"),
+            ("sourceDestCheck", "<value>true</value>"),
+            ("ebsOptimized", "<value>false</value>"),
+            ("enaSupport", "<value>false</value>"),
+            ("enclaveOptions", "<enabled>false</enabled>"),
+            (
+                "groupSet",
+                "<item><groupId>sg-1</groupId><groupName>default</groupName></item>",
+            ),
+            (
+                "blockDeviceMapping",
+                "<item><deviceName>/dev/sda1</deviceName><ebs><volumeId>vol-1</volumeId>\
+                 <status>attached</status><attachTime>2026-01-02T03:04:05.000Z</attachTime>\
+                 <deleteOnTermination>true</deleteOnTermination></ebs></item>",
+            ),
+        ] {
+            let query = format!("InstanceId=i-1&Attribute={name}");
+            let answer = format!("<instanceId>i-1</instanceId><{name}>{element}</{name}>");
+            cloud.check("DescribeInstanceAttribute", &query, &answer).await;
+        }
+        for name in ["kernel", "ramdisk", "productCodes", "sriovNetSupport"] {
+            let query = format!("InstanceId=i-1&Attribute={name}");
+            let answer = format!("<instanceId>i-1</instanceId><{name}/>");
+            cloud.check("DescribeInstanceAttribute", &query, &answer).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn an_unknown_attribute_or_instance_is_refused() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.call("DescribeInstances", "").await.unwrap();
+        for (query, code) in [
+            ("InstanceId=i-1&Attribute=colour", "InvalidParameterValue"),
+            ("InstanceId=i-1", "MissingParameter"),
+            ("InstanceId=i-00000000&Attribute=kernel", "InvalidInstanceID.NotFound"),
+        ] {
+            cloud.check_refused("DescribeInstanceAttribute", query, code, "").await;
+        }
+        let query = "InstanceId=i-1&Attribute=userData";
+        let code = "InvalidInstanceID.NotFound";
+        cloud.of(BOB).check_refused("DescribeInstanceAttribute", query, code, "").await;
+    }
+}

@@ -223,3 +223,73 @@ impl Action for DescribeInstanceStatus {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+    use std::time::Duration;
+
+    async fn statuses(cloud: &TestCloud, query: &str) -> Vec<String> {
+        cloud.values("DescribeInstanceStatus", query, "status").await
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_well_while_its_node_reports_it() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        assert_eq!(statuses(&cloud, "").await[0], "initializing");
+        cloud.advance(Duration::from_secs(5));
+        cloud.settle().await;
+        cloud
+            .check(
+                "DescribeInstanceStatus",
+                "",
+                "<instanceStatusSet><item><instanceId>i-1</instanceId>\
+                 <availabilityZone>us-east-1a</availabilityZone>\
+                 <instanceState><code>16</code><name>running</name></instanceState><eventsSet/>\
+                 <systemStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></systemStatus>\
+                 <instanceStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></instanceStatus>\
+                 <attachedEbsStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></attachedEbsStatus>\
+                 </item></instanceStatusSet>",
+            )
+            .await;
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_impaired_since_its_node_has_been_silent_for_a_minute() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        cloud.advance(Duration::from_secs(60));
+        assert_eq!(statuses(&cloud, "").await[0], "initializing");
+        cloud.advance(Duration::from_secs(1));
+        assert_eq!(statuses(&cloud, "").await[..2], ["impaired", "failed"]);
+        let since = cloud.value("DescribeInstanceStatus", "", "impairedSince").await;
+        assert_eq!(since, "2026-01-02T03:05:05.000Z");
+        let impaired = "Filter.1.Name=system-status.status&Filter.1.Value.1=impaired";
+        assert_eq!(statuses(&cloud, impaired).await.len(), 6);
+        cloud.settle().await;
+        assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
+        assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn instances_that_do_not_run_are_shown_only_when_asked_for() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        assert!(statuses(&cloud, "").await.is_empty());
+        assert_eq!(statuses(&cloud, "IncludeAllInstances=true").await, ["not-applicable"; 3]);
+        cloud
+            .check_refused("DescribeInstanceStatus", "InstanceId.1=i-00000000",
+                "InvalidInstanceID.NotFound", "")
+            .await;
+        let both = "MaxResults=5&InstanceId.1=i-00000000";
+        cloud
+            .check_refused("DescribeInstanceStatus", both, "InvalidParameterCombination", "")
+            .await;
+    }
+}
