@@ -69,11 +69,14 @@ enum Attribute {
     DeregistrationProtection(Value<String>),
 }
 
+/// Everybody (the group `all`) or an account.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-enum LaunchPermission {
-    Group(&'static str),
-    UserId(String),
+struct LaunchPermission {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
 }
 
 impl Action for DescribeImageAttribute {
@@ -109,9 +112,12 @@ fn attribute(name: AttributeName, image: &Image) -> Attribute {
             Attribute::Ramdisk(image.ramdisk.as_ref().map(|ramdisk| ramdisk.as_str()).into())
         }
         AttributeName::LaunchPermission => {
-            let everybody = image.public.then_some(LaunchPermission::Group("all"));
-            let accounts = image.launch_permissions.iter();
-            let accounts = accounts.map(|account| LaunchPermission::UserId(account.to_string()));
+            let everybody =
+                image.public.then_some(LaunchPermission { group: Some("all"), user_id: None });
+            let accounts = image.launch_permissions.iter().map(|account| LaunchPermission {
+                group: None,
+                user_id: Some(account.to_string()),
+            });
             Attribute::LaunchPermission(everybody.into_iter().chain(accounts).collect())
         }
         AttributeName::ProductCodes => Attribute::ProductCodes(Set::default()),

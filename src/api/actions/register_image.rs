@@ -296,9 +296,9 @@ mod tests {
         let location = blob("size=3&public=true");
         let machine = request(&location, "&KernelId=aki-1&RamdiskId=ari-1");
         root.check("RegisterImage", &machine, "<imageId>ami-1</imageId>").await;
-        let swapped = machine.replace("aki-1", "ari-1").replace("image one", "two");
-        root.check_refused("RegisterImage", &swapped, "InvalidAMIName.Malformed", "").await;
-        let swapped = swapped.replace("two", "image two");
+        let short = machine.replace("image one", "im");
+        root.check_refused("RegisterImage", &short, "InvalidAMIName.Malformed", "").await;
+        let swapped = machine.replace("aki-1", "ari-1").replace("image one", "image two");
         root.check_refused("RegisterImage", &swapped, "InvalidParameterValue", "kernel").await;
         // The parts are not public, and need not be.
         let run = "ImageId=ami-1&MinCount=1&MaxCount=1";
