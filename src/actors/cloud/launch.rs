@@ -440,3 +440,6 @@ fn tag_new(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
