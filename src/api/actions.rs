@@ -40,7 +40,10 @@ actions! {
     get_caller_identity::GetCallerIdentity,
 
     // Images.
+    deregister_image::DeregisterImage,
+    describe_image_attribute::DescribeImageAttribute,
     describe_images::DescribeImages,
+    modify_image_attribute::ModifyImageAttribute,
     register_image::RegisterImage,
 
     // Instance types.
@@ -48,8 +51,16 @@ actions! {
     describe_instance_types::DescribeInstanceTypes,
 
     // Instances.
+    describe_instance_attribute::DescribeInstanceAttribute,
+    describe_instance_status::DescribeInstanceStatus,
     describe_instances::DescribeInstances,
+    get_console_output::GetConsoleOutput,
+    modify_instance_attribute::ModifyInstanceAttribute,
+    modify_instance_metadata_options::ModifyInstanceMetadataOptions,
+    reboot_instances::RebootInstances,
     run_instances::RunInstances,
+    start_instances::StartInstances,
+    stop_instances::StopInstances,
     terminate_instances::TerminateInstances,
 
     // Key pairs.
