@@ -14,6 +14,7 @@ use super::{
 };
 use crate::ambient::Ambient;
 use crate::boot;
+use crate::hypervisor::libvirt;
 use crate::config::{
     Configuration, HypervisorChoice, Topology,
     credentials::RootCredentials,
