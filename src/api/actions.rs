@@ -31,29 +31,36 @@ macro_rules! actions {
 pub mod testing;
 
 actions! {
+    // Accounts, and who is asking.
     create_account::CreateAccount,
     describe_account_attributes::DescribeAccountAttributes,
     describe_accounts::DescribeAccounts,
-    describe_availability_zones::DescribeAvailabilityZones,
     get_caller_identity::GetCallerIdentity,
-    create_key_pair::CreateKeyPair,
-    delete_key_pair::DeleteKeyPair,
-    describe_key_pairs::DescribeKeyPairs,
-    import_key_pair::ImportKeyPair,
+
     // Images.
     describe_images::DescribeImages,
     register_image::RegisterImage,
+
+    // Instance types.
+    describe_instance_type_offerings::DescribeInstanceTypeOfferings,
+    describe_instance_types::DescribeInstanceTypes,
 
     // Instances.
     describe_instances::DescribeInstances,
     run_instances::RunInstances,
     terminate_instances::TerminateInstances,
 
-    // Regions.
+    // Key pairs.
+    create_key_pair::CreateKeyPair,
+    delete_key_pair::DeleteKeyPair,
+    describe_key_pairs::DescribeKeyPairs,
+    import_key_pair::ImportKeyPair,
+
+    // Regions and zones.
+    describe_availability_zones::DescribeAvailabilityZones,
     describe_regions::DescribeRegions,
-    create_tags::CreateTags,
-    delete_tags::DeleteTags,
-    describe_tags::DescribeTags,
+
+    // Security groups.
     create_security_group::CreateSecurityGroup,
     delete_security_group::DeleteSecurityGroup,
     describe_security_groups::DescribeSecurityGroups,
@@ -65,6 +72,11 @@ actions! {
     modify_security_group_rules::ModifySecurityGroupRules,
     update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
+
+    // Tags.
+    create_tags::CreateTags,
+    delete_tags::DeleteTags,
+    describe_tags::DescribeTags,
 }
 
 /// An action as it was called.

@@ -6,6 +6,7 @@ pub mod image;
 pub mod instance;
 pub mod instance_facts;
 pub mod instance_interface;
+pub mod instance_type;
 pub mod reservation;
 pub mod state_change;
 
