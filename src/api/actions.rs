@@ -33,6 +33,9 @@ mod rules_reach_ports;
 pub mod testing;
 
 actions! {
+    // Addresses.
+    describe_addresses::DescribeAddresses,
+
     // Accounts, and who is asking.
     create_account::CreateAccount,
     describe_account_attributes::DescribeAccountAttributes,

@@ -27,7 +27,11 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         ),
         CloudFault::ImagesNotFound(ids) => (
             Code::InvalidAmiIdNotFound,
-            not_found("The image id", "The image ids", "does not exist", "do not exist", &ids),
+            // In brackets, unlike the ids of anything else.
+            match ids.as_slice() {
+                [id] => format!("The image id '[{id}]' does not exist"),
+                _ => format!("The image ids '[{}]' do not exist", joined(&ids)),
+            },
         ),
         CloudFault::ImageUnavailable(id) => {
             (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
@@ -202,8 +206,7 @@ fn not_found<T: std::fmt::Display>(
     match ids {
         [id] => format!("{one} '{id}' {is_not}"),
         _ => {
-            let ids = ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
-            format!("{many} '{ids}' {are_not}")
+            format!("{many} '{}' {are_not}", joined(ids))
         }
     }
 }
@@ -218,6 +221,14 @@ fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) 
         Wanted::Reboot => not("rebooted"),
         Wanted::ChangeStopped => {
             format!("The instance '{instance}' is not in the 'stopped' state.")
+fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn incorrect_state(id: &str, state: InstanceState) -> String {
+    match state {
+        InstanceState::Pending => {
+            format!("The instance '{id}' is not in a state from which it can be stopped.")
         }
         Wanted::Change => {
             format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
