@@ -221,17 +221,13 @@ fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) 
         Wanted::Reboot => not("rebooted"),
         Wanted::ChangeStopped => {
             format!("The instance '{instance}' is not in the 'stopped' state.")
-fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
-    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn incorrect_state(id: &str, state: InstanceState) -> String {
-    match state {
-        InstanceState::Pending => {
-            format!("The instance '{id}' is not in a state from which it can be stopped.")
         }
         Wanted::Change => {
             format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
         }
     }
+}
+
+fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
