@@ -11,6 +11,7 @@ use super::{
 use crate::boot;
 use crate::config::state_directory::StateDirectory;
 use crate::domain::id::RegionName;
+use crate::hypervisor::libvirt;
 use clap::Args;
 use serde::Deserialize;
 use std::{ffi::OsString, fs, process::ExitCode, time::Duration};
@@ -33,6 +34,10 @@ impl Down {
     pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
         let state = &context.state;
         let mut progress = Progress::begin();
+        if self.purge && state.root().exists() {
+            // libvirt's chat belongs in a file; it can be told so only before there are threads.
+            libvirt::send_log_to(&state.root().join("libvirt.log")).map_err(|e| Fault::of(&e))?;
+        }
         let mut running = process::find(state)?;
         let was_running = running.is_some();
         if self.purge && !was_running && is_a_cloud_s(state)? {
