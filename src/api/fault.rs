@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, Code, echo};
 use crate::domain::{
-    fault::CloudFault,
+    fault::{CloudFault, Wanted},
     id::{
         ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId, SecurityGroupRuleId,
         SubnetId, VolumeId, VpcId,
@@ -129,8 +129,8 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InsufficientFreeAddressesInSubnet,
             format!("There are not enough free addresses in '{range}'."),
         ),
-        CloudFault::IncorrectState(id, state) => {
-            (Code::IncorrectInstanceState, incorrect_state(&id.to_string(), state))
+        CloudFault::IncorrectState { instance, state, wanted } => {
+            (Code::IncorrectInstanceState, incorrect_state(&instance, state, wanted))
         }
         CloudFault::TerminationProtected(id) => (
             Code::OperationNotPermitted,
@@ -211,23 +211,23 @@ fn not_found<T: std::fmt::Display>(
     }
 }
 
-fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
-    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn incorrect_state(id: &str, state: InstanceState) -> String {
-    match state {
-        InstanceState::Pending => {
-            format!("The instance '{id}' is not in a state from which it can be stopped.")
+fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) -> String {
+    let not = |what: &str| {
+        format!("The instance '{instance}' is not in a state from which it can be {what}.")
+    };
+    match wanted {
+        Wanted::Start => not("started"),
+        Wanted::Stop => not("stopped"),
+        Wanted::Reboot => not("rebooted"),
+        Wanted::ChangeStopped => {
+            format!("The instance '{instance}' is not in the 'stopped' state.")
         }
-        InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
-            format!("The instance '{id}' is not in a state from which it can be started.")
-        }
-        InstanceState::Running | InstanceState::Stopped => {
-            format!(
-                "The instance '{id}' is in state '{}', which does not allow it.",
-                state.as_str()
-            )
+        Wanted::Change => {
+            format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
         }
     }
+}
+
+fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -206,6 +206,7 @@ fn total(
         return Ok(Resources {
             vcpus: section.vcpus.unwrap_or(found.vcpus),
             memory_mib: section.memory_mib.unwrap_or(found.memory_mib),
+            // A hypervisor knows nothing of disks.
             disk_gib: section.disk_gib.unwrap_or(SIMULATED_HOST.disk_gib),
         });
     }
