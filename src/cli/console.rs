@@ -72,14 +72,12 @@ fn decode(output: &str) -> Result<String, Fault> {
 
 /// The command line does not know which node an instance is on, so it looks at all of this host's.
 fn socket(state: &StateDirectory, instance: &str) -> Result<PathBuf, Fault> {
-    let nodes = state.root().join("node");
     let absent = || {
         Fault::failed(format!("instance `{instance}` has no serial port on this host"))
             .remedy("it must be running, here, and not simulated")
     };
-    let entries = fs::read_dir(&nodes).map_err(|_| absent())?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let sockets = names.map(|node| state.node(&node).console_socket(instance));
+    let nodes = state.nodes().map_err(Fault::io("read", state.root()))?;
+    let sockets = nodes.iter().map(|node| state.node(node).console_socket(instance));
     let mut there = sockets.filter(|socket| socket.exists());
     there.next().ok_or_else(absent)
 }
