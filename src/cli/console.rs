@@ -15,7 +15,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde::Deserialize;
 use std::{
-    fs,
     io::{self, IsTerminal, Read, Write},
     mem,
     net::Shutdown,
@@ -162,6 +161,7 @@ fn check(result: libc::c_int) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn output_is_decoded_however_its_base64_is_broken_into_lines() {
