@@ -1,1 +1,249 @@
-//! (to be written)
+//! The composition root: from a configuration to a cloud that answers.
+//!
+//! Here, and nowhere else, actors meet transports, drivers and threads. Every role gets a thread
+//! (an arbiter), a store and directories of its own, as it would on a host of its own; `topology`
+//! decides how they reach one another. Nothing here decides anything about clouds.
+//!
+//! ```text
+//!   run ── Foundation (records, drivers) ── nodes ◄─ topology ─► groups ◄─ topology ─► cloud ── api
+//! ```
+
+mod founding;
+mod host;
+mod node_host;
+mod topology;
+
+use crate::{
+    actors::{
+        cloud::{CloudManager, CloudParts},
+        group::{GroupManager, GroupParts, MeetCloud, MeetNode},
+        node::{MeetGroup, NodeManager, NodeParts, RestoreFault},
+    },
+    ambient::Ambient,
+    api::{self, action::Cloud, endpoint::Ec2},
+    blobs::{BlobFault, repository::Blobs},
+    config::{Configuration, credentials::RootCredentials, state_directory::StateDirectory},
+    domain::id::GroupName,
+    hypervisor::HypervisorFault,
+    network::NetworkFault,
+    store::{Store, StoreFault, sled::SledStore},
+};
+use actix::{Addr, Arbiter};
+use std::{collections::BTreeMap, fmt, io, net::TcpListener, sync::Arc};
+use topology::Wiring;
+
+/// Everything a cloud is started with.
+pub struct Start {
+    pub configuration: Configuration,
+    pub state: StateDirectory,
+    pub credentials: RootCredentials,
+    /// Where the EC2 endpoint listens, already bound: a busy port is the caller's news.
+    pub listener: TcpListener,
+    /// Called once, when the first request would be answered.
+    pub ready: Box<dyn FnOnce()>,
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Start").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BootFault {
+    #[error("the records of the {role} cannot be used")]
+    Store {
+        role: String,
+        #[source]
+        source: StoreFault,
+    },
+    #[error("node `{node}` cannot begin")]
+    Node {
+        node: String,
+        #[source]
+        source: RestoreFault,
+    },
+    #[error("the hypervisor of node `{node}` cannot be used: {source}")]
+    Hypervisor { node: String, source: HypervisorFault },
+    #[error("KVM was asked for and does not work here: {0}")]
+    Kvm(String),
+    #[error("the network of node `{node}` cannot be made: {source}")]
+    Network { node: String, source: NetworkFault },
+    #[error("the images cannot be used: {0}")]
+    Blobs(#[from] BlobFault),
+    #[error("{doing}: {source}")]
+    Io { doing: String, source: io::Error },
+}
+
+impl BootFault {
+    fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> BootFault {
+        let doing = doing.into();
+        move |source| BootFault::Io { doing, source }
+    }
+}
+
+/// Runs a cloud until it is asked to stop (SIGINT, SIGTERM). Guests are left running.
+pub fn run(start: Start) -> Result<(), BootFault> {
+    host::raise_file_limit();
+    actix::System::new().block_on(async move {
+        let Start { configuration, state, credentials, listener, ready } = start;
+        let founded =
+            Founded::begin(&configuration, &state, &credentials, Ambient::system()).await?;
+        let endpoint = Ec2(founded.cloud.clone());
+        let limits = api::server::Limits {
+            in_flight_max: configuration.limits.max_in_flight,
+            ..api::server::Limits::default()
+        };
+        let ambient = founded.cloud.ambient.clone();
+        let clock = ambient.clone();
+        let options = api::server::Options {
+            limits,
+            clock: Arc::new(move || clock.now()),
+            chance: Arc::new(move || ambient.chance("request-ids")),
+        };
+        let server = api::server::serve(listener, endpoint, options)
+            .map_err(BootFault::io("the endpoint cannot be served"))?;
+        let handle = server.handle();
+        actix_rt::spawn(server);
+        ready();
+        host::asked_to_stop().await.map_err(BootFault::io("signals cannot be waited for"))?;
+        log::info!("stopping; guests keep running and are taken up again at the next start");
+        handle.stop(true).await;
+        founded.end();
+        Ok(())
+    })
+}
+
+/// Removes every guest and every object of ours from the host, while no cloud runs.
+pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Result<(), BootFault> {
+    for node in &configuration.nodes {
+        node_host::purge(configuration, node, state)?;
+    }
+    Ok(())
+}
+
+/// The managers of a configuration, running.
+#[derive(Debug)]
+pub struct Founded {
+    pub cloud: Cloud,
+    pub nodes: Vec<Addr<NodeManager>>,
+    pub groups: BTreeMap<GroupName, Addr<GroupManager>>,
+    pub manager: Addr<CloudManager>,
+    arbiters: Vec<Arbiter>,
+}
+
+impl Founded {
+    /// Starts every role: nodes first, since they have guests to answer for.
+    pub async fn begin(
+        configuration: &Configuration,
+        state: &StateDirectory,
+        credentials: &RootCredentials,
+        ambient: Ambient,
+    ) -> Result<Founded, BootFault> {
+        let wiring = Wiring { topology: configuration.topology.kind };
+        let root = credentials.account.clone();
+        let mut arbiters = Vec::new();
+
+        let mut nodes = Vec::new();
+        for section in &configuration.nodes {
+            let arbiter = Arbiter::new();
+            let built =
+                node_host::build(configuration, section, state, &ambient, &arbiter.handle())?;
+            let parts = NodeParts {
+                name: section.name.clone(),
+                root: root.clone(),
+                host: built.host,
+                total: built.total,
+                store: built.store,
+                hypervisor: built.hypervisor,
+            };
+            let restored = NodeManager::restore(parts)
+                .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?;
+            let addr = restored.start(&arbiter.handle());
+            built.events.connect(addr.clone());
+            nodes.push((section.name.clone(), section.group.clone(), addr, arbiter.handle()));
+            arbiters.push(arbiter);
+        }
+
+        let mut groups = BTreeMap::new();
+        for section in &configuration.groups {
+            let store = open_store(&state.group_records(&section.name), "group manager")?;
+            let parts = GroupParts { name: section.name.clone(), store, root: root.clone() };
+            let restored = GroupManager::restore(parts).map_err(|source| BootFault::Store {
+                role: format!("group manager `{}`", section.name),
+                source,
+            })?;
+            let arbiter = Arbiter::new();
+            let addr = restored.start(&arbiter.handle());
+            for (name, group, node, on) in &nodes {
+                if *group == section.name {
+                    let known = MeetNode(name.clone(), wiring.child(node, on));
+                    let _ = addr.send(known).await;
+                }
+            }
+            groups.insert(section.name.clone(), (addr, arbiter.handle()));
+            arbiters.push(arbiter);
+        }
+
+        let store = open_store(&state.cloud_records(), "cloud manager")?;
+        founding::ensure(&*store, configuration, credentials, &ambient)
+            .map_err(|source| BootFault::Store { role: "cloud manager".into(), source })?;
+        let settings = Arc::new(configuration.cloud_settings());
+        let parts = CloudParts {
+            settings: settings.clone(),
+            ambient: ambient.clone(),
+            store,
+            groups: groups
+                .iter()
+                .map(|(name, (addr, on))| (name.clone(), wiring.child(addr, on)))
+                .collect(),
+            root,
+        };
+        let (restored, published) = CloudManager::restore(parts)
+            .map_err(|source| BootFault::Store { role: "cloud manager".into(), source })?;
+        let arbiter = Arbiter::new();
+        let manager = restored.start(&arbiter.handle());
+
+        for (addr, _) in groups.values() {
+            let _ = addr.send(MeetCloud(wiring.parent(&manager, &arbiter.handle()))).await;
+        }
+        for (_, group, node, _) in &nodes {
+            if let Some((parent, on)) = groups.get(group) {
+                let _ = node.send(MeetGroup(wiring.parent(parent, on))).await;
+            }
+        }
+        let cloud = Cloud {
+            settings,
+            ambient,
+            blobs: Arc::new(Blobs::open(&state.cloud_blobs())?),
+            published,
+            manager: wiring.child(&manager, &arbiter.handle()),
+        };
+        arbiters.push(arbiter);
+        Ok(Founded {
+            cloud,
+            nodes: nodes.into_iter().map(|(_, _, addr, _)| addr).collect(),
+            groups: groups.into_iter().map(|(name, (addr, _))| (name, addr)).collect(),
+            manager,
+            arbiters,
+        })
+    }
+
+    /// Stops every role. What was acknowledged is on the disk already.
+    pub fn end(self) {
+        let Founded { cloud, nodes, groups, manager, arbiters } = self;
+        drop((cloud, nodes, groups, manager));
+        for arbiter in arbiters.into_iter().rev() {
+            arbiter.stop();
+            if arbiter.join().is_err() {
+                log::error!("a role's thread panicked");
+            }
+        }
+    }
+}
+
+fn open_store(directory: &std::path::Path, role: &str) -> Result<Arc<dyn Store>, BootFault> {
+    let store = SledStore::open(directory, crate::store::sled::Options::default())
+        .map_err(|source| BootFault::Store { role: role.to_owned(), source })?;
+    Ok(Arc::new(store))
+}

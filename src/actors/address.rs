@@ -6,7 +6,7 @@
 
 use crate::messages::{
     Ask, CallContext,
-    envelope::{BODY_LIMIT_BYTES, Envelope, LinkFault},
+    envelope::{BODY_LIMIT_BYTES, Envelope, LinkFault, Outbound},
 };
 use actix::{Actor, Addr, Handler, Message, Recipient, WeakAddr, dev::ToEnvelope};
 use std::{fmt, future::Future, time::Duration};
@@ -25,14 +25,6 @@ impl<M: Ask> Message for Call<M> {
 /// `Self` answers `M`, near or far. Written only by `serves!`, so that a message missing from a
 /// role's list cannot be asked even locally.
 pub trait Serves<M: Ask>: Actor {}
-
-/// A question on its way to a link. The link sees bytes, never a domain type.
-#[derive(Debug)]
-pub struct Outbound(pub Envelope);
-
-impl Message for Outbound {
-    type Result = Result<Vec<u8>, LinkFault>;
-}
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AskError<F: std::error::Error + 'static> {

@@ -1,9 +1,12 @@
 //! From the cloud's faults to EC2's codes and texts: the one place where they meet.
 
-use super::error::{ApiError, Code};
+use super::error::{ApiError, Code, echo};
 use crate::domain::{
     fault::{CloudFault, Wanted},
-    id::InstanceId,
+    id::{
+        ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId, SecurityGroupRuleId,
+        SubnetId, VolumeId, VpcId,
+    },
     instance::InstanceState,
 };
 
@@ -99,9 +102,7 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::AccountExists(name) => {
             (Code::InvalidParameterValue, format!("There is an account named '{name}' already"))
         }
-        CloudFault::ResourceNotFound(id) => {
-            (Code::InvalidId, format!("The ID '{id}' is not valid"))
-        }
+        CloudFault::ResourceNotFound(id) => return resource_not_found(&id),
         CloudFault::TagLimitExceeded => (
             Code::TagLimitExceeded,
             "The maximum number of Tags for a resource has been reached.".to_owned(),
@@ -162,6 +163,33 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         }
     };
     ApiError::new(code, message)
+}
+
+/// EC2 says which kind of resource is missing, where the id tells.
+fn resource_not_found(id: &str) -> ApiError {
+    if let Ok(id) = id.parse::<InstanceId>() {
+        api_error(CloudFault::InstancesNotFound(vec![id]))
+    } else if let Ok(id) = id.parse::<ImageId>() {
+        api_error(CloudFault::ImagesNotFound(vec![id]))
+    } else if let Ok(id) = id.parse::<SecurityGroupId>() {
+        api_error(CloudFault::SecurityGroupNotFound(id))
+    } else if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
+        api_error(CloudFault::SecurityGroupRulesNotFound(vec![id]))
+    } else if let Ok(id) = id.parse::<VpcId>() {
+        api_error(CloudFault::VpcNotFound(id))
+    } else if let Ok(id) = id.parse::<SubnetId>() {
+        api_error(CloudFault::SubnetNotFound(id))
+    } else if let Ok(id) = id.parse::<InterfaceId>() {
+        api_error(CloudFault::InterfaceNotFound(id))
+    } else if let Ok(id) = id.parse::<KeyPairId>() {
+        api_error(CloudFault::KeyPairNotFound(id.to_string()))
+    } else if let Ok(id) = id.parse::<VolumeId>() {
+        let message = format!("The volume '{id}' does not exist.");
+        ApiError::new(Code::InvalidVolumeNotFound, message)
+    } else {
+        let message = format!("The ID '{}' is not valid", echo(id));
+        ApiError::new(Code::InvalidId, message)
+    }
 }
 
 fn not_found<T: std::fmt::Display>(

@@ -11,6 +11,7 @@ pub mod server;
 pub mod action;
 pub mod actions;
 pub mod fault;
+pub mod key_material;
 pub mod shapes;
 
 pub mod service;
@@ -22,6 +23,7 @@ pub mod query;
 pub mod describe;
 pub mod filters;
 pub mod pagination;
+pub mod selection;
 
 pub mod error;
 pub mod response;

@@ -40,6 +40,10 @@ pub trait Disks: fmt::Debug + Send + Sync {
         size_gib: u64,
         directory: &Path,
     ) -> Result<BootFiles, BlobFault>;
+
+    /// Pins what a disk that is there already stands on, after a restart of the process. Nothing
+    /// is fetched or checked.
+    fn adopt(&self, boot: &BootSource, directory: &Path) -> Option<BootFiles>;
 }
 
 /// Overlays over cached images.
@@ -111,6 +115,21 @@ impl Disks for CachedDisks {
         };
         Ok(BootFiles { root_disk, kernel, _pins: pins })
     }
+
+    fn adopt(&self, boot: &BootSource, directory: &Path) -> Option<BootFiles> {
+        let root_disk = directory.join(ROOT_DISK);
+        if !root_disk.exists() {
+            return None;
+        }
+        let pin = |blob: &Option<BlobId>, form| blob.and_then(|b| self.cache.pin(&b, form));
+        let kernel = pin(&boot.kernel, Form::Kernel);
+        let ramdisk = pin(&boot.ramdisk, Form::Ramdisk);
+        let path = |image: &PreparedImage| image.path().to_owned();
+        let paths = kernel.as_ref().map(|kernel| (path(kernel), ramdisk.as_ref().map(path)));
+        let base = self.cache.pin(&boot.root, Form::RootBase);
+        let pins = [base, kernel, ramdisk].into_iter().flatten().collect();
+        Some(BootFiles { root_disk, kernel: paths, _pins: pins })
+    }
 }
 
 /// No bytes at all: a file says that there would be a disk.
@@ -131,5 +150,10 @@ impl Disks for SimulatedDisks {
             }
             _ => Ok(BootFiles { root_disk, kernel: None, _pins: Vec::new() }),
         }
+    }
+
+    fn adopt(&self, _: &BootSource, directory: &Path) -> Option<BootFiles> {
+        let root_disk = directory.join(ROOT_DISK);
+        root_disk.exists().then_some(BootFiles { root_disk, kernel: None, _pins: Vec::new() })
     }
 }

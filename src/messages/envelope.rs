@@ -24,3 +24,11 @@ pub enum LinkFault {
     #[error("no answer")]
     Unanswered,
 }
+
+/// A question on its way to a link, which sees bytes and never a domain type.
+#[derive(Debug)]
+pub struct Outbound(pub Envelope);
+
+impl actix::Message for Outbound {
+    type Result = Result<Vec<u8>, LinkFault>;
+}

@@ -1,4 +1,5 @@
-//! Key pairs: decisions. The keys themselves are made and read by `api::actions`.
+//! Key pairs: decisions. The keys themselves are made and read by
+//! `api::key_material`.
 
 use super::command::Decide;
 use crate::domain::{
@@ -6,7 +7,7 @@ use crate::domain::{
     draft::Draft,
     fault::CloudFault,
     id::{KeyPairId, PrefixedId},
-    key_pair::KeyPair,
+    key_pair::{KeyPair, check_name},
     tag::{self, TagSet, Tags},
 };
 use crate::messages::cloud::{DeleteKeyPair, RecordKeyPair};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 impl Decide for RecordKeyPair {
     fn decide(self, draft: &mut Draft<'_>) -> Result<KeyPairId, CloudFault> {
+        check_name(&self.name)?;
         if draft.own().key_pairs.contains_key(&self.name) {
             return Err(CloudFault::KeyPairExists(self.name));
         }

@@ -46,7 +46,7 @@ use crate::{
         journal::{Epoch, Journal},
     },
 };
-use actix::{Actor, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use arc_swap::ArcSwap;
 use driver::Driver;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
@@ -100,8 +100,8 @@ struct Book {
 }
 
 impl CloudManager {
-    /// Rebuilds the state from the records; nothing runs before `start`.
-    pub fn restore(parts: CloudParts) -> Result<(CloudManager, Published), StoreFault> {
+    /// Rebuilds the state from the records; nothing runs before it is started.
+    pub fn restore(parts: CloudParts) -> Result<(RestoredCloud, Published), StoreFault> {
         let state = records::load(&*parts.store)?;
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
@@ -123,7 +123,17 @@ impl CloudManager {
             root: parts.root,
             book: RefCell::new(book),
         };
-        Ok((CloudManager { core: Rc::new(core) }, published))
+        Ok((RestoredCloud(core), published))
+    }
+}
+
+/// A cloud manager that may still be sent to the thread it is to run on.
+#[derive(Debug)]
+pub struct RestoredCloud(Core);
+
+impl RestoredCloud {
+    pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
+        CloudManager::start_in_arbiter(arbiter, |_| CloudManager { core: Rc::new(self.0) })
     }
 }
 

@@ -33,7 +33,7 @@ use crate::{
     },
     store::{Store, StoreFault, journal::Journal, record},
 };
-use actix::{Actor, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, ResponseFuture};
 use placements::Placement;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
 
@@ -72,7 +72,7 @@ struct Book {
 
 impl GroupManager {
     /// Rebuilds the placements from the records.
-    pub fn restore(parts: GroupParts) -> Result<GroupManager, StoreFault> {
+    pub fn restore(parts: GroupParts) -> Result<RestoredGroup, StoreFault> {
         let mut capacity = Capacity::default();
         let mut placements = BTreeMap::new();
         for placement in record::load_all::<Placement>(&*parts.store)? {
@@ -89,7 +89,17 @@ impl GroupManager {
             capacity,
         };
         let core = Core { name: parts.name, journal, root: parts.root, book: RefCell::new(book) };
-        Ok(GroupManager { core: Rc::new(core) })
+        Ok(RestoredGroup(core))
+    }
+}
+
+/// A group manager that may still be sent to the thread it is to run on.
+#[derive(Debug)]
+pub struct RestoredGroup(Core);
+
+impl RestoredGroup {
+    pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
+        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.0) })
     }
 }
 

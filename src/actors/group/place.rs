@@ -47,13 +47,22 @@ impl Core {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
                 let outcome = match node {
                     Some(node) => core.boot(context, wanted, node).await,
-                    None => Outcome::NoRoom,
+                    None => core.no_room(),
                 };
                 Done { instance, revision, outcome }
             }
         }))
         .await;
         Ok(Outcomes { outcomes })
+    }
+
+    /// That there is no room can be said only when every node has said what it has.
+    fn no_room(&self) -> Outcome {
+        let book = self.book.borrow();
+        match book.nodes.keys().all(|node| book.reports.contains_key(node)) {
+            true => Outcome::NoRoom,
+            false => Outcome::Unanswered,
+        }
     }
 
     /// Takes room on the first node that has it and is not among `except`.
@@ -109,7 +118,7 @@ impl Core {
             }
             tried.push(node);
             let Some(next) = self.choose(&instance, resources, &tried) else {
-                return Outcome::NoRoom;
+                return self.no_room();
             };
             if let Err(fault) = self.record(std::slice::from_ref(&next)).await {
                 return Outcome::Refused(fault.to_string());

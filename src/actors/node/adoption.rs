@@ -16,15 +16,15 @@ use actix::Addr;
 use std::{collections::BTreeMap, rc::Rc};
 
 impl Core {
-    /// Takes up every record. Blocks while the hypervisor and the wires are looked at, which is
-    /// before anybody is answered.
+    /// Takes up every record, given what the hypervisor had when it was asked. Blocks while the
+    /// wires are looked at, which is before anybody is answered.
     pub(super) fn adopt(
         self: &Rc<Self>,
         records: Vec<InstanceRecord>,
+        domains: &[Domain],
         myself: &Addr<NodeManager>,
-    ) -> Result<(), String> {
-        let domains = self.host.hypervisor.domains().map_err(|fault| fault.to_string())?;
-        let running = ours(&domains);
+    ) {
+        let running = ours(domains);
         for record in &records {
             self.know(record, record.settled);
         }
@@ -32,24 +32,23 @@ impl Core {
             let instance = record.spec.instance.clone();
             let runs = running.get(&instance) == Some(&DomainState::Running);
             let phase = phase_found(&record, runs);
-            if phase == BootPhase::Running {
+            if phase == BootPhase::Running && runs {
                 // The taps are there; the process that answered for them is new.
                 if let Err(why) = self.host.attach_network(&record) {
                     log::error!("instance `{instance}` runs without its network: {why}");
                 }
             }
-            let went_off =
-                record.settled == BootPhase::Running && record.goal == Goal::Run && !runs;
+            let went_off = phase == BootPhase::Running && !runs;
             self.begin(record, phase, myself);
             if went_off {
                 self.tell_off(&instance);
             }
         }
-        self.sweep(&domains)
+        self.sweep(domains);
     }
 
     /// After the hypervisor was away: whoever is gone went off meanwhile.
-    pub(super) async fn compare(self: &Rc<Self>, _: &Addr<NodeManager>) {
+    pub(super) async fn compare(self: &Rc<Self>) {
         let host = self.host.clone();
         let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
         let Ok(Ok(domains)) = listed else { return };
@@ -75,7 +74,7 @@ impl Core {
         }
     }
 
-    fn sweep(&self, domains: &[Domain]) -> Result<(), String> {
+    fn sweep(&self, domains: &[Domain]) {
         let known = |id: &InstanceId| self.book.borrow().instances.contains_key(id);
         for domain in domains {
             if let Ownership::Ours(id) = &domain.ownership
@@ -85,8 +84,12 @@ impl Core {
                 log::error!("domain of `{id}` has our name and no record here: it is left alone");
             }
         }
-        self.host.sweep_directories(known).map_err(|error| error.to_string())?;
-        self.host.datapath.sweep().map_err(|fault| fault.to_string())
+        if let Err(error) = self.host.sweep_directories(known) {
+            log::error!("what a crash left of instances cannot be removed: {error}");
+        }
+        if let Err(fault) = self.host.datapath.sweep() {
+            log::error!("what a crash left of the network cannot be removed: {fault}");
+        }
     }
 }
 
@@ -106,7 +109,7 @@ fn phase_found(record: &InstanceRecord, runs: bool) -> BootPhase {
         (BootPhase::Ended, _) => BootPhase::Ended,
         (_, true) => BootPhase::Running,
         // It ran when last seen, and is told next that it went off.
-        (BootPhase::Running, false) => BootPhase::Running,
+        (BootPhase::Running, false) if record.goal == Goal::Run => BootPhase::Running,
         (BootPhase::Stopped, false) => BootPhase::Stopped,
         // Half a boot is begun again, half a stop is finished from what is there.
         (_, false) => match record.goal {

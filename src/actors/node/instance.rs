@@ -33,7 +33,7 @@ pub struct InstanceActor {
     phase: BootPhase,
     /// The step under way.
     under_way: Option<Step>,
-    /// Kept while the guest lives: they pin the images it uses.
+    /// Kept as long as the disk: they pin the images it stands on.
     files: Option<BootFiles>,
     nics: Vec<Nic>,
     /// Running out means that the guest did not power off when asked.
@@ -53,13 +53,15 @@ impl InstanceActor {
         record: InstanceRecord,
         phase: BootPhase,
     ) -> InstanceActor {
+        let directory = host.directory(&record.spec.instance);
+        let files = host.disks.adopt(&record.spec.boot, &directory);
         InstanceActor {
             host,
             manager,
             record,
             phase,
             under_way: None,
-            files: None,
+            files,
             nics: Vec::new(),
             patience: None,
             attempts: 0,
@@ -132,7 +134,7 @@ impl InstanceActor {
                 }
                 self.under_way = None;
                 self.phase = step.done();
-                if self.phase == BootPhase::Stopped {
+                if self.phase == BootPhase::Ended {
                     self.files = None;
                 }
                 self.go_on(context);

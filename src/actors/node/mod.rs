@@ -23,7 +23,7 @@ use crate::{
         id::{AccountId, InstanceId, NodeName},
         resources::Resources,
     },
-    hypervisor::DomainEvent,
+    hypervisor::{Domain, DomainEvent, HypervisorFault},
     messages::{
         CallContext,
         node::{
@@ -33,10 +33,12 @@ use crate::{
         },
         report::{ForeignGuest, InstanceReport, NodeReport},
     },
+    store::{Store, StoreFault, record::load_all},
 };
-use actix::{Actor, Addr, AsyncContext, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use host::Host;
 use instance::InstanceActor;
+use record::InstanceRecord;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
 /// How often a node reports though nothing changed: its foreign guests may have.
@@ -48,6 +50,8 @@ const REPORT_TOGETHER: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct NodeManager {
     core: Rc<Core>,
+    /// What is to be adopted at the start.
+    found: Option<(Vec<InstanceRecord>, Vec<Domain>)>,
 }
 
 /// What handlers share; never borrowed across an `await`.
@@ -88,30 +92,59 @@ pub struct NodeParts {
     pub host: Arc<Host>,
     /// What this node offers to the cloud in all.
     pub total: Resources,
-    /// Grows with every start.
-    pub boot_count: u64,
+    pub store: Arc<dyn Store>,
     pub hypervisor: String,
 }
 
+/// A node manager that may still be sent to the thread it is to run on.
+#[derive(Debug)]
+pub struct RestoredNode {
+    core: Core,
+    records: Vec<InstanceRecord>,
+    domains: Vec<Domain>,
+}
+
+impl RestoredNode {
+    /// Adopts its guests before it answers anybody.
+    pub fn start(self, arbiter: &ArbiterHandle) -> Addr<NodeManager> {
+        NodeManager::start_in_arbiter(arbiter, |_| NodeManager {
+            core: Rc::new(self.core),
+            found: Some((self.records, self.domains)),
+        })
+    }
+}
+
+/// Why a node cannot begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreFault {
+    #[error("the node's records")]
+    Store(#[from] StoreFault),
+    #[error("the node's guests")]
+    Hypervisor(#[from] HypervisorFault),
+}
+
 impl NodeManager {
-    pub fn new(parts: NodeParts) -> NodeManager {
+    /// Reads the records and what the hypervisor has. Blocks.
+    pub fn restore(parts: NodeParts) -> Result<RestoredNode, RestoreFault> {
+        let records = load_all::<InstanceRecord>(&*parts.store)?;
+        let domains = parts.host.hypervisor.domains()?;
+        let starts = record::count_start(&*parts.store)?;
         let book = Book {
             group: None,
             instances: BTreeMap::new(),
             foreign: Vec::new(),
             hypervisor: parts.hypervisor,
-            generation: parts.boot_count << 32,
+            generation: starts << 32,
             report_due: false,
         };
-        NodeManager {
-            core: Rc::new(Core {
-                name: parts.name,
-                root: parts.root,
-                host: parts.host,
-                total: parts.total,
-                book: RefCell::new(book),
-            }),
-        }
+        let core = Core {
+            name: parts.name,
+            root: parts.root,
+            host: parts.host,
+            total: parts.total,
+            book: RefCell::new(book),
+        };
+        Ok(RestoredNode { core, records, domains })
     }
 }
 
@@ -119,6 +152,9 @@ impl Actor for NodeManager {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        if let Some((records, domains)) = self.found.take() {
+            self.core.adopt(records, &domains, &context.address());
+        }
         context.run_interval(REPORT_EVERY, |node, context| {
             let core = node.core.clone();
             let myself = context.address();
@@ -130,16 +166,20 @@ impl Actor for NodeManager {
     }
 }
 
-/// From `boot`, once: who is above.
+/// From `boot`, once: who is above. Answered when those above know what this node has.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct MeetGroup(pub Address<GroupManager>);
 
 impl Handler<MeetGroup> for NodeManager {
-    type Result = ();
-    fn handle(&mut self, MeetGroup(group): MeetGroup, context: &mut Self::Context) {
+    type Result = ResponseFuture<()>;
+    fn handle(&mut self, MeetGroup(group): MeetGroup, _: &mut Self::Context) -> Self::Result {
         self.core.book.borrow_mut().group = Some(group);
-        self.core.touch(&context.address());
+        let core = self.core.clone();
+        Box::pin(async move {
+            core.look_around().await;
+            core.send_report().await;
+        })
     }
 }
 
@@ -165,7 +205,7 @@ pub struct Happened(pub DomainEvent);
 
 impl Handler<Happened> for NodeManager {
     type Result = ();
-    fn handle(&mut self, Happened(event): Happened, context: &mut Self::Context) {
+    fn handle(&mut self, Happened(event): Happened, _: &mut Self::Context) {
         match event {
             DomainEvent::Started(_) => {}
             DomainEvent::Off(instance, reason) => {
@@ -179,8 +219,7 @@ impl Handler<Happened> for NodeManager {
             DomainEvent::Reconnected => {
                 log::info!("the hypervisor is back");
                 let core = self.core.clone();
-                let myself = context.address();
-                actix_rt::spawn(async move { core.compare(&myself).await });
+                actix_rt::spawn(async move { core.compare().await });
             }
         }
     }

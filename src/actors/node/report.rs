@@ -22,9 +22,8 @@ impl Handler<SendReport> for NodeManager {
 
     fn handle(&mut self, _: SendReport, context: &mut Context<Self>) {
         let core = self.core.clone();
-        let myself = context.address();
         context.run_later(REPORT_TOGETHER, move |_, _| {
-            actix_rt::spawn(async move { core.send_report(&myself).await });
+            actix_rt::spawn(async move { core.send_report().await });
         });
     }
 }
@@ -40,7 +39,7 @@ impl Core {
         }
     }
 
-    async fn send_report(self: &Rc<Self>, _: &Addr<NodeManager>) {
+    pub(super) async fn send_report(self: &Rc<Self>) {
         let group = {
             let mut book = self.book.borrow_mut();
             book.report_due = false;

@@ -1,0 +1,42 @@
+//! What the process asks of its host: file descriptors, signals, the size of a disk.
+
+use std::{ffi::CString, io, os::unix::ffi::OsStrExt, path::Path};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Connections take descriptors, guests' taps and logs too: as many as the host lets us have.
+pub fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid structure of our own.
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &limit) == 0
+        }
+    };
+    if !raised {
+        log::warn!("the number of open files cannot be raised: {}", io::Error::last_os_error());
+    }
+}
+
+/// Waits for SIGINT or SIGTERM.
+pub async fn asked_to_stop() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// What is free for us on the file system that holds `path`, in GiB.
+pub fn free_gib(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    // SAFETY: an all-zero `statvfs` is a valid value of that plain structure.
+    let mut facts: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the path is a C string, and the structure is ours.
+    if unsafe { libc::statvfs(path.as_ptr(), &mut facts) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok((facts.f_bavail as u64).saturating_mul(facts.f_frsize as u64) >> 30)
+}

@@ -1,0 +1,340 @@
+//! A node's drivers, as its section of the configuration asks for them.
+
+use super::{BootFault, host};
+use crate::{
+    actors::node::{Happened, NodeManager, host::Host, record::InstanceRecord},
+    ambient::Ambient,
+    blobs::{
+        cache::ImageCache,
+        disks::{CachedDisks, Disks, SimulatedDisks},
+        repository::Blobs,
+    },
+    config::{
+        Configuration, GroupSection, HypervisorChoice, NodeSection,
+        state_directory::{StateDirectory, create_private_directory, write_private},
+    },
+    domain::resources::Resources,
+    hypervisor::{
+        DomainEvent, EventSink, Hypervisor, HypervisorFault, Ownership,
+        accelerator::{self, Requested},
+        libvirt::{LibvirtHypervisor, LibvirtOptions, mode},
+        simulated::{SimulatedHypervisor, SimulatedOptions},
+    },
+    metadata::{self, TokenKey, registry::MetadataRegistry},
+    network::{
+        Datapath,
+        host::{HostDatapath, HostOptions},
+        simulated::SimulatedDatapath,
+    },
+    store::{Store, journal::Journal, record::load_all},
+};
+use actix::{Addr, ArbiterHandle};
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+/// How many vcpus guests may be given for each core of the host, unless configured: they share the
+/// cores, as burstable instances do.
+const VCPUS_PER_CORE: u32 = 4;
+
+/// What the host keeps for itself.
+const HOST_MEMORY_MIB: u64 = 1024;
+
+/// A node ready to be restored.
+pub struct Built {
+    pub host: Arc<Host>,
+    pub store: Arc<dyn Store>,
+    pub total: Resources,
+    pub hypervisor: String,
+    pub events: Events,
+}
+
+/// Holds the hypervisor's events until there is an actor to tell.
+#[derive(Clone, Default)]
+pub struct Events(Arc<Mutex<Listener>>);
+
+#[derive(Default)]
+struct Listener {
+    node: Option<Addr<NodeManager>>,
+    early: Vec<DomainEvent>,
+}
+
+impl Events {
+    fn sink(&self) -> EventSink {
+        let events = self.clone();
+        Arc::new(move |event| {
+            let mut listener = events.0.lock().unwrap_or_else(PoisonError::into_inner);
+            match &listener.node {
+                Some(node) => node.do_send(Happened(event)),
+                None => listener.early.push(event),
+            }
+        })
+    }
+
+    pub fn connect(&self, node: Addr<NodeManager>) {
+        let mut listener = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for event in listener.early.drain(..) {
+            node.do_send(Happened(event));
+        }
+        listener.node = Some(node);
+    }
+}
+
+pub fn build(
+    configuration: &Configuration,
+    section: &NodeSection,
+    state: &StateDirectory,
+    ambient: &Ambient,
+    arbiter: &ArbiterHandle,
+) -> Result<Built, BootFault> {
+    let directory = state.node(&section.name);
+    let instances = directory.instances();
+    for path in [&instances, &directory.cache()] {
+        create_private_directory(path)
+            .map_err(BootFault::io(format!("`{}` cannot be made", path.display())))?;
+    }
+    let store = super::open_store(&directory.records(), "node manager")?;
+    let events = Events::default();
+    let metadata = Arc::new(MetadataRegistry::default());
+    let simulated = section.hypervisor == HypervisorChoice::Simulated;
+
+    let hypervisor = match simulated {
+        true => simulated_hypervisor(section, &directory.hypervisor(), events.sink())?,
+        false => libvirt(configuration, section, &directory.hypervisor(), events.sink())?,
+    };
+    let disks: Arc<dyn Disks> = match simulated {
+        true => Arc::new(SimulatedDisks),
+        false => {
+            let limit = section.image_cache_gib << 30;
+            let cache = ImageCache::open(&directory.cache(), limit)?;
+            Arc::new(CachedDisks::new(cache, Arc::new(Blobs::open(&state.cloud_blobs())?)))
+        }
+    };
+    let datapath: Arc<dyn Datapath> = match simulated {
+        true => {
+            let ports = directory.hypervisor().join("ports");
+            let made = SimulatedDatapath::in_directory(ports);
+            Arc::new(made.map_err(|source| network_fault(section, source))?)
+        }
+        false => host_datapath(configuration, section, &directory.hypervisor())?,
+    };
+    if !simulated {
+        let key = token_key(&directory.hypervisor(), ambient)?;
+        serve_metadata(configuration, section, metadata.clone(), key, arbiter)?;
+    }
+
+    let facts = hypervisor
+        .host()
+        .map_err(|source| BootFault::Hypervisor { node: section.name.to_string(), source })?;
+    let total = total(section, facts.resources, &instances, &*store)?;
+    let journal = Journal::start(store.clone())
+        .map_err(BootFault::io("the node's journal cannot be started"))?;
+    let host = Host {
+        hypervisor,
+        datapath,
+        disks,
+        metadata,
+        journal,
+        ambient: ambient.clone(),
+        instances,
+    };
+    Ok(Built { host: Arc::new(host), store, total, hypervisor: facts.description, events })
+}
+
+fn libvirt(
+    configuration: &Configuration,
+    section: &NodeSection,
+    directory: &Path,
+    sink: EventSink,
+) -> Result<Arc<dyn Hypervisor>, BootFault> {
+    let requested = match section.hypervisor {
+        HypervisorChoice::Auto => Requested::Auto,
+        HypervisorChoice::Kvm => Requested::Kvm,
+        HypervisorChoice::Tcg | HypervisorChoice::Simulated => Requested::Tcg,
+    };
+    let choice =
+        accelerator::choose(requested).map_err(|refused| BootFault::Kvm(refused.to_string()))?;
+    log::info!("{}", choice.explanation);
+    let mut options = LibvirtOptions::new(choice.accelerator);
+    options.domain.name_prefix = configuration.network.prefix.clone();
+    let modes =
+        mode::candidates(section.libvirt_uri.as_deref(), directory, mode::Surroundings::look());
+    let opened = LibvirtHypervisor::open(&modes, options, sink);
+    Ok(Arc::new(
+        opened
+            .map_err(|source| BootFault::Hypervisor { node: section.name.to_string(), source })?,
+    ))
+}
+
+fn simulated_hypervisor(
+    section: &NodeSection,
+    directory: &Path,
+    sink: EventSink,
+) -> Result<Arc<dyn Hypervisor>, BootFault> {
+    let [shortest, longest] = section.simulated.start_delay_ms;
+    let options = SimulatedOptions {
+        seed: section.simulated.seed,
+        shortest_start: Duration::from_millis(shortest),
+        longest_start: Duration::from_millis(longest),
+        failure_rate: section.simulated.failure_rate,
+        resources: SIMULATED_HOST,
+        directory: Some(directory.join("domains")),
+        ..SimulatedOptions::default()
+    };
+    let opened = SimulatedHypervisor::open(options, sink);
+    Ok(Arc::new(opened.map_err(|error| BootFault::Hypervisor {
+        node: section.name.to_string(),
+        source: HypervisorFault::Unreachable(error.to_string()),
+    })?))
+}
+
+/// A simulated host, unless configured: as large as a mock's users would want.
+const SIMULATED_HOST: Resources =
+    Resources { vcpus: 4096, memory_mib: 16 << 20, disk_gib: 1 << 20 };
+
+fn total(
+    section: &NodeSection,
+    found: Resources,
+    instances: &Path,
+    store: &dyn Store,
+) -> Result<Resources, BootFault> {
+    if section.hypervisor == HypervisorChoice::Simulated {
+        return Ok(Resources {
+            vcpus: section.vcpus.unwrap_or(found.vcpus),
+            memory_mib: section.memory_mib.unwrap_or(found.memory_mib),
+            disk_gib: section.disk_gib.unwrap_or(found.disk_gib),
+        });
+    }
+    let free = host::free_gib(instances)
+        .map_err(BootFault::io(format!("`{}` cannot be measured", instances.display())))?;
+    // What our own guests have written is counted among their holdings, not missing.
+    let held: Resources = load_all::<InstanceRecord>(store)
+        .map_err(|source| BootFault::Store { role: "node manager".into(), source })?
+        .iter()
+        .map(|record| record.report(record.settled).held)
+        .sum();
+    Ok(Resources {
+        vcpus: section.vcpus.unwrap_or(found.vcpus * VCPUS_PER_CORE),
+        memory_mib: section.memory_mib.unwrap_or(found.memory_mib.saturating_sub(HOST_MEMORY_MIB)),
+        disk_gib: section.disk_gib.unwrap_or(free + held.disk_gib),
+    })
+}
+
+fn host_options(
+    configuration: &Configuration,
+    section: &NodeSection,
+    group: &GroupSection,
+    directory: &Path,
+) -> HostOptions {
+    let resolv_conf = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    HostOptions {
+        prefix: configuration.network.prefix.clone(),
+        subnet: group.public_addresses,
+        gateway: group.gateway,
+        dns: section.dns(&resolv_conf),
+        state_dir: directory.join("network"),
+        metadata_port: configuration.network.metadata_port,
+    }
+}
+
+fn group<'a>(
+    configuration: &'a Configuration,
+    section: &NodeSection,
+) -> Result<&'a GroupSection, BootFault> {
+    configuration.groups.iter().find(|group| group.name == section.group).ok_or_else(|| {
+        BootFault::io(format!("node `{}`", section.name))(std::io::Error::other(format!(
+            "there is no group `{}`",
+            section.group
+        )))
+    })
+}
+
+fn host_datapath(
+    configuration: &Configuration,
+    section: &NodeSection,
+    directory: &Path,
+) -> Result<Arc<dyn Datapath>, BootFault> {
+    let options = host_options(configuration, section, group(configuration, section)?, directory);
+    create_private_directory(&options.state_dir)
+        .map_err(BootFault::io(format!("`{}` cannot be made", options.state_dir.display())))?;
+    let datapath = HostDatapath::open(options).map_err(|source| network_fault(section, source))?;
+    match datapath.obstacles() {
+        Ok(obstacles) => obstacles.iter().for_each(|obstacle| log::warn!("{obstacle}")),
+        Err(fault) => log::warn!("the host's other firewall rules cannot be read: {fault}"),
+    }
+    Ok(Arc::new(datapath))
+}
+
+fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
+    BootFault::Network { node: section.name.to_string(), source }
+}
+
+/// Kept across restarts, so that guests' tokens stay good.
+fn token_key(directory: &Path, ambient: &Ambient) -> Result<TokenKey, BootFault> {
+    let path = directory.join("metadata-token-key");
+    let doing = || format!("`{}` cannot be used", path.display());
+    if let Ok(bytes) = fs::read(&path)
+        && let Ok(secret) = <[u8; 32]>::try_from(bytes)
+    {
+        return Ok(TokenKey::new(&secret));
+    }
+    let mut secret = [0; 32];
+    ambient.chance("metadata-token-key").fill(&mut secret);
+    write_private(&path, &secret).map_err(BootFault::io(doing()))?;
+    Ok(TokenKey::new(&secret))
+}
+
+fn serve_metadata(
+    configuration: &Configuration,
+    section: &NodeSection,
+    source: Arc<MetadataRegistry>,
+    key: TokenKey,
+    arbiter: &ArbiterHandle,
+) -> Result<(), BootFault> {
+    let gateway = group(configuration, section)?.gateway;
+    let address = SocketAddr::from((gateway, configuration.network.metadata_port));
+    let doing = || format!("the metadata service cannot listen on `{address}`");
+    let listener = TcpListener::bind(address).map_err(BootFault::io(doing()))?;
+    let service = metadata::server::Service {
+        source,
+        tokens: Arc::new(key),
+        now: || Ambient::system().now(),
+    };
+    arbiter.spawn(async move {
+        match metadata::server::serve(listener, service) {
+            Ok(server) => {
+                if let Err(error) = server.await {
+                    log::error!("the metadata service ended: {error}");
+                }
+            }
+            Err(error) => log::error!("the metadata service cannot be served: {error}"),
+        }
+    });
+    Ok(())
+}
+
+/// Takes away the node's guests and what it made in the kernel.
+pub fn purge(
+    configuration: &Configuration,
+    section: &NodeSection,
+    state: &StateDirectory,
+) -> Result<(), BootFault> {
+    if section.hypervisor == HypervisorChoice::Simulated {
+        return Ok(());
+    }
+    let directory = state.node(&section.name).hypervisor();
+    let guests = NodeSection { hypervisor: HypervisorChoice::Tcg, ..section.clone() };
+    let hypervisor = libvirt(configuration, &guests, &directory, Arc::new(|_| {}))?;
+    let fault = |source| BootFault::Hypervisor { node: section.name.to_string(), source };
+    for domain in hypervisor.domains().map_err(fault)? {
+        if let Ownership::Ours(instance) = domain.ownership {
+            hypervisor.remove(&instance).map_err(fault)?;
+        }
+    }
+    let datapath = host_datapath(configuration, section, &directory)?;
+    datapath.purge().map_err(|source| network_fault(section, source))
+}

@@ -1,0 +1,9 @@
+//! Stories told through EC2's interface to the real binary with simulated guests, in every
+//! topology. What needs real guests is in `tests/clients`.
+
+mod client;
+mod cloud;
+
+mod kill;
+mod launching;
+mod lifecycle;
