@@ -28,9 +28,14 @@ macro_rules! actions {
 }
 
 #[cfg(test)]
+mod rules_reach_ports;
+#[cfg(test)]
 pub mod testing;
 
 actions! {
+    // Addresses.
+    describe_addresses::DescribeAddresses,
+
     // Accounts, and who is asking.
     create_account::CreateAccount,
     describe_account_attributes::DescribeAccountAttributes,
@@ -83,6 +88,12 @@ actions! {
     modify_security_group_rules::ModifySecurityGroupRules,
     update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
+
+    // Networks.
+    describe_network_interfaces::DescribeNetworkInterfaces,
+    describe_subnets::DescribeSubnets,
+    describe_vpc_attribute::DescribeVpcAttribute,
+    describe_vpcs::DescribeVpcs,
 
     // Tags.
     create_tags::CreateTags,

@@ -27,7 +27,11 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         ),
         CloudFault::ImagesNotFound(ids) => (
             Code::InvalidAmiIdNotFound,
-            not_found("The image id", "The image ids", "does not exist", "do not exist", &ids),
+            // In brackets, unlike the ids of anything else.
+            match ids.as_slice() {
+                [id] => format!("The image id '[{id}]' does not exist"),
+                _ => format!("The image ids '[{}]' do not exist", joined(&ids)),
+            },
         ),
         CloudFault::ImageUnavailable(id) => {
             (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
@@ -202,8 +206,7 @@ fn not_found<T: std::fmt::Display>(
     match ids {
         [id] => format!("{one} '{id}' {is_not}"),
         _ => {
-            let ids = ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
-            format!("{many} '{ids}' {are_not}")
+            format!("{many} '{}' {are_not}", joined(ids))
         }
     }
 }
@@ -223,4 +226,8 @@ fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) 
             format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
         }
     }
+}
+
+fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }
