@@ -1,3 +1,5 @@
+//! The program: arguments, the split from its reaping parent, the logger; then `cli::run`.
+
 use clap::Parser;
 use mallee::{cli, hypervisor::reaper};
 use std::process::ExitCode;
