@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from eventually import eventually
-from guest import BOOT_SECONDS
+from guest import BOOT_SECONDS, CLEAN, READY
 from tenant import TCP_22, Tenant
 
 pytestmark = pytest.mark.guests
@@ -140,13 +140,14 @@ def test_a_script_among_the_user_data_runs_once_in_an_instance_s_life(pair):
         return done.returncode == 0 and before not in done.stdout
 
     eventually("the guest has booted again", booted_again, BOOT_SECONDS, every=0.5)
-    # Where it would run again it would have begun before the console says so.
-    eventually(
-        "the guest is ready for the second time",
-        lambda: owner.ec2.get_console_output(InstanceId=plain)["Output"].count(
-            f"instance-id={plain}") >= 2, BOOT_SECONDS,
-    )
+    # Were it to run again, it would have begun before the console says so.
+    eventually("the guest is ready again", lambda: said(owner, plain).count(READY) == 2, BOOT_SECONDS)
     assert guest.run(runs) == "1"
+    assert CLEAN in said(owner, plain).split(READY)[1]
+
+
+def said(owner, id):
+    return owner.ec2.get_console_output(InstanceId=id)["Output"]
 
 
 def test_what_a_guest_writes_is_gone_with_it_and_never_reaches_the_image(cloud, pair):
