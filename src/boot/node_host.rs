@@ -37,10 +37,6 @@ use std::{
     time::Duration,
 };
 
-/// How many vcpus guests may be given for each core of the host, unless configured: they share the
-/// cores, as burstable instances do.
-const VCPUS_PER_CORE: u32 = 4;
-
 /// What the host keeps for itself.
 const HOST_MEMORY_MIB: u64 = 1024;
 
@@ -219,7 +215,7 @@ fn total(
         .map(|record| record.report(record.settled).held)
         .sum();
     Ok(Resources {
-        vcpus: section.vcpus.unwrap_or(found.vcpus * VCPUS_PER_CORE),
+        vcpus: section.vcpus.unwrap_or(found.vcpus * section.vcpus_per_core),
         memory_mib: section.memory_mib.unwrap_or(found.memory_mib.saturating_sub(HOST_MEMORY_MIB)),
         disk_gib: section.disk_gib.unwrap_or(free + held.disk_gib),
     })
