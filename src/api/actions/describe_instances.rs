@@ -68,7 +68,8 @@ impl Action for DescribeInstances {
         let found = find(&asked, &filters, page.after(), exchange)?;
         let element = |instance: Arc<Instance>| {
             let key = instance.id.clone();
-            (key, InstanceElement { instance, state: exchange.state.clone() })
+            let reach = exchange.settings.reach;
+            (key, InstanceElement { instance, state: exchange.state.clone(), reach })
         };
         let page = select(found.map(element), &filters, &page)?;
         Ok(Response {

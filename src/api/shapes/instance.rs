@@ -18,6 +18,7 @@ use crate::{
         id::{PrefixedId, VpcId},
         instance::{Instance, Interface},
         interface::Wire,
+        settings::Reach,
         tag::Tags,
     },
 };
@@ -29,6 +30,7 @@ use std::{net::Ipv4Addr, sync::Arc};
 pub struct InstanceElement {
     pub instance: Arc<Instance>,
     pub state: Arc<CloudState>,
+    pub reach: Reach,
 }
 
 impl InstanceElement {
@@ -45,9 +47,10 @@ impl InstanceElement {
         self.instance.private_interface().filter(|_| self.instance.state.exists())
     }
 
+    /// The address the instance is reached at, while there is one. The guest may know it by another.
     pub fn public_address(&self) -> Option<Ipv4Addr> {
         let public = self.instance.public_interface().filter(|_| self.instance.state.exists());
-        public.map(|interface| interface.address)
+        public.map(|interface| self.reach.shown(interface.address))
     }
 
     pub fn vpc(&self) -> Option<&VpcId> {

@@ -1,0 +1,208 @@
+//! The thread that offers guests' ports to the host.
+
+use super::{
+    elsewhere, gate,
+    gate::CONNECTIONS_MAX,
+    selection::{PORTS_MAX, Protocol, select},
+    udp,
+};
+use crate::{
+    domain::{port_filter::PortFilter, settings::Reach},
+    enclosure::broker::Broker,
+};
+use std::{
+    collections::{BTreeSet, HashMap},
+    io,
+    net::{Ipv4Addr, SocketAddrV4},
+    sync::{Arc, mpsc as answer},
+    thread::JoinHandle,
+};
+use tokio::{
+    runtime,
+    sync::{Semaphore, mpsc},
+    task::AbortHandle,
+};
+
+/// A handle on the thread, which ends with it.
+#[derive(Debug)]
+pub struct Forwarder {
+    orders: Option<mpsc::UnboundedSender<Order>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Offer { guest: Ipv4Addr, filter: PortFilter, gateway: Ipv4Addr, done: answer::Sender<()> },
+    Withdraw { guest: Ipv4Addr, done: answer::Sender<()> },
+}
+
+/// The thread that carries is gone, so nothing can be offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the forwarder has ended")]
+pub struct Ended;
+
+impl Forwarder {
+    pub(in crate::enclosure) fn start(broker: Arc<Broker>) -> io::Result<Forwarder> {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        let (orders, mut received) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new().name("forward".to_owned()).spawn(move || {
+            runtime.block_on(async move {
+                let mut offers = Offers { broker, guests: HashMap::new() };
+                while let Some(order) = received.recv().await {
+                    offers.obey(order);
+                }
+            });
+        })?;
+        Ok(Forwarder { orders: Some(orders), thread: Some(thread) })
+    }
+
+    /// Offers the guest's ports that a filter admits from the gateway, and no others. In force when
+    /// this returns; connections to ports that stay are not disturbed.
+    pub fn offer(
+        &self,
+        guest: Ipv4Addr,
+        filter: &PortFilter,
+        gateway: Ipv4Addr,
+    ) -> Result<(), Ended> {
+        let filter = filter.clone();
+        self.order(|done| Order::Offer { guest, filter, gateway, done })
+    }
+
+    /// Offers nothing of the guest's any more, and cuts its connections.
+    pub fn withdraw(&self, guest: Ipv4Addr) -> Result<(), Ended> {
+        self.order(|done| Order::Withdraw { guest, done })
+    }
+
+    fn order(&self, order: impl FnOnce(answer::Sender<()>) -> Order) -> Result<(), Ended> {
+        let (done, waiting) = answer::channel();
+        let orders = self.orders.as_ref().ok_or(Ended)?;
+        orders.send(order(done)).map_err(|_| Ended)?;
+        waiting.recv().map_err(|_| Ended)
+    }
+}
+
+impl Drop for Forwarder {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was reported when it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What is offered now.
+#[derive(Debug)]
+struct Offers {
+    broker: Arc<Broker>,
+    guests: HashMap<Ipv4Addr, Offered>,
+}
+
+#[derive(Debug)]
+struct Offered {
+    gates: HashMap<(Protocol, u16), Gate>,
+    room: Arc<Semaphore>,
+}
+
+/// A port's task, ended with it.
+#[derive(Debug)]
+struct Gate(AbortHandle);
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Offers {
+    fn obey(&mut self, order: Order) {
+        let done = match order {
+            Order::Offer { guest, filter, gateway, done } => {
+                self.offer(guest, &filter, gateway);
+                done
+            }
+            Order::Withdraw { guest, done } => {
+                self.guests.remove(&guest);
+                done
+            }
+        };
+        // Who no longer waits need not know.
+        let _ = done.send(());
+    }
+
+    fn offer(&mut self, guest: Ipv4Addr, filter: &PortFilter, gateway: Ipv4Addr) {
+        let offered = self.guests.entry(guest).or_insert_with(|| Offered {
+            gates: HashMap::new(),
+            room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+        });
+        let mut wanted = BTreeSet::new();
+        for protocol in [Protocol::Tcp, Protocol::Udp] {
+            let selection = select(filter, protocol, gateway);
+            if selection.left_out > 0 {
+                log::warn!(
+                    "`{}` offers {PORTS_MAX} {protocol:?} ports of `{guest}`; {} more are \
+                     admitted and not offered",
+                    Reach::Loopback.shown(guest),
+                    selection.left_out
+                );
+            }
+            wanted.extend(selection.ports.into_iter().map(|port| (protocol, port)));
+        }
+        offered.gates.retain(|gate, _| wanted.contains(gate));
+        // From above: where a privileged port would be offered may be a port of the guest's own.
+        for (protocol, port) in wanted.into_iter().rev() {
+            if offered.gates.contains_key(&(protocol, port)) {
+                continue;
+            }
+            let to = SocketAddrV4::new(guest, port);
+            match open(&self.broker, protocol, to, &offered.room) {
+                Ok(gate) => {
+                    offered.gates.insert((protocol, port), gate);
+                }
+                Err(error) => log::warn!("{protocol:?} port `{to}` cannot be offered: {error}"),
+            }
+        }
+    }
+}
+
+/// Offers a port where it belongs, or if that is privileged, elsewhere.
+fn open(
+    broker: &Broker,
+    protocol: Protocol,
+    guest: SocketAddrV4,
+    room: &Arc<Semaphore>,
+) -> io::Result<Gate> {
+    let shown = Reach::Loopback.shown(*guest.ip());
+    let usual = SocketAddrV4::new(shown, guest.port());
+    match open_at(broker, protocol, usual, guest, room) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && guest.port() < 1024 => {
+            let other = SocketAddrV4::new(shown, elsewhere(guest.port()));
+            log::info!("`{guest}` is offered at `{other}`: `{usual}` is privileged on this host");
+            open_at(broker, protocol, other, guest, room)
+        }
+        opened => opened,
+    }
+}
+
+fn open_at(
+    broker: &Broker,
+    protocol: Protocol,
+    at: SocketAddrV4,
+    guest: SocketAddrV4,
+    room: &Arc<Semaphore>,
+) -> io::Result<Gate> {
+    let task = match protocol {
+        Protocol::Tcp => {
+            let listener = broker.listen(at)?;
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            tokio::spawn(gate::carry_connections(listener, guest, Arc::clone(room)))
+        }
+        Protocol::Udp => {
+            let socket = broker.receive(at)?;
+            socket.set_nonblocking(true)?;
+            tokio::spawn(udp::carry_datagrams(tokio::net::UdpSocket::from_std(socket)?, guest))
+        }
+    };
+    Ok(Gate(task.abort_handle()))
+}
