@@ -21,12 +21,9 @@ use crate::{
     },
     ambient::Ambient,
     api::{self, action::Cloud, endpoint::Ec2},
-    blobs::BlobFault,
-    config::{Configuration, state_directory::StateDirectory},
-    domain::{
-        account::SecretKey,
-        id::{AccountId, GroupName},
-    },
+    blobs::{BlobFault, repository::Blobs},
+    config::{Configuration, credentials::RootCredentials, state_directory::StateDirectory},
+    domain::id::GroupName,
     hypervisor::HypervisorFault,
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
@@ -34,14 +31,6 @@ use crate::{
 use actix::{Addr, Arbiter};
 use std::{collections::BTreeMap, fmt, io, net::TcpListener, sync::Arc};
 use topology::Wiring;
-
-/// The administrator's own key pair and account.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RootCredentials {
-    pub access_key_id: String,
-    pub secret_access_key: SecretKey,
-    pub account: AccountId,
-}
 
 /// Everything a cloud is started with.
 pub struct Start {
@@ -125,7 +114,7 @@ pub fn run(start: Start) -> Result<(), BootFault> {
     })
 }
 
-/// Removes what the cloud made on this host outside its state directory. Guests must be gone.
+/// Removes every guest and every object of ours from the host, while no cloud runs.
 pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Result<(), BootFault> {
     for node in &configuration.nodes {
         node_host::purge(configuration, node, state)?;
@@ -226,6 +215,7 @@ impl Founded {
         let cloud = Cloud {
             settings,
             ambient,
+            blobs: Arc::new(Blobs::open(&state.cloud_blobs())?),
             published,
             manager: wiring.child(&manager, &arbiter.handle()),
         };

@@ -31,21 +31,49 @@ macro_rules! actions {
 pub mod testing;
 
 actions! {
-    create_key_pair::CreateKeyPair,
-    delete_key_pair::DeleteKeyPair,
-    describe_key_pairs::DescribeKeyPairs,
-    import_key_pair::ImportKeyPair,
+    // Accounts, and who is asking.
+    create_account::CreateAccount,
+    describe_account_attributes::DescribeAccountAttributes,
+    describe_accounts::DescribeAccounts,
+    get_caller_identity::GetCallerIdentity,
+
     // Images.
     describe_images::DescribeImages,
     register_image::RegisterImage,
+
+    // Instance types.
+    describe_instance_type_offerings::DescribeInstanceTypeOfferings,
+    describe_instance_types::DescribeInstanceTypes,
 
     // Instances.
     describe_instances::DescribeInstances,
     run_instances::RunInstances,
     terminate_instances::TerminateInstances,
 
-    // Regions.
+    // Key pairs.
+    create_key_pair::CreateKeyPair,
+    delete_key_pair::DeleteKeyPair,
+    describe_key_pairs::DescribeKeyPairs,
+    import_key_pair::ImportKeyPair,
+
+    // Regions and zones.
+    describe_availability_zones::DescribeAvailabilityZones,
     describe_regions::DescribeRegions,
+
+    // Security groups.
+    create_security_group::CreateSecurityGroup,
+    delete_security_group::DeleteSecurityGroup,
+    describe_security_groups::DescribeSecurityGroups,
+    authorize_security_group_egress::AuthorizeSecurityGroupEgress,
+    authorize_security_group_ingress::AuthorizeSecurityGroupIngress,
+    revoke_security_group_egress::RevokeSecurityGroupEgress,
+    revoke_security_group_ingress::RevokeSecurityGroupIngress,
+    describe_security_group_rules::DescribeSecurityGroupRules,
+    modify_security_group_rules::ModifySecurityGroupRules,
+    update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
+    update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
+
+    // Tags.
     create_tags::CreateTags,
     delete_tags::DeleteTags,
     describe_tags::DescribeTags,

@@ -112,6 +112,7 @@ codes! {
     InvalidPermissionDuplicate "InvalidPermission.Duplicate" 400
     InvalidPermissionMalformed "InvalidPermission.Malformed" 400
     InvalidPermissionNotFound "InvalidPermission.NotFound" 400
+    InvalidPrefixListIdNotFound "InvalidPrefixListID.NotFound" 400
     InvalidSecurityGroupIdNotFound "InvalidSecurityGroupID.NotFound" 400
     InvalidSecurityGroupRuleIdMalformed "InvalidSecurityGroupRuleId.Malformed" 400
     InvalidSecurityGroupRuleIdNotFound "InvalidSecurityGroupRuleId.NotFound" 400

@@ -174,7 +174,7 @@ fn resource_not_found(id: &str) -> ApiError {
     } else if let Ok(id) = id.parse::<SecurityGroupId>() {
         api_error(CloudFault::SecurityGroupNotFound(id))
     } else if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
-        api_error(CloudFault::SecurityGroupRuleNotFound(id))
+        api_error(CloudFault::SecurityGroupRulesNotFound(vec![id]))
     } else if let Ok(id) = id.parse::<VpcId>() {
         api_error(CloudFault::VpcNotFound(id))
     } else if let Ok(id) = id.parse::<SubnetId>() {

@@ -23,6 +23,7 @@ pub mod query;
 pub mod describe;
 pub mod filters;
 pub mod pagination;
+pub mod selection;
 
 pub mod error;
 pub mod response;

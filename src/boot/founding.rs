@@ -1,10 +1,9 @@
 //! What a cloud's records hold before its first request: the root account and its key, and, where
 //! all nodes are simulated, an image to launch.
 
-use super::RootCredentials;
 use crate::{
     ambient::Ambient,
-    config::{Configuration, HypervisorChoice},
+    config::{Configuration, HypervisorChoice, credentials::RootCredentials},
     domain::{
         account::{AccessKey, Account, Role},
         blob::BlobId,

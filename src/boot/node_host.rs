@@ -15,7 +15,7 @@ use crate::{
     },
     domain::resources::Resources,
     hypervisor::{
-        DomainEvent, EventSink, Hypervisor, HypervisorFault,
+        DomainEvent, EventSink, Hypervisor, HypervisorFault, Ownership,
         accelerator::{self, Requested},
         libvirt::{LibvirtHypervisor, LibvirtOptions, mode},
         simulated::{SimulatedHypervisor, SimulatedOptions},
@@ -317,7 +317,7 @@ fn serve_metadata(
     Ok(())
 }
 
-/// Takes away what the node made in the kernel.
+/// Takes away the node's guests and what it made in the kernel.
 pub fn purge(
     configuration: &Configuration,
     section: &NodeSection,
@@ -327,6 +327,14 @@ pub fn purge(
         return Ok(());
     }
     let directory = state.node(&section.name).hypervisor();
+    let guests = NodeSection { hypervisor: HypervisorChoice::Tcg, ..section.clone() };
+    let hypervisor = libvirt(configuration, &guests, &directory, Arc::new(|_| {}))?;
+    let fault = |source| BootFault::Hypervisor { node: section.name.to_string(), source };
+    for domain in hypervisor.domains().map_err(fault)? {
+        if let Ownership::Ours(instance) = domain.ownership {
+            hypervisor.remove(&instance).map_err(fault)?;
+        }
+    }
     let datapath = host_datapath(configuration, section, &directory)?;
     datapath.purge().map_err(|source| network_fault(section, source))
 }

@@ -12,8 +12,8 @@ type Fault = (Vec<Step>, String);
 
 /// Zones are named by letters.
 const GROUPS_MAX: usize = 16;
-/// The rest of an interface's 15 characters tells one interface from another.
-const PREFIX_MAX: usize = 8;
+/// As long as the names of taps and bridges have room for.
+const PREFIX_MAX: usize = 6;
 
 pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     let mut faults = Vec::new();

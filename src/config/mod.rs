@@ -4,8 +4,8 @@
 //! fault with its line and, where a name is unknown, the nearest one that is known. No file at all
 //! means a cloud on this one machine; `config/laptop.toml` says the same in words.
 //!
-//! Not here: keys and secrets (they come from the environment or are made, see the command line),
-//! and what the host can do (the node finds out).
+//! Beside the file: the administrator's credentials, and where everything is kept. Not here: reading
+//! the environment, and what the host can do (the node finds out).
 
 mod consistency;
 mod fault;
@@ -16,6 +16,7 @@ mod group;
 mod instance_types;
 mod node;
 
+pub mod credentials;
 pub mod state_directory;
 
 pub use cloud::{CloudSection, RegionChoice};

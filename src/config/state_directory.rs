@@ -123,6 +123,11 @@ impl NodeDirectory {
         self.0.join("instances")
     }
 
+    /// Where a running instance's serial port can be attached to.
+    pub fn console_socket(&self, instance: &str) -> PathBuf {
+        self.instances().join(instance).join("console.sock")
+    }
+
     /// Images in the form guests start from.
     pub fn cache(&self) -> PathBuf {
         self.0.join("cache")

@@ -1,6 +1,6 @@
 //! Accounts, their keys, and on whose behalf something is asked.
 
-use super::{id::AccountId, time::Timestamp};
+use super::{fault::CloudFault, id::AccountId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -10,6 +10,17 @@ pub struct Account {
     pub id: AccountId,
     pub name: String,
     pub created_at: Timestamp,
+}
+
+/// A name stands in ARNs, so it has the characters that AWS allows in a user's name there.
+pub fn check_name(name: &str) -> Result<(), CloudFault> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "+=,.@_-".contains(c);
+    if (1..=63).contains(&name.len()) && name.chars().all(allowed) {
+        return Ok(());
+    }
+    Err(CloudFault::InvalidParameter(
+        "An account's name has 1 to 63 letters, digits and characters of +=,.@_-".to_owned(),
+    ))
 }
 
 /// A secret access key; never printed.

@@ -2,7 +2,7 @@
 
 use super::command::Decide;
 use crate::domain::{
-    account::{AccessKey, Account, Role, SecretKey},
+    account::{self, AccessKey, Account, Role, SecretKey},
     chance::Chance,
     cloud_state::Entry,
     draft::Draft,
@@ -15,11 +15,7 @@ use std::sync::Arc;
 impl Decide for CreateAccount {
     fn decide(self, draft: &mut Draft<'_>) -> Result<AccountCreated, CloudFault> {
         draft.require_administrator("create accounts")?;
-        if self.name.is_empty() || self.name.chars().count() > 63 {
-            return Err(CloudFault::InvalidParameter(
-                "An account's name has 1 to 63 characters".to_owned(),
-            ));
-        }
+        account::check_name(&self.name)?;
         if draft.state.accounts.values().any(|account| account.name == self.name) {
             return Err(CloudFault::AccountExists(self.name));
         }

@@ -160,3 +160,29 @@ impl Executor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+
+    #[actix_web::test]
+    async fn a_machine_image_is_described_with_its_root_disk() {
+        let cloud = TestCloud::start().await;
+        let image = "<imagesSet><item><imageId>ami-0000000a</imageId>\
+             <imageLocation>123456789012/demo</imageLocation><imageState>available</imageState>\
+             <imageOwnerId>123456789012</imageOwnerId>\
+             <creationDate>2026-01-02T03:04:05.000Z</creationDate><isPublic>true</isPublic>\
+             <productCodes/><architecture>x86_64</architecture><imageType>machine</imageType>\
+             <platformDetails>Linux/UNIX</platformDetails>\
+             <usageOperation>RunInstances</usageOperation><imageOwnerAlias>amazon</imageOwnerAlias>\
+             <name>demo</name><description>A small Linux</description>\
+             <rootDeviceType>ebs</rootDeviceType><rootDeviceName>/dev/sda1</rootDeviceName>\
+             <blockDeviceMapping><item><deviceName>/dev/sda1</deviceName><ebs>\
+             <volumeSize>1</volumeSize><volumeType>gp2</volumeType>\
+             <deleteOnTermination>true</deleteOnTermination><encrypted>false</encrypted></ebs>\
+             </item></blockDeviceMapping><virtualizationType>hvm</virtualizationType><tagSet/>\
+             <hypervisor>xen</hypervisor><enaSupport>false</enaSupport></item></imagesSet>";
+        cloud.check("DescribeImages", "", image).await;
+        cloud.check("DescribeImages", "ImageId.1=ami-0000000a", image).await;
+    }
+}

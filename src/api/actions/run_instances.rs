@@ -408,3 +408,18 @@ fn check_interface(interface: &NetworkInterface) -> Result<(), ApiError> {
     refuse_count("Ipv6AddressCount", interface.ipv6_address_count)?;
     refuse_count("SecondaryPrivateIpAddressCount", interface.secondary_private_ip_address_count)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+
+    const RUN: &str = "ImageId=ami-0000000a&MinCount=1&MaxCount=1";
+
+    #[actix_web::test]
+    async fn the_answer_shows_the_instances_pending_in_their_reservation() {
+        let cloud = TestCloud::start().await;
+        let answer = cloud.call("RunInstances", RUN).await.unwrap();
+        println!("{answer}");
+        assert!(answer.starts_with("<reservationId>r-1</reservationId>"), "{answer}");
+    }
+}

@@ -42,7 +42,7 @@ use crate::{
     },
     store::{Store, memory::MemoryStore},
 };
-use actix::Actor;
+use actix::Arbiter;
 use std::{
     cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
@@ -96,7 +96,7 @@ impl TestCloud {
             root: ROOT.parse().unwrap(),
         })
         .unwrap();
-        let manager = Address::Local(manager.start());
+        let manager = Address::Local(manager.start(&Arbiter::current()));
         let cloud = TestCloud {
             cloud: Cloud { settings, ambient, blobs: Arc::new(OneBlob), published, manager },
             store,

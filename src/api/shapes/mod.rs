@@ -6,6 +6,7 @@ pub mod image;
 pub mod instance;
 pub mod instance_facts;
 pub mod instance_interface;
+pub mod instance_type;
 pub mod reservation;
 pub mod state_change;
 
@@ -15,4 +16,9 @@ pub mod tag;
 pub mod user_data;
 pub mod zone;
 
+pub mod ip_permission;
 pub mod not_honoured;
+pub mod rule_change;
+pub mod security_group;
+pub mod security_group_rule;
+pub mod traffic;

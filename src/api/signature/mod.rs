@@ -235,7 +235,8 @@ fn escape_into(out: &mut String, text: &str, also: &[u8]) {
     }
 }
 
-fn escape(text: &str) -> String {
+/// A text as it stands in a query string or a form.
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     escape_into(&mut escaped, text, b"");
     escaped

@@ -21,7 +21,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+pub(crate) const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
 const EXPIRES_SECONDS_MAX: u64 = 7 * 24 * 60 * 60;
 
 /// Whether a parameter of the URL belongs to a claim.

@@ -1,0 +1,152 @@
+//! `mallee down`: stop the cloud.
+//!
+//! Guests go on running unnoticed, to be found again by the next `up`; `--terminate` ends them
+//! first. `--purge` also takes every object of ours off the host and removes the state directory,
+//! images and keys included: the host is as it was before.
+
+use super::{
+    CallerArguments, Context, client::Client, configuration, fault::Fault, process,
+    progress::Progress,
+};
+use crate::boot;
+use crate::config::state_directory::StateDirectory;
+use crate::domain::id::RegionName;
+use clap::Args;
+use serde::Deserialize;
+use std::{fs, process::ExitCode, time::Duration};
+
+#[derive(Debug, Args)]
+pub struct Down {
+    /// Terminate every instance first
+    #[arg(long)]
+    terminate: bool,
+    /// Terminate every instance, and remove everything of the cloud from this host
+    #[arg(long)]
+    purge: bool,
+}
+
+/// Running requests may be finished first.
+const STOP_PATIENCE: Duration = Duration::from_secs(60);
+const TERMINATE_PATIENCE: Duration = Duration::from_secs(120);
+
+impl Down {
+    pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
+        let state = &context.state;
+        let mut progress = Progress::begin();
+        let running = process::find(state)?;
+        match running {
+            Some(pid) => {
+                if self.terminate || self.purge {
+                    terminate_all(context, &mut progress)?;
+                }
+                progress.step("stopping the cloud");
+                process::stop(state, pid, STOP_PATIENCE)?;
+            }
+            None if self.terminate => {
+                return Err(Fault::not_running(
+                    "the cloud is not running, so it cannot terminate instances",
+                ));
+            }
+            None => {}
+        }
+        if self.purge {
+            progress.step("removing everything");
+            purge(state)?;
+        }
+        progress.end();
+        eprintln!("mallee: {}", outcome(running.is_some(), self.terminate, self.purge));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn outcome(was_running: bool, terminate: bool, purge: bool) -> &'static str {
+    match (was_running, terminate, purge) {
+        (_, _, true) => "nothing of the cloud is left on this host",
+        (true, true, false) => "the cloud has stopped, and its instances are terminated",
+        (true, false, false) => {
+            "the cloud has stopped; guests go on, and the next `mallee up` finds them"
+        }
+        (false, _, false) => "the cloud was not running",
+    }
+}
+
+/// Those of every account, in every region there is.
+fn terminate_all(context: &Context<'_>, progress: &mut Progress) -> Result<(), Fault> {
+    progress.step("terminating all instances");
+    let mut client = context.client(&CallerArguments { region: None })?;
+    for region in regions(&client)? {
+        client = client.in_region(region);
+        let ids = living(&client)?;
+        if ids.is_empty() {
+            continue;
+        }
+        client.terminate_instances(&ids)?;
+        if !process::wait_until(TERMINATE_PATIENCE, || Ok(living(&client)?.is_empty()))? {
+            let left = living(&client)?.join("`, `");
+            return Err(Fault::failed(format!("these instances do not end: `{left}`"))
+                .remedy("one with termination protection must have it taken away first"));
+        }
+    }
+    Ok(())
+}
+
+fn living(client: &Client) -> Result<Vec<String>, Fault> {
+    let mut instances = client.describe_all_instances()?;
+    instances.retain(|instance| instance.state() != "terminated");
+    Ok(instances.into_iter().map(|instance| instance.instance_id).collect())
+}
+
+fn regions(client: &Client) -> Result<Vec<RegionName>, Fault> {
+    use super::client::{Items, Request};
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Described {
+        region_info: Items<Region>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Region {
+        region_name: RegionName,
+    }
+    let request = Request::new("DescribeRegions").with("AllRegions", true);
+    let described: Described = client.call(&request)?;
+    Ok(described.region_info.item.into_iter().map(|region| region.region_name).collect())
+}
+
+fn purge(state: &StateDirectory) -> Result<(), Fault> {
+    if !state.root().exists() {
+        return Ok(());
+    }
+    // A mistyped `--state` must not empty a home: only a directory a cloud was in is removed.
+    if !state.credentials().exists() && !state.pid().exists() {
+        let place = state.root().display();
+        return Err(Fault::failed(format!("`{place}` does not look like a cloud's directory"))
+            .remedy("check `--state`; nothing was removed"));
+    }
+    let configuration = configuration::last_used(state)?;
+    boot::purge(&configuration, state).map_err(|e| Fault::of(&e))?;
+    fs::remove_dir_all(state.root()).map_err(Fault::io("remove", state.root()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_no_cloud_was_in_is_not_removed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("thesis"), "years of work").unwrap();
+        let state = StateDirectory::at(directory.path().into());
+        assert!(purge(&state).unwrap_err().to_string().contains("nothing was removed"));
+        assert!(directory.path().join("thesis").exists());
+        purge(&StateDirectory::at(directory.path().join("absent"))).unwrap();
+    }
+
+    #[test]
+    fn what_is_left_is_said() {
+        assert!(outcome(true, false, false).contains("guests go on"));
+        assert!(outcome(true, true, false).contains("terminated"));
+        assert!(outcome(false, false, false).contains("was not running"));
+        assert!(outcome(false, false, true).contains("nothing"));
+    }
+}

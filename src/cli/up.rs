@@ -1,0 +1,334 @@
+//! `mallee up`: start the cloud.
+//!
+//! In the foreground it is the cloud until SIGINT or SIGTERM. With `--detach` it starts itself
+//! again in the background, waits until that answers a signed call, and returns. A cloud that runs
+//! already is what was wanted, so saying so is success.
+
+use super::{
+    Context,
+    client::{self, Client, Done, Request},
+    configuration,
+    fault::Fault,
+    process::{self, Reign},
+    progress::Progress,
+};
+use crate::ambient::Ambient;
+use crate::boot;
+use crate::hypervisor::libvirt;
+use crate::config::{
+    Configuration, HypervisorChoice, Topology,
+    credentials::RootCredentials,
+    state_directory::{StateDirectory, write_private},
+};
+use clap::{Args, ValueEnum};
+use std::{
+    env, fs,
+    io::{self, Read, Seek, SeekFrom},
+    net::{SocketAddr, TcpListener},
+    os::unix::{fs::OpenOptionsExt, process::CommandExt},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+#[derive(Debug, Args)]
+pub struct Up {
+    /// The configuration [default: one laptop, see config/laptop.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the API listens
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+    /// What runs the guests, on every node
+    #[arg(long, value_name = "NAME")]
+    hypervisor: Option<Hypervisor>,
+    /// How the managers reach one another
+    #[arg(long, value_name = "KIND")]
+    topology: Option<TopologyKind>,
+    /// Return when the cloud answers, and leave it in the background
+    #[arg(long)]
+    pub detach: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Hypervisor {
+    Auto,
+    Kvm,
+    Tcg,
+    Simulated,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum TopologyKind {
+    Local,
+    Loopback,
+}
+
+/// A first start makes records and probes the host; a slow one is still not stuck.
+const START_PATIENCE: Duration = Duration::from_secs(60);
+const LOG_TAIL_BYTES: i64 = 4096;
+const LOG_TAIL_LINES: usize = 10;
+
+impl Up {
+    pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
+        let configuration = self.configuration()?;
+        let state = &context.state;
+        state.create().map_err(Fault::io("make", state.root()))?;
+        if process::find(state)?.is_some() {
+            return already_running(state);
+        }
+        match self.detach {
+            true => self.detach(&configuration, context),
+            false => be_the_cloud(configuration, context),
+        }
+    }
+
+    fn configuration(&self) -> Result<Configuration, Fault> {
+        let mut configuration = configuration::read(self.config.as_deref())?;
+        if let Some(listen) = self.listen {
+            configuration.cloud.listen = listen;
+        }
+        if let Some(hypervisor) = self.hypervisor {
+            for node in &mut configuration.nodes {
+                node.hypervisor = hypervisor.into();
+            }
+        }
+        if let Some(topology) = self.topology {
+            configuration.topology.kind = topology.into();
+        }
+        Ok(configuration)
+    }
+
+    /// Starts this program again with the same arguments but `--detach`.
+    fn detach(
+        self,
+        configuration: &Configuration,
+        context: &Context<'_>,
+    ) -> Result<ExitCode, Fault> {
+        let state = &context.state;
+        let mut progress = Progress::begin();
+        progress.step("starting the cloud");
+        let log_begins = fs::metadata(state.log()).map_or(0, |metadata| metadata.len());
+        let mut child = spawn_detached(state)?;
+        let mut ended = None;
+        let answers = process::wait_until(START_PATIENCE, || {
+            ended = child.try_wait().map_err(|e| Fault::of(&e))?;
+            Ok(ended.is_some() || answers(state, configuration)?)
+        })?;
+        progress.end();
+        match (ended, answers) {
+            // Another `up` may have been faster; its cloud is as good.
+            (Some(status), _) if status.success() && process::find(state)?.is_some() => {
+                already_running(state)
+            }
+            (Some(status), _) => {
+                let tail = log_tail(&state.log(), log_begins);
+                Err(Fault::failed(format!("the cloud ended ({status}); its last words: {tail}"))
+                    .remedy("`mallee doctor` looks for what this host lacks"))
+            }
+            (None, true) => {
+                eprintln!("mallee: the cloud answers at {}", endpoint_shown(state)?);
+                Ok(ExitCode::SUCCESS)
+            }
+            (None, false) => {
+                let log = state.log();
+                Err(Fault::failed(format!(
+                    "the cloud does not answer after {} s; its last words: {}",
+                    START_PATIENCE.as_secs(),
+                    log_tail(&log, log_begins)
+                ))
+                .remedy(format!("it goes on trying; follow `{}`", log.display())))
+            }
+        }
+    }
+}
+
+fn be_the_cloud(configuration: Configuration, context: &Context<'_>) -> Result<ExitCode, Fault> {
+    let state = &context.state;
+    let Some(reign) = Reign::begin(state)? else { return already_running(state) };
+    // libvirt's chat belongs in a file; it can be told so only before there are threads.
+    if let Err(fault) = libvirt::send_log_to(&state.root().join("libvirt.log")) {
+        log::warn!("{fault}");
+    }
+    let wanted = &context.surroundings.root_credentials;
+    let mut chance = Ambient::system().chance("root credentials");
+    let credentials =
+        RootCredentials::establish(state, wanted, &mut *chance).map_err(|e| Fault::of(&e))?;
+    configuration::keep(&configuration, state)?;
+    remove_if_there(&state.endpoint())?;
+    let listener = listen(configuration.cloud.listen)?;
+    let address = listener.local_addr().map_err(|e| Fault::of(&e))?;
+    let endpoint = format!("http://{}", reachable(address));
+    let place = state.endpoint();
+    let ready = Box::new(move || match write_private(&place, format!("{endpoint}\n").as_bytes()) {
+        Ok(()) => log::info!("the cloud answers at {endpoint}"),
+        Err(error) => log::error!("cannot write `{}`: {error}", place.display()),
+    });
+    let start = boot::Start { configuration, state: state.clone(), credentials, listener, ready };
+    let outcome = boot::run(start).map_err(|e| Fault::of(&e));
+    remove_if_there(&state.endpoint())?;
+    drop(reign);
+    outcome?;
+    eprintln!("mallee: the cloud has stopped; guests go on, and the next `mallee up` finds them");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn already_running(state: &StateDirectory) -> Result<ExitCode, Fault> {
+    eprintln!("mallee: the cloud runs already, at {}", endpoint_shown(state)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn endpoint_shown(state: &StateDirectory) -> Result<String, Fault> {
+    Ok(client::read_endpoint(state)?.unwrap_or_else(|| "no address yet: it is starting".into()))
+}
+
+/// Whether the cloud answers a signed call.
+fn answers(state: &StateDirectory, configuration: &Configuration) -> Result<bool, Fault> {
+    if client::read_endpoint(state)?.is_none() || process::find(state)?.is_none() {
+        return Ok(false);
+    }
+    let region = configuration.cloud.default_region();
+    let client = Client::connect(state, Some(&region))?;
+    Ok(client.call::<Done>(&Request::new("DescribeRegions")).is_ok())
+}
+
+fn spawn_detached(state: &StateDirectory) -> Result<Child, Fault> {
+    let path = state.log();
+    let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let log = log.map_err(Fault::io("open", &path))?;
+    let also_log = log.try_clone().map_err(Fault::io("open", &path))?;
+    let program = env::current_exe().map_err(|e| Fault::of(&e))?;
+    let mut command = Command::new(&program);
+    command.args(env::args_os().skip(1).filter(|argument| argument != "--detach"));
+    command.stdin(Stdio::null()).stdout(log).stderr(also_log);
+    // SAFETY: `setsid` is safe between fork and exec, and cannot fail in a child that leads no
+    // group. Without it the terminal that is closed later would take the cloud along.
+    unsafe {
+        command.pre_exec(|| match libc::setsid() {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
+    }
+    command.spawn().map_err(Fault::io("start", &program))
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, Fault> {
+    TcpListener::bind(address).map_err(|error| {
+        let fault = Fault::failed(format!("cannot listen at {address}: {error}"));
+        match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                fault.remedy("another program has that port; choose one with `--listen ADDR:PORT`")
+            }
+            io::ErrorKind::AddrNotAvailable => {
+                fault.remedy("this host has no such address; `127.0.0.1` is always there")
+            }
+            _ => fault.remedy("choose another address or port with `--listen ADDR:PORT`"),
+        }
+    })
+}
+
+/// An address that a client on this host can use: "any" is none.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => [127, 0, 0, 1].into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    address
+}
+
+fn remove_if_there(path: &Path) -> Result<(), Fault> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Fault::io("remove", path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The last lines of what was written since `begin`, in one line.
+fn log_tail(path: &Path, begin: u64) -> String {
+    let mut bytes = Vec::new();
+    let read = fs::File::open(path).and_then(|mut log| {
+        let end = log.seek(SeekFrom::End(0))?;
+        log.seek(SeekFrom::Start(begin.max(end.saturating_sub(LOG_TAIL_BYTES as u64))))?;
+        log.read_to_end(&mut bytes)
+    });
+    if let Err(error) = read {
+        return format!("(cannot read `{}`: {error})", path.display());
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join(" | ")
+}
+
+impl From<Hypervisor> for HypervisorChoice {
+    fn from(named: Hypervisor) -> HypervisorChoice {
+        match named {
+            Hypervisor::Auto => HypervisorChoice::Auto,
+            Hypervisor::Kvm => HypervisorChoice::Kvm,
+            Hypervisor::Tcg => HypervisorChoice::Tcg,
+            Hypervisor::Simulated => HypervisorChoice::Simulated,
+        }
+    }
+}
+
+impl From<TopologyKind> for Topology {
+    fn from(named: TopologyKind) -> Topology {
+        match named {
+            TopologyKind::Local => Topology::Local,
+            TopologyKind::Loopback => Topology::Loopback,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.toml");
+        let text =
+            "[cloud]\nlisten = \"127.0.0.1:1\"\n[[node]]\nname = \"n1\"\n[[node]]\nname = \"n2\"";
+        fs::write(&file, text).unwrap();
+        let up = Up {
+            config: Some(file),
+            listen: Some("127.0.0.1:2".parse().unwrap()),
+            hypervisor: Some(Hypervisor::Simulated),
+            topology: Some(TopologyKind::Loopback),
+            detach: false,
+        };
+        let configuration = up.configuration().unwrap();
+        assert_eq!(configuration.cloud.listen.port(), 2);
+        assert_eq!(configuration.topology.kind, Topology::Loopback);
+        let simulated = HypervisorChoice::Simulated;
+        assert!(configuration.nodes.iter().all(|node| node.hypervisor == simulated));
+    }
+
+    #[test]
+    fn a_port_in_use_is_refused_with_a_remedy() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let fault = listen(taken.local_addr().unwrap()).unwrap_err().to_string();
+        assert!(fault.contains("in use") && fault.contains("--listen"), "{fault}");
+    }
+
+    #[test]
+    fn clients_on_this_host_are_given_an_address_they_can_reach() {
+        let reachable = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(reachable("0.0.0.0:8773"), "127.0.0.1:8773");
+        assert_eq!(reachable("[::]:8773"), "[::1]:8773");
+        assert_eq!(reachable("10.0.0.1:8773"), "10.0.0.1:8773");
+    }
+
+    #[test]
+    fn the_tail_of_the_log_is_of_this_start_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        fs::write(&log, "old line\nnew one\n\nnew two\n").unwrap();
+        assert_eq!(log_tail(&log, 9), "new one | new two");
+        assert_eq!(log_tail(&log, 1000), "");
+    }
+}

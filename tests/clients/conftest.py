@@ -1,0 +1,68 @@
+"""One cloud for all tests of a run, and people who use it."""
+
+import itertools
+import os
+
+import pytest
+
+from cloud import Cloud
+from tenant import Tenant
+
+HYPERVISOR = os.environ.get("MALLEE_TEST_HYPERVISOR", "auto")
+
+
+def pytest_collection_finish(session):
+    """Says at once what could only fail later. Which tests are run is chosen with `-m`."""
+    unfit = "guests" if HYPERVISOR == "simulated" else "simulated"
+    chosen = [item for item in session.items if item.get_closest_marker(unfit)]
+    if chosen and not session.config.option.collectonly:
+        raise pytest.UsageError(
+            f"`{chosen[0].name}` cannot be run with the hypervisor `{HYPERVISOR}`: "
+            f"choose with -m 'not {unfit}', or set MALLEE_TEST_HYPERVISOR"
+        )
+
+
+@pytest.fixture(scope="session")
+def cloud():
+    cloud = Cloud(HYPERVISOR)
+    try:
+        cloud.start()
+        yield cloud
+    finally:
+        # An assertion in a fixture's end is an error of the run: nothing may be left on the host.
+        left = cloud.tear_down()
+        assert not left, "the cloud left traces:\n" + "\n".join(left)
+
+
+@pytest.fixture(scope="session")
+def image(cloud):
+    return cloud.demo_image()
+
+
+@pytest.fixture(scope="session")
+def other_account(cloud):
+    """A second customer, who is no administrator."""
+    return cloud.create_account("somebody-else")
+
+
+NAMES = itertools.count()
+
+
+@pytest.fixture
+def name(request):
+    """A name for this test's things, which no other test's have."""
+    return f"{request.node.originalname.removeprefix('test_')[:40]}-{next(NAMES)}"
+
+
+@pytest.fixture
+def tenant(cloud, tmp_path, name):
+    """Makes customers with a key pair and a closed security group; all of it goes with the test."""
+    tenants = []
+
+    def make(key=None):
+        tenants.append(Tenant(cloud, key or cloud.root, tmp_path, f"{name}-{len(tenants)}"))
+        return tenants[-1]
+
+    yield make
+    for one in tenants:
+        one.leave()

@@ -1,0 +1,22 @@
+"""Waiting for a condition, never for a time."""
+
+import time
+
+
+def eventually(what, condition, within, every=0.2):
+    """Asks until the answer is true, and returns it. `what` says what was waited for."""
+    begun = time.monotonic()
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() - begun > within:
+            raise AssertionError(f"not within {within} s: {what} (at last: {answer!r})")
+        time.sleep(every)
+
+
+def seconds_until(what, condition, within):
+    """How long it took from now until the answer was true."""
+    begun = time.monotonic()
+    eventually(what, condition, within, every=0.02)
+    return time.monotonic() - begun

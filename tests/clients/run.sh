@@ -1,0 +1,46 @@
+#!/bin/sh
+# Runs the stock clients against a cloud of their own: first everything that needs no guests,
+# against a simulated one, then everything that looks into guests, against real ones.
+#
+#   tests/clients/run.sh              both
+#   tests/clients/run.sh simulated    the first only, without privileges
+#   tests/clients/run.sh guests       the second only; needs root, QEMU and libvirt
+#
+# Further arguments go to pytest. MALLEE_BIN names the binary, by default the one in target/.
+set -eu
+cd "$(dirname "$0")"
+
+which=both
+case "${1:-}" in
+both | simulated | guests)
+	which=$1
+	shift
+	;;
+esac
+
+target=$(cd ../.. && pwd)/target
+venv=$target/clients-venv
+wanted=$(cksum < requirements.txt)
+if [ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]; then
+	echo "installing the clients into $venv"
+	mkdir -p "$target"
+	python3 -m venv "$venv"
+	"$venv/bin/pip" install --quiet --disable-pip-version-check -r requirements.txt
+	echo "$wanted" > "$venv/installed"
+fi
+PATH=$venv/bin:$PATH
+export PATH PYTHONDONTWRITEBYTECODE=1
+
+# An interrupt, unlike a kill, lets the cloud be taken down.
+bounded() {
+	minutes=$1
+	shift
+	timeout --foreground --signal=INT --kill-after=120 "${minutes}m" "$@"
+}
+
+if [ "$which" != guests ]; then
+	MALLEE_TEST_HYPERVISOR=simulated bounded 10 python -m pytest -m 'not guests' "$@"
+fi
+if [ "$which" != simulated ]; then
+	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} bounded 30 python -m pytest -m guests "$@"
+fi
