@@ -16,7 +16,7 @@ mod udp;
 use crate::domain::{port_filter::Cidr, settings::Reach};
 use std::{fs, net::Ipv4Addr};
 
-pub use forwarder::Forwarder;
+pub use forwarder::{Ended, Forwarder};
 
 /// How much higher a privileged port is offered.
 pub const PRIVILEGED_OFFSET: u16 = 20_000;

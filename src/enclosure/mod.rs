@@ -70,7 +70,7 @@ pub enum EnclosureFault {
          other `public_addresses`"
     )]
     Unshowable(Cidr),
-    #[error("{0}")]
+    #[error("guests cannot have a network of their own: {0}")]
     Forbidden(Obstacle),
     #[error("cannot {doing}")]
     System {
@@ -78,6 +78,18 @@ pub enum EnclosureFault {
         #[source]
         source: io::Error,
     },
+}
+
+impl EnclosureFault {
+    /// What to allow, if it is known.
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            EnclosureFault::Forbidden(obstacle) => Some(obstacle.remedy()),
+            EnclosureFault::Threads
+            | EnclosureFault::Unshowable(_)
+            | EnclosureFault::System { .. } => None,
+        }
+    }
 }
 
 /// Takes this process into the enclosure. To be called before it has any thread, and after it has

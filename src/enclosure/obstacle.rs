@@ -1,62 +1,71 @@
 //! What keeps an ordinary user from having an enclosure, in words and with the remedy.
 
 use super::{
+    forward::{self, PRIVILEGED_OFFSET},
     namespaces::{self, Refused, Step},
     uplink,
 };
 use std::{fs, io, io::Read as _, os::fd::FromRawFd};
 
+const SSH: u16 = 22;
+
 /// Something the host forbids or lacks.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Obstacle {
-    #[error(
-        "`/dev/net/tun` is missing: load the kernel's module with `modprobe tun`, or in a \
-         container add the device (`--device /dev/net/tun`)"
-    )]
+    #[error("`/dev/net/tun` is missing")]
     TunMissing,
-    #[error(
-        "`/dev/net/tun` cannot be opened by this user ({0}): its mode should be 0666, as udev \
-         makes it (`chmod 0666 /dev/net/tun` as root)"
-    )]
+    #[error("`/dev/net/tun` cannot be opened by this user: {0}")]
     TunClosed(String),
-    #[error(
-        "this kernel lets ordinary users have no more namespaces: raise `{0}` (`sysctl -w \
-         {0}=15000` as root)"
-    )]
+    #[error("ordinary users may have no more namespaces here (`{0}`)")]
     UsedUp(&'static str),
-    #[error(
-        "AppArmor keeps ordinary users' programs from using user namespaces: allow it with an \
-         AppArmor profile for this program that says `userns,`, or for all with `sysctl -w \
-         kernel.apparmor_restrict_unprivileged_userns=0` as root"
-    )]
+    #[error("AppArmor keeps ordinary users' programs from using user namespaces")]
     AppArmor,
-    #[error(
-        "this kernel keeps user namespaces from ordinary users: allow them with `sysctl -w \
-         kernel.unprivileged_userns_clone=1` as root"
-    )]
+    #[error("this kernel keeps user namespaces from ordinary users")]
     Switched,
-    #[error(
-        "user namespaces are refused here ({0}), as containers' seccomp profiles do: in a \
-         container add `--security-opt seccomp=unconfined`, or run as root with `--cap-add \
-         NET_ADMIN --cap-add NET_RAW`"
-    )]
+    #[error("user namespaces are refused ({0}), as containers' seccomp profiles do")]
     Refused(String),
     #[error("this kernel has no user or network namespaces")]
     Absent,
-    #[error(
-        "guests cannot reach the world, because `slirp4netns` is not installed: `apt-get install \
-         slirp4netns`"
-    )]
+    #[error("guests cannot reach the world: `slirp4netns` is not installed")]
     NoUplink,
     #[error(
-        "guests' ports below {first} are offered {offset} higher (SSH at port {ssh}), because \
-         ordinary users may not listen below {first}: to have them where they belong, `sysctl -w \
-         net.ipv4.ip_unprivileged_port_start=22` as root"
+        "guests' ports below {first} are offered {PRIVILEGED_OFFSET} higher (SSH at {ssh}), since \
+         ordinary users may not listen below {first}"
     )]
-    PrivilegedPorts { first: u16, offset: u16, ssh: u16 },
+    PrivilegedPorts { first: u16, ssh: u16 },
 }
 
 impl Obstacle {
+    /// What to allow or install, in words.
+    pub fn remedy(&self) -> String {
+        match self {
+            Obstacle::TunMissing => "as root: modprobe tun (in a container: give it the device \
+                                     `/dev/net/tun`)"
+                .to_owned(),
+            Obstacle::TunClosed(_) => {
+                "as root: chmod 0666 /dev/net/tun, which is what udev makes it".to_owned()
+            }
+            Obstacle::UsedUp(setting) => format!("as root: sysctl -w {setting}=15000"),
+            Obstacle::AppArmor => "as root: sysctl -w \
+                                   kernel.apparmor_restrict_unprivileged_userns=0, or give this \
+                                   program an AppArmor profile that says `userns,`"
+                .to_owned(),
+            Obstacle::Switched => {
+                "as root: sysctl -w kernel.unprivileged_userns_clone=1".to_owned()
+            }
+            Obstacle::Refused(_) => "in a container: `--security-opt seccomp=unconfined`, or root \
+                                     with `--cap-add NET_ADMIN --cap-add NET_RAW`"
+                .to_owned(),
+            Obstacle::Absent => "run as root, or another kernel".to_owned(),
+            Obstacle::NoUplink => "as root: apt-get install slirp4netns".to_owned(),
+            Obstacle::PrivilegedPorts { .. } => {
+                "to have them where they belong, as root: sysctl -w \
+                 net.ipv4.ip_unprivileged_port_start=22"
+                    .to_owned()
+            }
+        }
+    }
+
     /// Whether no guest can be run while it lasts.
     pub fn prevents(&self) -> bool {
         !matches!(self, Obstacle::NoUplink | Obstacle::PrivilegedPorts { .. })
@@ -74,11 +83,9 @@ pub fn obstacles() -> Vec<Obstacle> {
     if uplink::program().is_none() {
         found.push(Obstacle::NoUplink);
     }
-    let first = super::forward::first_unprivileged_port();
-    let ssh = super::forward::offered_port(22);
-    if ssh != 22 {
-        let offset = super::forward::PRIVILEGED_OFFSET;
-        found.push(Obstacle::PrivilegedPorts { first, offset, ssh });
+    let (first, ssh) = (forward::first_unprivileged_port(), forward::offered_port(SSH));
+    if ssh != SSH {
+        found.push(Obstacle::PrivilegedPorts { first, ssh });
     }
     found
 }
@@ -165,7 +172,8 @@ mod tests {
 
     fn check(step: Step, code: i32, expected: &str) {
         let refused = Refused { step, source: io::Error::from_raw_os_error(code) };
-        let words = Obstacle::from(refused).to_string();
+        let obstacle = Obstacle::from(refused);
+        let words = format!("{obstacle}; {}", obstacle.remedy());
         assert!(words.contains(expected), "{words}");
     }
 
@@ -173,7 +181,6 @@ mod tests {
     fn what_the_kernel_refuses_is_told_with_the_remedy() {
         check(Step::Unshare, libc::ENOSPC, "sysctl -w user.max_user_namespaces=15000");
         check(Step::Unshare, libc::EINVAL, "no user or network namespaces");
-        check(Step::Unshare, libc::EPERM, "");
     }
 
     #[test]

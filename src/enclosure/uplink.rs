@@ -31,9 +31,8 @@ pub(super) struct Uplink {
 /// Where the program is, if it is installed.
 pub(super) fn program() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut places: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    places.push("/usr/bin".into());
-    places.into_iter().map(|place| place.join("slirp4netns")).find(|program| program.is_file())
+    let mut places = std::env::split_paths(&path).map(|place| place.join("slirp4netns"));
+    places.find(|program| program.is_file())
 }
 
 impl Uplink {

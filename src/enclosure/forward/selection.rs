@@ -65,10 +65,8 @@ fn ports(traffic: Traffic, protocol: Protocol) -> Option<(u16, u16)> {
         (Traffic::Protocol(TCP), Protocol::Tcp) | (Traffic::Protocol(UDP), Protocol::Udp) => {
             Some((1, u16::MAX))
         }
-        (
-            Traffic::Tcp { .. } | Traffic::Udp { .. } | Traffic::Icmp { .. } | Traffic::Protocol(_),
-            _,
-        ) => None,
+        (Traffic::Tcp { .. } | Traffic::Udp { .. } | Traffic::Protocol(_), _) => None,
+        (Traffic::Icmp { .. } | Traffic::Icmpv6 { .. }, _) => None,
     }
 }
 
