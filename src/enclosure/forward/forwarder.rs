@@ -10,24 +10,25 @@ use crate::{
     domain::{port_filter::PortFilter, settings::Reach},
     enclosure::broker::Broker,
 };
+use futures_util::future::join_all;
 use std::{
     collections::{BTreeSet, HashMap},
     io,
     net::{Ipv4Addr, SocketAddrV4},
     sync::{Arc, mpsc as answer},
-    thread::JoinHandle,
+    thread,
 };
 use tokio::{
     runtime,
-    sync::{Semaphore, mpsc},
-    task::AbortHandle,
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinHandle,
 };
 
 /// A handle on the thread, which ends with it.
 #[derive(Debug)]
 pub struct Forwarder {
     orders: Option<mpsc::UnboundedSender<Order>>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -45,11 +46,11 @@ impl Forwarder {
     pub(in crate::enclosure) fn start(broker: Arc<Broker>) -> io::Result<Forwarder> {
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         let (orders, mut received) = mpsc::unbounded_channel();
-        let thread = std::thread::Builder::new().name("forward".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("forward".to_owned()).spawn(move || {
             runtime.block_on(async move {
                 let mut offers = Offers { broker, guests: HashMap::new() };
                 while let Some(order) = received.recv().await {
-                    offers.obey(order);
+                    offers.obey(order).await;
                 }
             });
         })?;
@@ -104,25 +105,41 @@ struct Offered {
     room: Arc<Semaphore>,
 }
 
-/// A port's task, ended with it.
+/// A port's task, which stops when this is dropped.
 #[derive(Debug)]
-struct Gate(AbortHandle);
+struct Gate {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
 
-impl Drop for Gate {
-    fn drop(&mut self) {
-        self.0.abort();
+impl Gate {
+    fn of<F: Future<Output = ()> + 'static + Send>(
+        task: impl FnOnce(oneshot::Receiver<()>) -> F,
+    ) -> Gate {
+        let (stop, stopped) = oneshot::channel();
+        Gate { stop, task: tokio::spawn(task(stopped)) }
+    }
+
+    /// Returns when its socket, and everything it carried, is closed.
+    async fn close(self) {
+        drop(self.stop);
+        if let Err(error) = self.task.await {
+            log::error!("a port's task failed: {error}");
+        }
     }
 }
 
 impl Offers {
-    fn obey(&mut self, order: Order) {
+    async fn obey(&mut self, order: Order) {
         let done = match order {
             Order::Offer { guest, filter, gateway, done } => {
-                self.offer(guest, &filter, gateway);
+                self.offer(guest, &filter, gateway).await;
                 done
             }
             Order::Withdraw { guest, done } => {
-                self.guests.remove(&guest);
+                if let Some(offered) = self.guests.remove(&guest) {
+                    join_all(offered.gates.into_values().map(Gate::close)).await;
+                }
                 done
             }
         };
@@ -130,7 +147,7 @@ impl Offers {
         let _ = done.send(());
     }
 
-    fn offer(&mut self, guest: Ipv4Addr, filter: &PortFilter, gateway: Ipv4Addr) {
+    async fn offer(&mut self, guest: Ipv4Addr, filter: &PortFilter, gateway: Ipv4Addr) {
         let offered = self.guests.entry(guest).or_insert_with(|| Offered {
             gates: HashMap::new(),
             room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -148,7 +165,8 @@ impl Offers {
             }
             wanted.extend(selection.ports.into_iter().map(|port| (protocol, port)));
         }
-        offered.gates.retain(|gate, _| wanted.contains(gate));
+        let closed = offered.gates.extract_if(|gate, _| !wanted.contains(gate));
+        join_all(closed.map(|(_, gate)| gate.close())).await;
         // From above: where a privileged port would be offered may be a port of the guest's own.
         for (protocol, port) in wanted.into_iter().rev() {
             if offered.gates.contains_key(&(protocol, port)) {
@@ -191,18 +209,19 @@ fn open_at(
     guest: SocketAddrV4,
     room: &Arc<Semaphore>,
 ) -> io::Result<Gate> {
-    let task = match protocol {
+    match protocol {
         Protocol::Tcp => {
             let listener = broker.listen(at)?;
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            tokio::spawn(gate::carry_connections(listener, guest, Arc::clone(room)))
+            let room = Arc::clone(room);
+            Ok(Gate::of(|stop| gate::carry_connections(listener, guest, room, stop)))
         }
         Protocol::Udp => {
             let socket = broker.receive(at)?;
             socket.set_nonblocking(true)?;
-            tokio::spawn(udp::carry_datagrams(tokio::net::UdpSocket::from_std(socket)?, guest))
+            let socket = tokio::net::UdpSocket::from_std(socket)?;
+            Ok(Gate::of(|stop| udp::carry_datagrams(socket, guest, stop)))
         }
-    };
-    Ok(Gate(task.abort_handle()))
+    }
 }

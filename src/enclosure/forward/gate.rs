@@ -4,7 +4,7 @@ use std::{io, net::SocketAddrV4, sync::Arc, time::Duration};
 use tokio::{
     io::copy_bidirectional_with_sizes,
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    sync::{Semaphore, oneshot},
     task::JoinSet,
     time::{sleep, timeout},
 };
@@ -16,9 +16,28 @@ const BUFFER: usize = 32 << 10;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const AFTER_A_REFUSAL: Duration = Duration::from_millis(100);
 
-/// Carries connections until it is dropped, which cuts those it carries.
-pub async fn carry_connections(listener: TcpListener, guest: SocketAddrV4, room: Arc<Semaphore>) {
+/// Carries connections until told to stop, and then cuts those it carries.
+pub async fn carry_connections(
+    listener: TcpListener,
+    guest: SocketAddrV4,
+    room: Arc<Semaphore>,
+    stop: oneshot::Receiver<()>,
+) {
     let mut connections = JoinSet::new();
+    tokio::select! {
+        // An asker that is gone wants it stopped as well.
+        _ = stop => {}
+        () = accept(&listener, guest, room, &mut connections) => {}
+    }
+    connections.shutdown().await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    guest: SocketAddrV4,
+    room: Arc<Semaphore>,
+    connections: &mut JoinSet<()>,
+) {
     loop {
         while connections.try_join_next().is_some() {}
         let Ok(place) = room.clone().acquire_owned().await else { return };

@@ -12,6 +12,7 @@ use std::{
 };
 use tokio::{
     net::UdpSocket,
+    sync::oneshot,
     task::{AbortHandle, JoinSet},
     time::timeout,
 };
@@ -27,10 +28,18 @@ struct Sender {
     answers: AbortHandle,
 }
 
-/// Carries datagrams until it is dropped.
-pub async fn carry_datagrams(outside: UdpSocket, guest: SocketAddrV4) {
-    let outside = Arc::new(outside);
+/// Carries datagrams until told to stop.
+pub async fn carry_datagrams(outside: UdpSocket, guest: SocketAddrV4, stop: oneshot::Receiver<()>) {
     let mut answers = JoinSet::new();
+    tokio::select! {
+        // An asker that is gone wants it stopped as well.
+        _ = stop => {}
+        () = receive(Arc::new(outside), guest, &mut answers) => {}
+    }
+    answers.shutdown().await;
+}
+
+async fn receive(outside: Arc<UdpSocket>, guest: SocketAddrV4, answers: &mut JoinSet<()>) {
     let mut senders: HashMap<SocketAddr, Sender> = HashMap::new();
     let mut buffer = vec![0; LONGEST];
     loop {
