@@ -28,9 +28,14 @@ macro_rules! actions {
 }
 
 #[cfg(test)]
+mod rules_reach_ports;
+#[cfg(test)]
 pub mod testing;
 
 actions! {
+    // Addresses.
+    describe_addresses::DescribeAddresses,
+
     // Accounts, and who is asking.
     create_account::CreateAccount,
     describe_account_attributes::DescribeAccountAttributes,
@@ -38,7 +43,10 @@ actions! {
     get_caller_identity::GetCallerIdentity,
 
     // Images.
+    deregister_image::DeregisterImage,
+    describe_image_attribute::DescribeImageAttribute,
     describe_images::DescribeImages,
+    modify_image_attribute::ModifyImageAttribute,
     register_image::RegisterImage,
 
     // Instance types.
@@ -46,8 +54,16 @@ actions! {
     describe_instance_types::DescribeInstanceTypes,
 
     // Instances.
+    describe_instance_attribute::DescribeInstanceAttribute,
+    describe_instance_status::DescribeInstanceStatus,
     describe_instances::DescribeInstances,
+    get_console_output::GetConsoleOutput,
+    modify_instance_attribute::ModifyInstanceAttribute,
+    modify_instance_metadata_options::ModifyInstanceMetadataOptions,
+    reboot_instances::RebootInstances,
     run_instances::RunInstances,
+    start_instances::StartInstances,
+    stop_instances::StopInstances,
     terminate_instances::TerminateInstances,
 
     // Key pairs.
@@ -72,6 +88,12 @@ actions! {
     modify_security_group_rules::ModifySecurityGroupRules,
     update_security_group_rule_descriptions_egress::UpdateSecurityGroupRuleDescriptionsEgress,
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
+
+    // Networks.
+    describe_network_interfaces::DescribeNetworkInterfaces,
+    describe_subnets::DescribeSubnets,
+    describe_vpc_attribute::DescribeVpcAttribute,
+    describe_vpcs::DescribeVpcs,
 
     // Tags.
     create_tags::CreateTags,

@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, Code, echo};
 use crate::domain::{
-    fault::CloudFault,
+    fault::{CloudFault, Wanted},
     id::{
         ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId, SecurityGroupRuleId,
         SubnetId, VolumeId, VpcId,
@@ -27,7 +27,11 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         ),
         CloudFault::ImagesNotFound(ids) => (
             Code::InvalidAmiIdNotFound,
-            not_found("The image id", "The image ids", "does not exist", "do not exist", &ids),
+            // In brackets, unlike the ids of anything else.
+            match ids.as_slice() {
+                [id] => format!("The image id '[{id}]' does not exist"),
+                _ => format!("The image ids '[{}]' do not exist", joined(&ids)),
+            },
         ),
         CloudFault::ImageUnavailable(id) => {
             (Code::InvalidAmiIdUnavailable, format!("The image ID '{id}' is no longer available"))
@@ -125,8 +129,8 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InsufficientFreeAddressesInSubnet,
             format!("There are not enough free addresses in '{range}'."),
         ),
-        CloudFault::IncorrectState(id, state) => {
-            (Code::IncorrectInstanceState, incorrect_state(&id.to_string(), state))
+        CloudFault::IncorrectState { instance, state, wanted } => {
+            (Code::IncorrectInstanceState, incorrect_state(&instance, state, wanted))
         }
         CloudFault::TerminationProtected(id) => (
             Code::OperationNotPermitted,
@@ -202,25 +206,28 @@ fn not_found<T: std::fmt::Display>(
     match ids {
         [id] => format!("{one} '{id}' {is_not}"),
         _ => {
-            let ids = ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ");
-            format!("{many} '{ids}' {are_not}")
+            format!("{many} '{}' {are_not}", joined(ids))
         }
     }
 }
 
-fn incorrect_state(id: &str, state: InstanceState) -> String {
-    match state {
-        InstanceState::Pending => {
-            format!("The instance '{id}' is not in a state from which it can be stopped.")
+fn incorrect_state(instance: &InstanceId, state: InstanceState, wanted: Wanted) -> String {
+    let not = |what: &str| {
+        format!("The instance '{instance}' is not in a state from which it can be {what}.")
+    };
+    match wanted {
+        Wanted::Start => not("started"),
+        Wanted::Stop => not("stopped"),
+        Wanted::Reboot => not("rebooted"),
+        Wanted::ChangeStopped => {
+            format!("The instance '{instance}' is not in the 'stopped' state.")
         }
-        InstanceState::Stopping | InstanceState::ShuttingDown | InstanceState::Terminated => {
-            format!("The instance '{id}' is not in a state from which it can be started.")
-        }
-        InstanceState::Running | InstanceState::Stopped => {
-            format!(
-                "The instance '{id}' is in state '{}', which does not allow it.",
-                state.as_str()
-            )
+        Wanted::Change => {
+            format!("The instance '{instance}' is '{}' and cannot be modified.", state.as_str())
         }
     }
+}
+
+fn joined<T: std::fmt::Display>(ids: &[T]) -> String {
+    ids.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -227,7 +227,8 @@ fn total(
         return Ok(Resources {
             vcpus: section.vcpus.unwrap_or(found.vcpus),
             memory_mib: section.memory_mib.unwrap_or(found.memory_mib),
-            disk_gib: section.disk_gib.unwrap_or(found.disk_gib),
+            // A hypervisor knows nothing of disks.
+            disk_gib: section.disk_gib.unwrap_or(SIMULATED_HOST.disk_gib),
         });
     }
     let free = host::free_gib(instances)

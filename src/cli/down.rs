@@ -6,14 +6,15 @@
 
 use super::{
     CallerArguments, Context, client::Client, configuration, fault::Fault, process,
-    progress::Progress,
+    progress::Progress, up,
 };
 use crate::boot;
 use crate::config::state_directory::StateDirectory;
 use crate::domain::id::RegionName;
+use crate::hypervisor::libvirt;
 use clap::Args;
 use serde::Deserialize;
-use std::{fs, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fs, process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
 pub struct Down {
@@ -33,7 +34,17 @@ impl Down {
     pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
         let state = &context.state;
         let mut progress = Progress::begin();
-        let running = process::find(state)?;
+        if self.purge && state.root().exists() {
+            // libvirt's chat belongs in a file; it can be told so only before there are threads.
+            libvirt::send_log_to(&state.root().join("libvirt.log")).map_err(|e| Fault::of(&e))?;
+        }
+        let mut running = process::find(state)?;
+        let was_running = running.is_some();
+        if self.purge && !was_running && is_a_cloud_s(state)? {
+            // Guests outlive their cloud, and only a cloud ends them properly.
+            up::start_detached(state, &up_again(state), &default_region(state)?)?;
+            running = process::find(state)?;
+        }
         match running {
             Some(pid) => {
                 if self.terminate || self.purge {
@@ -54,7 +65,7 @@ impl Down {
             purge(state)?;
         }
         progress.end();
-        eprintln!("mallee: {}", outcome(running.is_some(), self.terminate, self.purge));
+        eprintln!("mallee: {}", outcome(was_running, self.terminate, self.purge));
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -114,18 +125,39 @@ fn regions(client: &Client) -> Result<Vec<RegionName>, Fault> {
 }
 
 fn purge(state: &StateDirectory) -> Result<(), Fault> {
-    if !state.root().exists() {
+    if !is_a_cloud_s(state)? {
         return Ok(());
-    }
-    // A mistyped `--state` must not empty a home: only a directory a cloud was in is removed.
-    if !state.credentials().exists() && !state.pid().exists() {
-        let place = state.root().display();
-        return Err(Fault::failed(format!("`{place}` does not look like a cloud's directory"))
-            .remedy("check `--state`; nothing was removed"));
     }
     let configuration = configuration::last_used(state)?;
     boot::purge(&configuration, state).map_err(|e| Fault::of(&e))?;
     fs::remove_dir_all(state.root()).map_err(Fault::io("remove", state.root()))
+}
+
+/// Whether there is anything to be removed. A mistyped `--state` must not empty a home, so a
+/// directory that no cloud was ever in is refused.
+fn is_a_cloud_s(state: &StateDirectory) -> Result<bool, Fault> {
+    if !state.root().exists() {
+        return Ok(false);
+    }
+    if state.credentials().exists() || state.pid().exists() {
+        return Ok(true);
+    }
+    let place = state.root().display();
+    Err(Fault::failed(format!("`{place}` does not look like a cloud's directory"))
+        .remedy("check `--state`; nothing was removed"))
+}
+
+/// The arguments that start the cloud as it was started the last time.
+fn up_again(state: &StateDirectory) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = vec!["--state".into(), state.root().into(), "up".into()];
+    if state.configuration().exists() {
+        arguments.extend(["--config".into(), state.configuration().into()]);
+    }
+    arguments
+}
+
+fn default_region(state: &StateDirectory) -> Result<RegionName, Fault> {
+    Ok(configuration::last_used(state)?.cloud.default_region())
 }
 
 #[cfg(test)]

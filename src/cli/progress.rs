@@ -1,7 +1,7 @@
 //! What is being done right now, on standard error.
 //!
-//! A terminal shows one line that changes; anything else gets a line for each new step and each
-//! quarter of a long copy, so that a log stays readable.
+//! A terminal shows one line that changes; anything else gets a line for each new step and, of a
+//! long copy, for each quarter, so that a log stays readable.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -28,9 +28,7 @@ impl Progress {
             Some(total) => bar(doing, done.min(total), total),
             None => format!("{doing}: {} MiB", done >> 20),
         };
-        let quarter =
-            total.filter(|total| *total > 0).map_or(0, |total| done.min(total) * 4 / total);
-        self.show(&text, format!("{doing}: {}%", quarter * 25));
+        self.show(&text, logged(doing, done, total));
     }
 
     /// Clears the changing line, so that what follows stands alone.
@@ -60,6 +58,16 @@ impl Drop for Progress {
     }
 }
 
+/// Copies shorter than this are one line in a log.
+const LONG_BYTES: u64 = 256 << 20;
+
+fn logged(doing: &str, done: u64, total: Option<u64>) -> String {
+    match total.filter(|total| *total >= LONG_BYTES) {
+        Some(total) => format!("{doing}: {}%", done.min(total) / (total / 4) * 25),
+        None => doing.to_owned(),
+    }
+}
+
 fn bar(doing: &str, done: u64, total: u64) -> String {
     let filled = u128::from(done) * u128::from(BAR_WIDTH) / u128::from(total);
     let filled = u64::try_from(filled).expect("a part of the bar is no longer than the bar");
@@ -75,7 +83,18 @@ fn write_stderr(text: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::bar;
+    use super::{bar, logged};
+
+    #[test]
+    fn in_a_log_a_short_copy_is_one_line_and_a_long_one_five() {
+        assert_eq!(logged("copying", 1, Some(2)), "copying");
+        assert_eq!(logged("copying", 1, None), "copying");
+        let long = 1 << 40;
+        let lines = [0, long / 4, long / 2 + 1, long - 1, long, long + 9];
+        let lines = lines.map(|done| logged("copying", done, Some(long)));
+        let expected = ["0%", "25%", "50%", "75%", "100%", "100%"];
+        assert_eq!(lines, expected.map(|percent| format!("copying: {percent}")));
+    }
 
     #[test]
     fn a_bar_fills_from_nothing_to_all() {

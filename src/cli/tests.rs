@@ -36,6 +36,7 @@ fn everything_a_user_is_told_to_type_is_understood() {
         "run",
         "run --image ami-12345678 --type t3.micro --key k --count 2 --name n --user-data f --no-wait",
         "run --wait --output json",
+        "run --unless-running",
         "ssh",
         "ssh web -- uname -a",
         "console i-12345678 --follow",

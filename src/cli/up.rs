@@ -19,11 +19,14 @@ use crate::config::{
     credentials::RootCredentials,
     state_directory::{StateDirectory, write_private},
 };
+use crate::domain::id::RegionName;
 use crate::enclosure::{self, Enclosure, EnclosureOptions};
 use crate::hypervisor::libvirt;
 use clap::{Args, ValueEnum};
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{self, Read, Seek, SeekFrom},
     net::{SocketAddr, TcpListener},
     os::unix::{fs::OpenOptionsExt, process::CommandExt},
@@ -79,7 +82,11 @@ impl Up {
             return already_running(state);
         }
         match self.detach {
-            true => self.detach(&configuration, context),
+            true => {
+                let arguments = env::args_os().skip(1).filter(|argument| argument != "--detach");
+                let arguments: Vec<OsString> = arguments.collect();
+                start_detached(state, &arguments, &configuration.cloud.default_region())
+            }
             false => be_the_cloud(configuration, context),
         }
     }
@@ -99,47 +106,46 @@ impl Up {
         }
         Ok(configuration)
     }
+}
 
-    /// Starts this program again with the same arguments but `--detach`.
-    fn detach(
-        self,
-        configuration: &Configuration,
-        context: &Context<'_>,
-    ) -> Result<ExitCode, Fault> {
-        let state = &context.state;
-        let mut progress = Progress::begin();
-        progress.step("starting the cloud");
-        let log_begins = fs::metadata(state.log()).map_or(0, |metadata| metadata.len());
-        let mut child = spawn_detached(state)?;
-        let mut ended = None;
-        let answers = process::wait_until(START_PATIENCE, || {
-            ended = child.try_wait().map_err(|e| Fault::of(&e))?;
-            Ok(ended.is_some() || answers(state, configuration)?)
-        })?;
-        progress.end();
-        match (ended, answers) {
-            // Another `up` may have been faster; its cloud is as good.
-            (Some(status), _) if status.success() && process::find(state)?.is_some() => {
-                already_running(state)
-            }
-            (Some(status), _) => {
-                let tail = log_tail(&state.log(), log_begins);
-                Err(Fault::failed(format!("the cloud ended ({status}); its last words: {tail}"))
-                    .remedy("`mallee doctor` looks for what this host lacks"))
-            }
-            (None, true) => {
-                eprintln!("mallee: the cloud answers at {}", endpoint_shown(state)?);
-                Ok(ExitCode::SUCCESS)
-            }
-            (None, false) => {
-                let log = state.log();
-                Err(Fault::failed(format!(
-                    "the cloud does not answer after {} s; its last words: {}",
-                    START_PATIENCE.as_secs(),
-                    log_tail(&log, log_begins)
-                ))
-                .remedy(format!("it goes on trying; follow `{}`", log.display())))
-            }
+/// Starts this program again with these arguments in the background, and waits until it answers.
+pub fn start_detached(
+    state: &StateDirectory,
+    arguments: &[OsString],
+    region: &RegionName,
+) -> Result<ExitCode, Fault> {
+    let mut progress = Progress::begin();
+    progress.step("starting the cloud");
+    let log_begins = fs::metadata(state.log()).map_or(0, |metadata| metadata.len());
+    let mut child = spawn_detached(state, arguments)?;
+    let mut ended = None;
+    let answers = process::wait_until(START_PATIENCE, || {
+        ended = child.try_wait().map_err(|e| Fault::of(&e))?;
+        Ok(ended.is_some() || answers(state, region)?)
+    })?;
+    progress.end();
+    match (ended, answers) {
+        // Another `up` may have been faster; its cloud is as good.
+        (Some(status), _) if status.success() && process::find(state)?.is_some() => {
+            already_running(state)
+        }
+        (Some(status), _) => {
+            let tail = log_tail(&state.log(), log_begins);
+            Err(Fault::failed(format!("the cloud ended ({status}); its last words: {tail}"))
+                .remedy("`mallee doctor` looks for what this host lacks"))
+        }
+        (None, true) => {
+            eprintln!("mallee: the cloud answers at {}", endpoint_shown(state)?);
+            Ok(ExitCode::SUCCESS)
+        }
+        (None, false) => {
+            let log = state.log();
+            Err(Fault::failed(format!(
+                "the cloud does not answer after {} s; its last words: {}",
+                START_PATIENCE.as_secs(),
+                log_tail(&log, log_begins)
+            ))
+            .remedy(format!("it goes on trying; follow `{}`", log.display())))
         }
     }
 }
@@ -222,24 +228,22 @@ fn endpoint_shown(state: &StateDirectory) -> Result<String, Fault> {
 }
 
 /// Whether the cloud answers a signed call.
-fn answers(state: &StateDirectory, configuration: &Configuration) -> Result<bool, Fault> {
+fn answers(state: &StateDirectory, region: &RegionName) -> Result<bool, Fault> {
     if client::read_endpoint(state)?.is_none() || process::find(state)?.is_none() {
         return Ok(false);
     }
-    let region = configuration.cloud.default_region();
-    let client = Client::connect(state, Some(&region))?;
+    let client = Client::connect(state, Some(region))?;
     Ok(client.call::<Done>(&Request::new("DescribeRegions")).is_ok())
 }
 
-fn spawn_detached(state: &StateDirectory) -> Result<Child, Fault> {
+fn spawn_detached(state: &StateDirectory, arguments: &[OsString]) -> Result<Child, Fault> {
     let path = state.log();
     let log = fs::OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
     let log = log.map_err(Fault::io("open", &path))?;
     let also_log = log.try_clone().map_err(Fault::io("open", &path))?;
     let program = env::current_exe().map_err(|e| Fault::of(&e))?;
     let mut command = Command::new(&program);
-    command.args(env::args_os().skip(1).filter(|argument| argument != "--detach"));
-    command.stdin(Stdio::null()).stdout(log).stderr(also_log);
+    command.args(arguments).stdin(Stdio::null()).stdout(log).stderr(also_log);
     // SAFETY: `setsid` is safe between fork and exec, and cannot fail in a child that leads no
     // group. Without it the terminal that is closed later would take the cloud along.
     unsafe {

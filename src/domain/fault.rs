@@ -77,8 +77,8 @@ pub enum CloudFault {
     InsufficientCapacity { instance_type: String, zone: String, wanted: u32, available: u64 },
     #[error("no free addresses in `{0}`")]
     AddressesExhausted(String),
-    #[error("instance `{0}` is `{state}`", state = .1.as_str())]
-    IncorrectState(InstanceId, InstanceState),
+    #[error("instance `{instance}` is `{state}`", state = .state.as_str())]
+    IncorrectState { instance: InstanceId, state: InstanceState, wanted: Wanted },
     #[error("instance `{0}` is protected from termination")]
     TerminationProtected(InstanceId),
     #[error("instance `{0}` is protected from being stopped")]
@@ -101,6 +101,18 @@ pub enum CloudFault {
     /// A question to a group or node got no answer; whether it was done is unknown.
     #[error("no answer from the group of the instance")]
     Unanswered,
+}
+
+/// What an instance's state did not allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    Start,
+    Stop,
+    Reboot,
+    /// A change that only a stopped instance can take.
+    ChangeStopped,
+    /// A change of an instance whose end has come.
+    Change,
 }
 
 fn list<T: std::fmt::Display>(ids: &[T]) -> String {

@@ -101,3 +101,15 @@ impl CloudSettings {
         self.groups.iter().find(|group| group.name == *name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_the_hosts_sight_a_loopback_address_stands_for_a_public_one() {
+        let public = Ipv4Addr::new(10, 213, 7, 4);
+        assert_eq!(Reach::Routed.shown(public), public);
+        assert_eq!(Reach::Loopback.shown(public), Ipv4Addr::new(127, 213, 7, 4));
+    }
+}

@@ -86,7 +86,8 @@ pub struct LaunchReservation {
     pub ebs_optimized: bool,
     pub monitoring: bool,
     pub metadata_options: MetadataOptions,
-    /// Of the root disk; the larger of this, the image's and the type's is given.
+    /// Of the root disk, not smaller than the image's. `None` is the type's, or the image's if that
+    /// is larger.
     pub root_gib: Option<u64>,
     pub instance_tags: Tags,
     pub volume_tags: Tags,

@@ -37,14 +37,9 @@ impl Namespace {
         std::thread::scope(|scope| scope.spawn(enter_new).join().unwrap())
     }
 
-    /// The one another process is in.
-    pub fn of_process(process: u32) -> Namespace {
-        Namespace(File::open(format!("/proc/{process}/ns/net")).unwrap())
-    }
-
-    /// The one the calling thread is in.
-    pub fn own() -> Namespace {
-        Namespace(File::open("/proc/thread-self/ns/net").unwrap())
+    /// The one that a thread or process is in.
+    pub fn of(whom: &str) -> Namespace {
+        Namespace(File::open(format!("/proc/{whom}/ns/net")).unwrap())
     }
 
     /// A command that will run inside.
@@ -126,7 +121,7 @@ fn enter_new() -> Namespace {
     // SAFETY: no pointers are passed; it concerns this thread only.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "these tests need root: {}", io::Error::last_os_error());
-    let namespace = Namespace(File::open("/proc/thread-self/ns/net").unwrap());
+    let namespace = Namespace::of("thread-self");
     namespace.run("ip link set lo up");
     namespace
 }

@@ -46,6 +46,7 @@ pub type Answer = Result<String, String>;
 
 pub fn live(record: PathBuf) -> ExitCode {
     env_logger::init();
+    raise_file_limit();
     reaper::supervise().expect("no thread has been started yet");
     assert!(enclosure::lacks_net_admin(), "an ordinary user");
     let guests = vec!["10.213.0.0/16".parse().unwrap()];
@@ -75,6 +76,17 @@ pub fn live(record: PathBuf) -> ExitCode {
         say(&obey(serde_json::from_str(&line.unwrap()).unwrap(), &datapath));
     }
     ExitCode::SUCCESS
+}
+
+/// As the cloud does at its start: every port offered is a file.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both calls are given a valid structure of our own.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit), 0);
+        limit.rlim_cur = limit.rlim_max;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit), 0);
+    }
 }
 
 fn obey(order: Order, datapath: &dyn Datapath) -> Answer {

@@ -42,7 +42,7 @@ impl Host {
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         std::os::unix::fs::chown(home.path(), Some(USER), Some(USER)).unwrap();
         mount(None, Path::new("/"), libc::MS_REC | libc::MS_PRIVATE);
-        let host = Host { namespace: Namespace::own(), home };
+        let host = Host { namespace: Namespace::of("self"), home };
         host.namespace.run("ip link set lo up");
         let tun = host.tun();
         let number = libc::makedev(10, 200);
@@ -95,7 +95,7 @@ impl Life {
         let first = answers.next().expect("it says how it began").unwrap();
         match serde_json::from_str::<Result<Greeting, String>>(&first).unwrap() {
             Ok(greeting) => {
-                let network = Namespace::of_process(greeting.process);
+                let network = Namespace::of(&greeting.process.to_string());
                 Ok(Life { outermost, orders, answers, greeting, network })
             }
             Err(fault) => {

@@ -112,10 +112,6 @@ impl Cloud {
         parent.wait().unwrap();
     }
 
-    pub fn program(&self) -> i32 {
-        children(self.process.as_ref().expect("it runs").id())[0]
-    }
-
     /// Looks until there is something, or fails with what the cloud has logged.
     pub fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Cloud) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;

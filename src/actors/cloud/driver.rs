@@ -8,7 +8,7 @@ use super::{Core, filters, instance_spec};
 use crate::{
     actors::address::{Answer, AskError},
     domain::{
-        cloud_state::{CloudState, Entry},
+        cloud_state::{ClientToken, CloudState, Entry},
         draft::{Decision, Draft, Effect},
         fault::CloudFault,
         id::{GroupName, InstanceId, NodeName},
@@ -35,6 +35,9 @@ use std::{
 
 /// A wish nobody has taken up is repeated after this long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// EC2 keeps a client token at least a day.
+const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is remembered of wishes; nothing of it survives a restart, or needs to.
 #[derive(Debug)]
@@ -268,7 +271,7 @@ impl Core {
         self.bury().await;
     }
 
-    /// Terminated instances are described for a while and then forgotten.
+    /// Terminated instances are described for a while and then forgotten, as are spent tokens.
     async fn bury(self: &Rc<Self>) {
         let now = self.ambient.now();
         let shown = self.settings.terminated_shown;
@@ -291,6 +294,17 @@ impl Core {
                     }
                 }
                 draft.remove(Entry::Instance(instance));
+            }
+            let spent: Vec<Arc<ClientToken>> = draft
+                .state
+                .scopes
+                .values()
+                .flat_map(|own| own.client_tokens.values())
+                .filter(|token| now.since(token.used_at) >= TOKENS_KEPT)
+                .cloned()
+                .collect();
+            for token in spent {
+                draft.remove(Entry::ClientToken(token));
             }
         });
         if !buried.changes.is_empty() {

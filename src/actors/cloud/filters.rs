@@ -6,7 +6,7 @@
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
     id::{AccountId, GroupName, SecurityGroupId},
-    port_filter::{Cidr, Permit, PortFilter},
+    port_filter::{Cidr, Permit, PortFilter, Traffic},
     scope::Scope,
     security_group::{Peer, SecurityGroup, SecurityGroupRule},
 };
@@ -19,7 +19,7 @@ pub fn of_groups(state: &CloudState, own: &ScopeState, groups: &[SecurityGroupId
         .iter()
         .filter_map(|id| own.security_groups.get(id))
         .flat_map(|group| group.rules.iter().map(move |rule| permit(state, own, group, rule)))
-        .filter(|permit| !permit.peers.is_empty())
+        .filter(|permit| !permit.peers.is_empty() && !is_ipv6(permit))
         .collect();
     PortFilter { permits }
 }
@@ -39,6 +39,11 @@ pub fn of_scope(state: &CloudState, scope: &Scope) -> Vec<(GroupName, FilterAssi
             (group, FilterAssignment { interfaces, filter })
         })
         .collect()
+}
+
+/// Guests have no IPv6, so a node is not told of what only IPv6 can carry.
+fn is_ipv6(permit: &Permit) -> bool {
+    matches!(permit.traffic, Traffic::Icmpv6 { .. })
 }
 
 /// The scope, and those whose groups' rules name groups of it: they follow its members too.

@@ -2,19 +2,20 @@
 //!
 //! A request for several instances is granted for all or refused for all.
 
-use super::{command::Decide, launch};
+use super::command::Decide;
 use crate::domain::{
     cloud_state::Entry,
     draft::{Draft, Effect},
-    fault::CloudFault,
-    id::InstanceId,
+    fault::{CloudFault, Wanted},
+    id::{InstanceId, SecurityGroupId},
     instance::{Instance, InstanceState, LifecycleEvent, StateReason},
+    scope::Scope,
 };
 use crate::messages::cloud::{
     InstanceAttribute, ModifyInstance, RebootInstances, StartInstances, StateChange, StopInstances,
     TerminateInstances,
 };
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 impl Decide for TerminateInstances {
     fn decide(self, draft: &mut Draft<'_>) -> Result<Vec<StateChange>, CloudFault> {
@@ -23,9 +24,7 @@ impl Decide for TerminateInstances {
                 return Err(CloudFault::TerminationProtected(instance.id.clone()));
             }
         }
-        let changes = change_all(&self.instances, LifecycleEvent::TerminateRequested, draft)?;
-        draft.effect(Effect::RefreshFilters(draft.scope.clone()));
-        Ok(changes)
+        change_all(&self.instances, LifecycleEvent::TerminateRequested, draft)
     }
 }
 
@@ -64,7 +63,10 @@ impl Decide for RebootInstances {
                 }
                 // A guest that is starting is as good as rebooted.
                 InstanceState::Pending => {}
-                state => return Err(CloudFault::IncorrectState(instance.id.clone(), state)),
+                InstanceState::Stopping
+                | InstanceState::Stopped
+                | InstanceState::ShuttingDown
+                | InstanceState::Terminated => return Err(refused(&instance, Wanted::Reboot)),
             }
         }
         Ok(())
@@ -75,7 +77,7 @@ impl Decide for ModifyInstance {
     fn decide(self, draft: &mut Draft<'_>) -> Result<(), CloudFault> {
         let mut instance = Instance::clone(&*find(&self.instance, draft)?);
         if !instance.state.exists() {
-            return Err(CloudFault::IncorrectState(instance.id.clone(), instance.state));
+            return Err(refused(&instance, Wanted::Change));
         }
         match self.attribute {
             InstanceAttribute::InstanceType(name) => {
@@ -103,8 +105,8 @@ impl Decide for ModifyInstance {
             }
             InstanceAttribute::SourceDestCheck(on) => instance.source_dest_check = on,
             InstanceAttribute::SecurityGroups(groups) => {
-                instance.security_groups = launch::known_security_groups(groups, draft)?;
-                draft.effect(Effect::RefreshFilters(draft.scope.clone()));
+                instance.security_groups = known_security_groups(groups, &instance.scope, draft)?;
+                draft.effect(Effect::RefreshFilters(instance.scope.clone()));
             }
             InstanceAttribute::MetadataOptions(options) => instance.metadata_options = options,
         }
@@ -118,8 +120,12 @@ fn require_stopped(instance: &Instance) -> Result<(), CloudFault> {
     if instance.state == InstanceState::Stopped {
         Ok(())
     } else {
-        Err(CloudFault::IncorrectState(instance.id.clone(), instance.state))
+        Err(refused(instance, Wanted::ChangeStopped))
     }
+}
+
+fn refused(instance: &Instance, wanted: Wanted) -> CloudFault {
+    CloudFault::IncorrectState { instance: instance.id.clone(), state: instance.state, wanted }
 }
 
 fn find(id: &InstanceId, draft: &Draft<'_>) -> Result<Arc<Instance>, CloudFault> {
@@ -128,14 +134,16 @@ fn find(id: &InstanceId, draft: &Draft<'_>) -> Result<Arc<Instance>, CloudFault>
         .ok_or_else(|| CloudFault::InstancesNotFound(vec![id.clone()]))
 }
 
-/// An administrator reaches the instances of every account; to others a stranger's instance does
-/// not exist.
+/// The instances named, each once. An administrator reaches those of every account in the region;
+/// to others a stranger's instance does not exist.
 fn find_all(ids: &[InstanceId], draft: &Draft<'_>) -> Result<Vec<Arc<Instance>>, CloudFault> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
-    for id in ids {
+    let mut named = BTreeSet::new();
+    for id in ids.iter().filter(|id| named.insert(*id)) {
         let reachable = |instance: &&Arc<Instance>| {
-            draft.caller.is_administrator() || instance.scope == draft.scope
+            draft.caller.may_control(&instance.scope.account)
+                && instance.scope.region == draft.scope.region
         };
         match draft.state.instance(id).filter(reachable) {
             Some(instance) => found.push(instance.clone()),
@@ -143,6 +151,25 @@ fn find_all(ids: &[InstanceId], draft: &Draft<'_>) -> Result<Vec<Arc<Instance>>,
         }
     }
     if missing.is_empty() { Ok(found) } else { Err(CloudFault::InstancesNotFound(missing)) }
+}
+
+/// The groups of the instance's owner with these ids, each once.
+fn known_security_groups(
+    ids: Vec<SecurityGroupId>,
+    scope: &Scope,
+    draft: &Draft<'_>,
+) -> Result<Vec<SecurityGroupId>, CloudFault> {
+    let own = draft.state.scope(scope).cloned().unwrap_or_default();
+    let mut known = Vec::new();
+    for id in ids {
+        if !own.security_groups.contains_key(&id) {
+            return Err(CloudFault::SecurityGroupNotFound(id));
+        }
+        if !known.contains(&id) {
+            known.push(id);
+        }
+    }
+    Ok(known)
 }
 
 fn change_all(
@@ -156,13 +183,11 @@ fn change_all(
             check_room(&before, draft)?;
         }
         let mut after = Instance::clone(&before);
-        let reason = match event {
-            LifecycleEvent::StartRequested => StateReason::pending(),
-            _ => StateReason::user_initiated_shutdown(),
+        let (reason, wanted) = match event {
+            LifecycleEvent::StartRequested => (StateReason::pending(), Wanted::Start),
+            _ => (StateReason::user_initiated_shutdown(), Wanted::Stop),
         };
-        after
-            .apply(event, Some(reason), draft.now)
-            .map_err(|refused| CloudFault::IncorrectState(before.id.clone(), refused.0))?;
+        after.apply(event, Some(reason), draft.now).map_err(|_| refused(&before, wanted))?;
         changes.push(StateChange {
             instance: before.id.clone(),
             previous: before.state,
@@ -172,6 +197,9 @@ fn change_all(
             after.revision += 1;
             if event == LifecycleEvent::StartRequested {
                 after.launched_at = draft.now;
+            }
+            if after.state == InstanceState::ShuttingDown {
+                draft.effect(Effect::RefreshFilters(after.scope.clone()));
             }
             draft.put(Entry::Instance(Arc::new(after)));
             draft.effect(Effect::Drive(before.id.clone()));

@@ -97,10 +97,8 @@ fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, Clo
     check_counts(asked)?;
     let own = draft.own();
     let image = image(&asked.image, ImageKind::Machine, draft)?;
-    let kernel = asked.kernel.as_ref().or(image.kernel.as_ref());
-    let kernel = kernel.map(|id| self::image(id, ImageKind::Kernel, draft)).transpose()?;
-    let ramdisk = asked.ramdisk.as_ref().or(image.ramdisk.as_ref());
-    let ramdisk = ramdisk.map(|id| self::image(id, ImageKind::Ramdisk, draft)).transpose()?;
+    let kernel = part(asked.kernel.as_ref(), image.kernel.as_ref(), ImageKind::Kernel, draft)?;
+    let ramdisk = part(asked.ramdisk.as_ref(), image.ramdisk.as_ref(), ImageKind::Ramdisk, draft)?;
     let instance_type =
         asked.instance_type.clone().unwrap_or_else(|| InstanceTypes::DEFAULT.to_owned());
     let mut resources = draft
@@ -150,6 +148,24 @@ fn check_counts(asked: &LaunchReservation) -> Result<(), CloudFault> {
     Ok(())
 }
 
+/// The kernel or ramdisk asked for, or else the image's own. Who may launch an image may launch it
+/// with the parts it names, whether or not they could be launched with another.
+fn part(
+    asked: Option<&ImageId>,
+    of_image: Option<&ImageId>,
+    kind: ImageKind,
+    draft: &Draft<'_>,
+) -> Result<Option<Arc<Image>>, CloudFault> {
+    match (asked, of_image) {
+        (Some(id), _) => image(id, kind, draft).map(Some),
+        (None, Some(id)) => match draft.state.images.get(id) {
+            Some(part) => of_kind(part, kind).map(Some),
+            None => Err(CloudFault::ImageUnavailable(id.clone())),
+        },
+        (None, None) => Ok(None),
+    }
+}
+
 fn image(id: &ImageId, kind: ImageKind, draft: &Draft<'_>) -> Result<Arc<Image>, CloudFault> {
     let image = draft
         .state
@@ -157,7 +173,12 @@ fn image(id: &ImageId, kind: ImageKind, draft: &Draft<'_>) -> Result<Arc<Image>,
         .get(id)
         .filter(|image| image.visible_to(&draft.scope.account) || draft.caller.is_administrator())
         .ok_or_else(|| CloudFault::ImagesNotFound(vec![id.clone()]))?;
+    of_kind(image, kind)
+}
+
+fn of_kind(image: &Arc<Image>, kind: ImageKind) -> Result<Arc<Image>, CloudFault> {
     if image.kind != kind {
+        let id = &image.id;
         return Err(CloudFault::InvalidParameter(format!(
             "The image '{id}' is a {}, where a {} is expected",
             image.kind.as_str(),
@@ -222,24 +243,6 @@ fn subnet(
         .ok_or_else(|| CloudFault::UnknownZone(zone.to_string()))
 }
 
-/// The caller's groups with these ids, each once.
-pub fn known_security_groups(
-    ids: Vec<SecurityGroupId>,
-    draft: &Draft<'_>,
-) -> Result<Vec<SecurityGroupId>, CloudFault> {
-    let own = draft.own();
-    let mut known = Vec::new();
-    for id in ids {
-        if !own.security_groups.contains_key(&id) {
-            return Err(CloudFault::SecurityGroupNotFound(id));
-        }
-        if !known.contains(&id) {
-            known.push(id);
-        }
-    }
-    Ok(known)
-}
-
 fn security_groups(
     asked: &[SecurityGroupName],
     subnet: &Subnet,
@@ -281,7 +284,15 @@ fn reserve(
             break;
         }
         let index = ids.len() as u32;
-        let instance = instance(id.clone(), index, asked, resolved, reservation, draft)?;
+        let instance = match instance(id.clone(), index, asked, resolved, reservation, draft) {
+            Ok(instance) => instance,
+            // Capacity is no use without an address.
+            Err(CloudFault::AddressesExhausted(_)) if ids.len() >= asked.min_count as usize => {
+                draft.state.capacity.release(&id);
+                break;
+            }
+            Err(fault) => return Err(fault),
+        };
         tag_new(asked, &instance, draft)?;
         draft.put(Entry::Instance(Arc::new(instance)));
         draft.effect(Effect::Drive(id.clone()));
@@ -429,3 +440,6 @@ fn tag_new(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use crate::{
         cloud_state::Entry,
         draft::{Draft, Effect},
         fault::CloudFault,
-        id::InstanceId,
+        id::{InstanceId, NodeName},
         instance::{Instance, InstanceState, LifecycleEvent, StateReason},
     },
     messages::{
@@ -42,7 +42,9 @@ impl Core {
             for stated in &report.instances {
                 seen.insert(stated.instance.clone());
                 match draft.state.instance(&stated.instance).cloned() {
-                    Some(instance) if instance.state.exists() => take(&instance, stated, draft),
+                    Some(instance) if instance.state.exists() => {
+                        take(&instance, stated, &report.node, draft);
+                    }
                     Some(_) if stated.phase == BootPhase::Ended => {
                         draft.effect(Effect::Forget(stated.instance.clone()));
                     }
@@ -61,7 +63,7 @@ impl Core {
     /// Instances the node is on record to have and does not know.
     fn missing(
         &self,
-        node: &crate::domain::id::NodeName,
+        node: &NodeName,
         generation: u64,
         seen: &BTreeSet<InstanceId>,
     ) -> Vec<Arc<Instance>> {
@@ -105,9 +107,21 @@ impl Core {
     }
 }
 
-fn take(instance: &Arc<Instance>, stated: &InstanceReport, draft: &mut Draft<'_>) {
-    // A statement older than the last request is not about its outcome.
-    if stated.revision != instance.revision {
+fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draft: &mut Draft<'_>) {
+    // The group's word on where it placed the instance may have been lost on the way.
+    let placed = match instance.node {
+        Some(_) => instance.clone(),
+        None => {
+            let mut placed = Instance::clone(instance);
+            placed.node = Some(node.clone());
+            let placed = Arc::new(placed);
+            draft.put(Entry::Instance(placed.clone()));
+            placed
+        }
+    };
+    // While the node owes a change, a statement older than the request is not about its outcome.
+    // Of a settled instance only a reboot can be newer, and that may have been lost.
+    if stated.revision != instance.revision && instance.state.is_transient() {
         return;
     }
     let event = match stated.phase {
@@ -122,7 +136,7 @@ fn take(instance: &Arc<Instance>, stated: &InstanceReport, draft: &mut Draft<'_>
         | BootPhase::Stopping
         | BootPhase::Ending => return,
     };
-    record(instance, event, stated.reason.clone(), draft);
+    record(&placed, event, stated.reason.clone(), draft);
 }
 
 fn state_gone(instance: &Arc<Instance>, draft: &mut Draft<'_>) {

@@ -292,3 +292,150 @@ fn remove_tags(resource: &str, draft: &mut Draft<'_>) {
         draft.remove(Entry::Tags(tags.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actors::cloud::scope,
+        domain::{
+            account::{Caller, Role},
+            chance::Counting,
+            cloud_state::CloudState,
+            image::ImageIdFamily,
+            instance_type::InstanceTypes,
+            security_group::{DEFAULT_GROUP_NAME, Ipv6Cidr},
+            settings::{CloudSettings, GroupSettings, Regions},
+            tag::Tags,
+            time::Timestamp,
+        },
+    };
+    use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
+    use std::time::Duration;
+
+    /// What `look` finds out on an open scope, and the effects of what it decided.
+    fn on_a_draft<R>(look: impl FnOnce(&mut Draft<'_>) -> R) -> (R, BTreeSet<Effect>) {
+        let region: crate::domain::id::RegionName = "local".parse().unwrap();
+        let settings = CloudSettings {
+            regions: Regions::Any { default: region.clone() },
+            groups: vec![GroupSettings {
+                name: "zone-one".parse().unwrap(),
+                public_addresses: "198.51.100.0/24".parse().unwrap(),
+                gateway: "198.51.100.1".parse().unwrap(),
+            }],
+            instance_types: InstanceTypes::default(),
+            image_id_family: ImageIdFamily::Ami,
+            terminated_shown: Duration::ZERO,
+            reach: crate::domain::settings::Reach::Routed,
+        };
+        let account: AccountId = "111111111111".parse().unwrap();
+        let caller = Caller { account: account.clone(), role: Role::User };
+        let mut chance = Counting::default();
+        let state = CloudState::default();
+        let scope = Scope { account, region };
+        let mut draft =
+            Draft::new(&state, &settings, &caller, scope, Timestamp::EPOCH, &mut chance);
+        scope::open(&mut draft);
+        let found = look(&mut draft);
+        (found, draft.decided().effects)
+    }
+
+    fn default_group() -> SecurityGroupName {
+        SecurityGroupName::Name(DEFAULT_GROUP_NAME.to_owned())
+    }
+
+    fn authorize(permissions: Vec<Permission>) -> AuthorizeSecurityGroup {
+        let tags = Tags::from([("k".to_owned(), "v".to_owned())]);
+        let (group, direction) = (default_group(), Direction::Ingress);
+        AuthorizeSecurityGroup { group, direction, permissions, tags }
+    }
+
+    fn revoke(permissions: Vec<Permission>) -> RevokeSecurityGroup {
+        let (group, direction, rules) = (default_group(), Direction::Ingress, Vec::new());
+        RevokeSecurityGroup { group, direction, permissions, rules }
+    }
+
+    #[test]
+    fn rules_are_made_in_their_direction_reach_the_ports_and_a_refusal_changes_nothing() {
+        let permission = Permission {
+            traffic: Traffic::Tcp { from: 22, to: 22 },
+            peer: Peer::Range(Cidr::ANY),
+            description: None,
+        };
+        let (scope, effects) = on_a_draft(|draft| {
+            let before = find(&default_group(), draft).unwrap();
+            assert!(revoke(vec![permission.clone()]).decide(draft).is_err());
+            assert_eq!(find(&default_group(), draft).unwrap(), before);
+            authorize(vec![permission.clone()]).decide(draft).unwrap();
+            let group = find(&default_group(), draft).unwrap();
+            assert!(matching(&group, Direction::Ingress, &permission).is_some());
+            assert!(matching(&group, Direction::Egress, &permission).is_none());
+            draft.scope.clone()
+        });
+        assert_eq!(effects, BTreeSet::from([Effect::RefreshFilters(scope)]));
+    }
+
+    fn traffic() -> impl Strategy<Value = Traffic> {
+        let ports = || (any::<u16>(), any::<u16>()).prop_map(|(a, b)| (a.min(b), a.max(b)));
+        prop_oneof![
+            Just(Traffic::Any),
+            ports().prop_map(|(from, to)| Traffic::Tcp { from, to }),
+            ports().prop_map(|(from, to)| Traffic::Udp { from, to }),
+            any::<Option<u8>>().prop_map(|kind| Traffic::Icmp { kind, code: None }),
+            any::<u8>().prop_map(Traffic::Protocol),
+        ]
+    }
+
+    fn peer() -> impl Strategy<Value = Option<Peer>> {
+        prop_oneof![
+            (any::<u32>(), 0..=32u8)
+                .prop_map(|(bits, length)| Cidr::new(bits.into(), length).map(Peer::Range)),
+            (any::<u128>(), 0..=128u8).prop_map(|(bits, length)| Ipv6Cidr::new(
+                bits.into(),
+                length
+            )
+            .map(Peer::Ipv6Range)),
+            // The group itself, filled in by the test.
+            Just(None),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn revoking_what_was_authorized_restores_the_group(
+            wanted in prop::collection::btree_map((traffic(), peer()), any::<bool>(), 1..40),
+            order in any::<prop::sample::Index>(),
+        ) {
+            on_a_draft(|draft| {
+                let before = find(&default_group(), draft).unwrap();
+                let tags = draft.own().tags.size();
+                let itself = Peer::Group {
+                    account: draft.scope.account.clone(),
+                    group: before.id.clone(),
+                };
+                let mut permissions: Vec<_> = wanted
+                    .into_iter()
+                    .map(|((traffic, peer), described)| Permission {
+                        traffic,
+                        peer: peer.unwrap_or_else(|| itself.clone()),
+                        description: described.then(|| "why".to_owned()),
+                    })
+                    // The group is born with this one.
+                    .filter(|p| !(p.traffic == Traffic::Any && p.peer == itself))
+                    .collect();
+                if permissions.is_empty() {
+                    return Ok(());
+                }
+                let made = authorize(permissions.clone()).decide(draft).unwrap();
+                prop_assert_eq!(made.rules.len(), permissions.len());
+                let turn = order.index(permissions.len());
+                permissions.rotate_left(turn);
+                revoke(permissions).decide(draft).unwrap();
+                prop_assert_eq!(&*find(&default_group(), draft).unwrap(), &*before);
+                prop_assert_eq!(draft.own().tags.size(), tags);
+                Ok(())
+            })
+            .0?;
+        }
+    }
+}

@@ -132,3 +132,232 @@ fn from<'a>(
     let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
     scope.instances.range((begin, Bound::Unbounded)).map(|(_, instance)| instance.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::{BOB, TestCloud, a_launch};
+    use crate::messages::cloud::LaunchReservation;
+    use std::time::Duration;
+
+    async fn ids(cloud: &TestCloud, query: &str) -> Vec<String> {
+        let mut ids = cloud.values("DescribeInstances", query, "instanceId").await;
+        ids.sort();
+        ids
+    }
+
+    /// Two reservations of Alice's, `i-1` and `i-2` running in the first, `i-3` stopped; `i-4` is
+    /// Bob's.
+    async fn some_instances() -> TestCloud {
+        let cloud = TestCloud::start().await;
+        let tags = [("Name".to_owned(), "front".to_owned())].into();
+        cloud
+            .launch_as(LaunchReservation { instance_tags: tags, ..a_launch() })
+            .await;
+        cloud.call("DescribeInstances", "").await.unwrap();
+        cloud.launch(1).await;
+        cloud.of(BOB).launch(1).await;
+        cloud.settle().await;
+        cloud
+    }
+
+    #[actix_web::test]
+    async fn the_whole_element_of_a_running_instance() {
+        let cloud = some_instances().await;
+        let answer = cloud.call("DescribeInstances", "InstanceId.1=i-1").await.unwrap();
+        let golden = include_str!("describe_instances/running.xml");
+        let golden: String = golden.lines().map(str::trim_start).collect();
+        // The addresses are drawn from the seed.
+        assert_eq!(answer, golden);
+    }
+
+    #[actix_web::test]
+    async fn a_terminated_instance_is_shown_for_a_while_without_addresses_or_devices() {
+        let cloud = some_instances().await;
+        cloud.call("TerminateInstances", "InstanceId.1=i-1").await.unwrap();
+        cloud.settle().await;
+        let answer = cloud.call("DescribeInstances", "InstanceId.1=i-1").await.unwrap();
+        for shown in [
+            "<instanceState><code>48</code><name>terminated</name></instanceState>",
+            "<privateDnsName/><dnsName/><reason>User initiated (2026-01-02 03:04:05 GMT)</reason>",
+            "<blockDeviceMapping/>",
+            "<networkInterfaceSet/>",
+            "<groupSet/><stateReason><code>Client.UserInitiatedShutdown</code>",
+        ] {
+            assert!(answer.contains(shown), "no {shown} in {answer}");
+        }
+        for hidden in ["<ipAddress>", "<privateIpAddress>", "<subnetId>", "<vpcId>"] {
+            assert!(!answer.contains(hidden), "{hidden} in {answer}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn everybody_sees_their_own_and_an_administrator_everybodys_who_asks() {
+        let cloud = some_instances().await;
+        assert_eq!(ids(&cloud, "").await.len(), 2);
+        assert_eq!(ids(&cloud.of(BOB), "").await.len(), 1);
+        assert_eq!(ids(&cloud.administrator(), "").await.len(), 0);
+        assert_eq!(ids(&cloud.administrator(), "InstanceId.1=verbose").await.len(), 3);
+        assert_eq!(ids(&cloud.in_region("eu-west-1"), "").await.len(), 0);
+        let malformed = "InvalidInstanceID.Malformed";
+        cloud.check_refused("DescribeInstances", "InstanceId.1=verbose", malformed, "").await;
+        let not_found = "InvalidInstanceID.NotFound";
+        let bob = cloud.of(BOB);
+        bob.check_refused("DescribeInstances", "InstanceId.1=i-1", not_found, "'i-1'").await;
+        let two = "InstanceId.1=i-00000000&InstanceId.2=i-00000001&InstanceId.3=i-1";
+        let part = "'i-00000000, i-00000001' do not exist";
+        cloud.check_refused("DescribeInstances", two, not_found, part).await;
+    }
+
+    #[actix_web::test]
+    async fn filters_are_ec2s() {
+        let cloud = some_instances().await;
+        let front = cloud.state().instances().find(|i| i.id.to_string() == {
+            // The first one told of is `i-1`.
+            ids_by_tag(&cloud)
+        })
+        .unwrap()
+        .clone();
+        let public = front.public_interface().unwrap();
+        let private = front.private_interface().unwrap();
+        for (name, value) in [
+            ("instance-id", front.id.to_string()),
+            ("tag:Name", "fr*".into()),
+            ("tag-key", "Name".into()),
+            ("ip-address", public.address.to_string()),
+            ("dns-name", public.address.to_string()),
+            ("private-ip-address", private.address.to_string()),
+            ("network-interface.mac-address", public.mac.to_string()),
+            ("network-interface.network-interface-id", private.id.to_string()),
+            ("network-interface.association.public-ip", public.address.to_string()),
+            ("block-device-mapping.volume-id", front.root_volume.to_string()),
+            ("reservation-id", front.reservation.to_string()),
+        ] {
+            let query = format!("Filter.1.Name={name}&Filter.1.Value.1={value}");
+            assert_eq!(ids(&cloud, &query).await, ["i-1"], "{query}");
+        }
+        for (name, value) in [
+            ("instance-state-name", "running"),
+            ("instance-state-code", "16"),
+            ("image-id", "ami-0000000a"),
+            ("instance-type", "m1.small"),
+            ("availability-zone", "us-east-1?"),
+            ("owner-id", "111111111111"),
+            ("group-name", "default"),
+            ("instance.group-name", "default"),
+            ("network-interface.group-name", "default"),
+            ("launch-index", "0"),
+            ("launch-time", "2026-01-02T*"),
+            ("architecture", "x86_64"),
+            ("root-device-type", "ebs"),
+            ("root-device-name", "/dev/sda1"),
+            ("virtualization-type", "hvm"),
+            ("monitoring-state", "disabled"),
+            ("metadata-options.http-tokens", "optional"),
+        ] {
+            let query = format!("Filter.1.Name={name}&Filter.1.Value.1={value}");
+            assert_eq!(ids(&cloud, &query).await.len(), 2, "{query}");
+        }
+        for (name, value) in [
+            ("instance-state-name", "stopped"),
+            ("instance-id", "nonsense"),
+            ("key-name", "*"),
+            ("iam-instance-profile.arn", "*"),
+            ("client-token", "*"),
+        ] {
+            let query = format!("Filter.1.Name={name}&Filter.1.Value.1={value}");
+            assert_eq!(ids(&cloud, &query).await.len(), 0, "{query}");
+        }
+        let query = "Filter.1.Name=colour&Filter.1.Value.1=red";
+        cloud.check_refused("DescribeInstances", query, "InvalidParameterValue", "colour").await;
+    }
+
+    fn ids_by_tag(cloud: &TestCloud) -> String {
+        let state = cloud.state();
+        let own = state.scope(&cloud.scope()).unwrap();
+        let front = |id: &&String| own.tags_of(id).is_some_and(|tags| tags.contains_key("Name"));
+        own.tags.keys().find(front).unwrap().clone()
+    }
+
+    #[actix_web::test]
+    async fn every_filter_that_is_listed_is_answered() {
+        use super::InstanceElement;
+        use crate::domain::{filter::Described, settings::Reach};
+        let cloud = some_instances().await;
+        let state = cloud.state();
+        let instance = state.instances().next().unwrap().clone();
+        let element = InstanceElement { instance, state, reach: Reach::Routed };
+        for name in InstanceElement::FILTERS {
+            let name = name.replace("tag:", "tag:Name");
+            assert!(element.facts(&name).is_some(), "{name}");
+        }
+        assert!(element.facts("network-interface.colour").is_none());
+    }
+
+    #[actix_web::test]
+    async fn pages_count_instances_and_follow_each_other() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(12).await;
+        let mut seen = Vec::new();
+        let mut query = "MaxResults=5".to_owned();
+        for count in [5, 5, 2] {
+            let page = cloud.values("DescribeInstances", &query, "instanceId").await;
+            // Each id stands in its instance's element alone.
+            assert_eq!(page.len(), count);
+            seen.extend(page);
+            if count == 5 {
+                let token = cloud.value("DescribeInstances", &query, "nextToken").await;
+                query = format!("MaxResults=5&NextToken={token}");
+            }
+        }
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 12);
+        for (query, code) in [
+            ("MaxResults=4", "InvalidParameterValue"),
+            ("MaxResults=1001", "InvalidParameterValue"),
+            ("MaxResults=5&InstanceId.1=i-1", "InvalidParameterCombination"),
+            ("NextToken=nonsense", "InvalidNextToken"),
+        ] {
+            cloud.check_refused("DescribeInstances", query, code, "").await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn instances_of_one_launch_stand_in_its_order_under_their_reservation() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(4).await;
+        cloud.launch(1).await;
+        let reservations = cloud.values("DescribeInstances", "", "reservationId").await;
+        assert_eq!(reservations.len(), 2);
+        let indices = cloud.values("DescribeInstances", "", "amiLaunchIndex").await;
+        let mut of_two = [vec!["0", "1", "2", "3", "0"], vec!["0", "0", "1", "2", "3"]].into_iter();
+        assert!(of_two.any(|order| order == indices), "{indices:?}");
+    }
+
+    #[actix_web::test]
+    async fn a_thousand_instances_are_written_in_the_time_their_number_asks_for() {
+        use super::{InstanceElement, by_reservation};
+        let cloud = some_instances().await;
+        let state = cloud.state();
+        let instance = state.instances().next().unwrap().clone();
+        let seconds = |count: usize| {
+            let quickest = (0..5).map(|_| {
+                let start = std::time::Instant::now();
+                let element = InstanceElement {
+                    instance: instance.clone(),
+                    state: state.clone(),
+                    reach: crate::domain::settings::Reach::Routed,
+                };
+                let set = by_reservation(vec![element; count]);
+                let answer = super::Response { reservation_set: set, next_token: None };
+                let text = crate::api::response::render("X", "", "r", &answer).unwrap();
+                assert!(text.len() > 2000 * count);
+                start.elapsed()
+            });
+            quickest.min().unwrap_or(Duration::MAX)
+        };
+        let (few, many) = (seconds(125), seconds(2000));
+        println!("2000 instances written in {many:?}");
+        assert!(many < few * 160, "{few:?} for 125 instances, {many:?} for 2000");
+    }
+}

@@ -250,3 +250,132 @@ fn elsewhere() -> ApiError {
          file with 'mallee image add'.",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        api::actions::testing::{ALICE, BLOB, BOB, TestCloud},
+        domain::image::DiskFormat,
+    };
+
+    fn request(location: &str, more: &str) -> String {
+        // As in a URL: the location has its own `?` and `&`.
+        let location = location.replace('?', "%3F").replace('&', "%26").replace('=', "%3D");
+        format!("Name=image one&ImageLocation={location}{more}")
+    }
+
+    fn blob(query: &str) -> String {
+        format!("blob:{BLOB}?{query}")
+    }
+
+    #[actix_web::test]
+    async fn an_administrator_registers_bytes_that_are_there_under_a_name_of_their_own() {
+        let cloud = TestCloud::start().await;
+        let root = cloud.administrator();
+        let location = blob("format=qcow2&size=4&kind=machine&public=true");
+        let register = request(&location, "&Description=one&RootDeviceName=/dev/xvda");
+        let answer = "<imageId>ami-1</imageId>";
+        root.check("RegisterImage", &register, answer).await;
+        let state = cloud.state();
+        let image = state.images.values().find(|image| image.name == "image one").unwrap();
+        assert_eq!((image.blob, image.format, image.size_gib), (BLOB, DiskFormat::Qcow2, 4));
+        assert!(image.public && image.root_device_name == "/dev/xvda");
+        let twice = "InvalidAMIName.Duplicate";
+        root.check_refused("RegisterImage", &register, twice, "in use by AMI ami-1").await;
+    }
+
+    #[actix_web::test]
+    async fn kernels_and_ramdisks_have_ids_of_their_kind_and_serve_a_machine_image() {
+        let cloud = TestCloud::start().await;
+        let root = cloud.administrator();
+        for (kind, id) in [("kernel", "aki-1"), ("ramdisk", "ari-1")] {
+            let location = blob(&format!("kind={kind}"));
+            let register = request(&location, "").replace("image one", kind);
+            root.check("RegisterImage", &register, &format!("<imageId>{id}</imageId>")).await;
+        }
+        let location = blob("size=3&public=true");
+        let machine = request(&location, "&KernelId=aki-1&RamdiskId=ari-1");
+        root.check("RegisterImage", &machine, "<imageId>ami-1</imageId>").await;
+        let short = machine.replace("image one", "im");
+        root.check_refused("RegisterImage", &short, "InvalidAMIName.Malformed", "").await;
+        let swapped = machine.replace("aki-1", "ari-1").replace("image one", "image two");
+        root.check_refused("RegisterImage", &swapped, "InvalidParameterValue", "kernel").await;
+        // The parts are not public, and need not be.
+        let run = "ImageId=ami-1&MinCount=1&MaxCount=1";
+        cloud.of(BOB).call("RunInstances", run).await.unwrap();
+        let state = cloud.state();
+        let instance = state.instances().next().unwrap();
+        assert_eq!(instance.boot.kernel, Some(BLOB));
+        let run = "ImageId=ami-0000000a&KernelId=aki-1&MinCount=1&MaxCount=1";
+        cloud.of(BOB).check_refused("RunInstances", run, "InvalidAMIID.NotFound", "").await;
+    }
+
+    #[actix_web::test]
+    async fn what_is_not_there_or_not_understood_is_refused_with_what_to_do() {
+        let cloud = TestCloud::start().await;
+        let root = cloud.administrator();
+        let absent = format!("blob:{}?size=1", "0".repeat(64));
+        for (location, code, part) in [
+            (absent.as_str(), "InvalidManifest", "mallee image add"),
+            ("bucket/image.manifest.xml", "UnsupportedOperation", "mallee image add"),
+            ("blob:12?size=1", "InvalidParameterValue", "64 hex digits"),
+            (&blob("size=0"), "InvalidParameterValue", "at least 1"),
+            (&blob(""), "InvalidParameterValue", "at least 1"),
+            (&blob("size=-1"), "InvalidParameterValue", "number of GiB"),
+            (&blob("size=1&kind=floppy"), "InvalidParameterValue", "kind=floppy"),
+            (&blob("size=1&format"), "InvalidParameterValue", "name=value"),
+            (&blob("size=2"), "InvalidParameterValue", "more than its size"),
+        ] {
+            root.check_refused("RegisterImage", &request(location, ""), code, part).await;
+        }
+        for (more, code) in [
+            ("&Architecture=vax", "InvalidParameterValue"),
+            ("&VirtualizationType=paravirtual", "UnsupportedOperation"),
+            ("&KernelId=aki-00000000", "InvalidAMIID.NotFound"),
+            ("&TpmSupport=v2.0", "UnsupportedOperation"),
+        ] {
+            let register = request(&blob("size=3"), more);
+            root.check_refused("RegisterImage", &register, code, "").await;
+        }
+        for (register, code) in [
+            ("Name=image one", "MissingParameter"),
+            ("ImageLocation=x", "MissingParameter"),
+            ("Name=snap&BlockDeviceMapping.1.DeviceName=/dev/sda1", "UnsupportedOperation"),
+        ] {
+            root.check_refused("RegisterImage", register, code, "").await;
+        }
+        assert_eq!(cloud.state().images.size(), 1);
+    }
+
+    #[actix_web::test]
+    async fn nobody_else_registers_images_or_learns_what_bytes_there_are() {
+        let cloud = TestCloud::start().await.of(ALICE);
+        for location in [blob("size=3"), format!("blob:{}?size=1", "0".repeat(64))] {
+            let register = request(&location, "");
+            cloud.check_refused("RegisterImage", &register, "UnauthorizedOperation", "").await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn a_deregistered_image_is_gone_for_launches_and_its_instances_go_on() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        cloud.call("DescribeInstances", "").await.unwrap();
+        let image = "ImageId=ami-0000000a";
+        let unauthorized = "UnauthorizedOperation";
+        cloud.check_refused("DeregisterImage", image, unauthorized, "").await;
+        cloud.administrator().check("DeregisterImage", image, "<return>true</return>").await;
+        let gone = "InvalidAMIID.NotFound";
+        cloud.administrator().check_refused("DeregisterImage", image, gone, "").await;
+        cloud.check_refused("DescribeImages", "ImageId.1=ami-0000000a", gone, "").await;
+        let run = "ImageId=ami-0000000a&MinCount=1&MaxCount=1";
+        cloud.check_refused("RunInstances", run, gone, "").await;
+        cloud.call("StopInstances", "InstanceId.1=i-1").await.unwrap();
+        cloud.settle().await;
+        cloud.call("StartInstances", "InstanceId.1=i-1").await.unwrap();
+        cloud.settle().await;
+        assert_eq!(cloud.value("DescribeInstances", "", "imageId").await, "ami-0000000a");
+        assert_eq!(cloud.values("DescribeInstances", "", "name").await[0], "running");
+    }
+}

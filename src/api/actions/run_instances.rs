@@ -411,15 +411,202 @@ fn check_interface(interface: &NetworkInterface) -> Result<(), ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::actions::testing::TestCloud;
+    use crate::{
+        api::actions::testing::{BOB, TestCloud},
+        domain::{
+            instance::{Instance, ShutdownBehavior},
+            metadata::TokenDemand,
+        },
+    };
+    use std::sync::Arc;
 
     const RUN: &str = "ImageId=ami-0000000a&MinCount=1&MaxCount=1";
+
+    fn only_instance(cloud: &TestCloud) -> Arc<Instance> {
+        let state = cloud.state();
+        let mut instances = state.instances();
+        let instance = instances.next().unwrap().clone();
+        assert!(instances.next().is_none());
+        instance
+    }
+
+    async fn run(more: &str) -> TestCloud {
+        let cloud = TestCloud::start().await;
+        cloud.call("RunInstances", &format!("{RUN}&{more}")).await.unwrap();
+        cloud
+    }
+
+    async fn check_refused(more: &str, code: &str, part: &str) {
+        let cloud = TestCloud::start().await;
+        cloud.check_refused("RunInstances", &format!("{RUN}&{more}"), code, part).await;
+        assert_eq!(cloud.state().instances().count(), 0, "{more}");
+    }
 
     #[actix_web::test]
     async fn the_answer_shows_the_instances_pending_in_their_reservation() {
         let cloud = TestCloud::start().await;
-        let answer = cloud.call("RunInstances", RUN).await.unwrap();
-        println!("{answer}");
-        assert!(answer.starts_with("<reservationId>r-1</reservationId>"), "{answer}");
+        let answer = cloud
+            .call("RunInstances", "ImageId=ami-0000000a&MinCount=1&MaxCount=2")
+            .await
+            .unwrap();
+        let begin = "<reservationId>r-1</reservationId><ownerId>111111111111</ownerId>\
+             <groupSet/><instancesSet><item><instanceId>i-1</instanceId>\
+             <imageId>ami-0000000a</imageId>\
+             <instanceState><code>0</code><name>pending</name></instanceState>";
+        assert!(answer.starts_with(begin), "{answer}");
+        let second = "<item><instanceId>i-2</instanceId>";
+        assert!(answer.contains(second) && answer.contains("<amiLaunchIndex>1</amiLaunchIndex>"));
+    }
+
+    #[actix_web::test]
+    async fn what_a_client_says_of_an_instance_is_recorded() {
+        let cloud = run(
+            "InstanceType=t3.micro&Placement.AvailabilityZone=us-east-1b&Placement.Tenancy=default\
+             &UserData=aGVsbG8=&ClientToken=once&InstanceInitiatedShutdownBehavior=terminate\
+             &DisableApiTermination=true&DisableApiStop=true&EbsOptimized=true\
+             &Monitoring.Enabled=true&MetadataOptions.HttpTokens=required\
+             &MetadataOptions.HttpPutResponseHopLimit=2&CreditSpecification.CpuCredits=unlimited\
+             &BlockDeviceMapping.1.DeviceName=/dev/sda1&BlockDeviceMapping.1.Ebs.VolumeSize=9\
+             &BlockDeviceMapping.1.Ebs.VolumeType=gp3\
+             &BlockDeviceMapping.1.Ebs.DeleteOnTermination=true\
+             &TagSpecification.1.ResourceType=instance&TagSpecification.1.Tag.1.Key=Name\
+             &TagSpecification.1.Tag.1.Value=one&TagSpecification.2.ResourceType=volume\
+             &TagSpecification.2.Tag.1.Key=disk",
+        )
+        .await;
+        let instance = only_instance(&cloud);
+        assert_eq!((&*instance.instance_type, instance.zone.as_str()), ("t3.micro", "us-east-1b"));
+        assert_eq!(instance.user_data.as_deref(), Some(&b"hello"[..]));
+        assert_eq!(instance.client_token.as_deref(), Some("once"));
+        assert_eq!(instance.shutdown_behavior, ShutdownBehavior::Terminate);
+        assert!(instance.disable_api_termination && instance.disable_api_stop);
+        assert!(instance.ebs_optimized && instance.monitoring);
+        assert_eq!(instance.metadata_options.http_tokens, TokenDemand::Required);
+        assert_eq!((instance.metadata_options.hop_limit, instance.resources.disk_gib), (2, 9));
+        let own = cloud.exchange().await.own();
+        assert_eq!(own.tags_of(&instance.id.to_string()).unwrap()["Name"], "one");
+        assert!(own.tags_of(&instance.root_volume.to_string()).unwrap().contains_key("disk"));
+    }
+
+    #[actix_web::test]
+    async fn device_0_may_be_described_in_place_of_the_instance() {
+        let cloud = TestCloud::start().await;
+        let own = cloud.exchange().await.own();
+        let (subnet, _) = own.subnets.iter().next_back().unwrap();
+        let (group, _) = own.security_groups.iter().next().unwrap();
+        let interface = format!(
+            "NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.SubnetId={subnet}\
+             &NetworkInterface.1.SecurityGroupId.1={group}\
+             &NetworkInterface.1.AssociatePublicIpAddress=true\
+             &NetworkInterface.1.DeleteOnTermination=true"
+        );
+        cloud.call("RunInstances", &format!("{RUN}&{interface}")).await.unwrap();
+        let instance = only_instance(&cloud);
+        assert_eq!(instance.private_interface().unwrap().subnet.as_ref(), Some(subnet));
+        for (more, code) in [
+            (format!("SubnetId={subnet}"), "InvalidParameterCombination"),
+            (format!("SecurityGroupId.1={group}"), "InvalidParameterCombination"),
+            ("NetworkInterface.2.DeviceIndex=1".to_owned(), "UnsupportedOperation"),
+        ] {
+            let request = format!("{RUN}&{interface}&{more}");
+            cloud.check_refused("RunInstances", &request, code, "").await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_cannot_be_had_is_refused_by_name() {
+        for (more, part) in [
+            ("IamInstanceProfile.Name=admin", "IamInstanceProfile"),
+            ("CpuOptions.CoreCount=1", "CpuOptions"),
+            ("InstanceMarketOptions.MarketType=spot", "InstanceMarketOptions"),
+            ("LaunchTemplate.LaunchTemplateName=x", "LaunchTemplate"),
+            ("PrivateIpAddress=172.31.0.9", "PrivateIpAddress"),
+            ("Placement.Tenancy=dedicated", "Tenancy"),
+            ("HibernationOptions.Configured=true", "Hibernation"),
+            ("NetworkInterface.1.DeviceIndex=1", "DeviceIndex"),
+            (
+                "NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.AssociatePublicIpAddress=false",
+                "AssociatePublicIpAddress",
+            ),
+            ("BlockDeviceMapping.1.DeviceName=/dev/sdb", "/dev/sda1"),
+            (
+                "BlockDeviceMapping.1.DeviceName=/dev/sda1\
+                 &BlockDeviceMapping.1.Ebs.DeleteOnTermination=false",
+                "DeleteOnTermination",
+            ),
+            (
+                "BlockDeviceMapping.1.DeviceName=/dev/sda1\
+                 &BlockDeviceMapping.1.Ebs.VolumeType=io1",
+                "VolumeType",
+            ),
+        ] {
+            check_refused(more, "UnsupportedOperation", part).await;
+        }
+    }
+
+    #[actix_web::test]
+    async fn what_is_wrong_is_refused_in_ec2s_words() {
+        let data = "A".repeat(24_000);
+        let token = format!("ClientToken={}", "x".repeat(65));
+        for (more, code, part) in [
+            ("InstanceType=z9.huge", "InvalidParameterValue", "z9.huge"),
+            ("KeyName=none", "InvalidKeyPair.NotFound", "'none'"),
+            ("SecurityGroup.1=none", "InvalidGroup.NotFound", "'none'"),
+            ("SecurityGroupId.1=sg-00000000", "InvalidGroup.NotFound", "sg-00000000"),
+            ("SubnetId=subnet-00000000", "InvalidSubnetID.NotFound", "subnet-00000000"),
+            ("SubnetId=x", "InvalidSubnetID.Malformed", "\"x\""),
+            ("Placement.AvailabilityZone=us-east-1z", "InvalidParameterValue", "us-east-1z"),
+            ("KernelId=aki-00000000", "InvalidAMIID.NotFound", "aki-00000000"),
+            ("KernelId=ami-0000000a", "InvalidParameterValue", "is a machine"),
+            ("UserData=!", "InvalidUserData.Malformed", ""),
+            (&format!("UserData={data}"), "InvalidParameterValue", "16384"),
+            (&token, "InvalidParameterValue", "64"),
+            ("InstanceInitiatedShutdownBehavior=sleep", "InvalidParameterValue", "sleep"),
+            ("MetadataOptions.HttpTokens=maybe", "InvalidParameterValue", "maybe"),
+            ("Colour=red", "UnknownParameter", "Colour"),
+            (
+                "TagSpecification.1.ResourceType=vpc&TagSpecification.1.Tag.1.Key=a",
+                "InvalidParameterValue",
+                "'vpc'",
+            ),
+        ] {
+            check_refused(more, code, part).await;
+        }
+        let cloud = TestCloud::start().await;
+        for (request, code) in [
+            ("MinCount=1&MaxCount=1", "MissingParameter"),
+            ("ImageId=ami-0000000a&MinCount=1", "MissingParameter"),
+            ("ImageId=nonsense&MinCount=1&MaxCount=1", "InvalidAMIID.Malformed"),
+            ("ImageId=ami-00000000&MinCount=1&MaxCount=1", "InvalidAMIID.NotFound"),
+            ("ImageId=ami-0000000a&MinCount=0&MaxCount=1", "InvalidParameterValue"),
+            ("ImageId=ami-0000000a&MinCount=2&MaxCount=1", "InvalidParameterValue"),
+            ("ImageId=ami-0000000a&MinCount=999&MaxCount=999", "InsufficientInstanceCapacity"),
+        ] {
+            cloud.check_refused("RunInstances", request, code, "").await;
+        }
+        assert_eq!(cloud.state().instances().count(), 0);
+    }
+
+    #[actix_web::test]
+    async fn a_dry_run_launches_nothing_and_says_what_would_have_been() {
+        let cloud = TestCloud::start().await;
+        let dry = format!("{RUN}&DryRun=true");
+        cloud.check_refused("RunInstances", &dry, "DryRunOperation", "would have succeeded").await;
+        let dry = "ImageId=ami-00000000&MinCount=1&MaxCount=1&DryRun=true";
+        cloud.check_refused("RunInstances", dry, "InvalidAMIID.NotFound", "").await;
+        assert_eq!(cloud.state().instances().count(), 0);
+    }
+
+    #[actix_web::test]
+    async fn a_request_repeated_with_its_token_is_answered_and_not_done_again() {
+        let cloud = TestCloud::start().await;
+        let request = format!("{RUN}&ClientToken=once");
+        let first = cloud.call("RunInstances", &request).await.unwrap();
+        cloud.check("RunInstances", &request, &first).await;
+        assert_eq!(cloud.state().instances().count(), 1);
+        let other = format!("{RUN}&ClientToken=once&InstanceType=t3.micro");
+        cloud.check_refused("RunInstances", &other, "IdempotentParameterMismatch", "").await;
+        // A token is its account's own.
+        cloud.of(BOB).call("RunInstances", &other).await.unwrap();
     }
 }

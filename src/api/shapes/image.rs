@@ -115,7 +115,7 @@ struct Fields<'a> {
     root_device_type: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     root_device_name: Option<&'a str>,
-    block_device_mapping: Set<BlockDevice<'a>>,
+    block_device_mapping: Set<BlockDevice<&'a str>>,
     virtualization_type: &'static str,
     tag_set: Set<BorrowedTag<'a>>,
     /// EC2's word for all of its hypervisors.
@@ -126,9 +126,15 @@ struct Fields<'a> {
 /// The root disk an instance of the image gets. It names no snapshot, since there are none.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct BlockDevice<'a> {
-    device_name: &'a str,
+pub struct BlockDevice<T> {
+    device_name: T,
     ebs: Volume,
+}
+
+impl BlockDevice<&str> {
+    pub fn to_owned(self) -> BlockDevice<String> {
+        BlockDevice { device_name: self.device_name.to_owned(), ebs: self.ebs }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -140,9 +146,9 @@ struct Volume {
     encrypted: bool,
 }
 
-pub fn block_devices(image: &Image) -> Set<BlockDevice<'_>> {
+pub fn block_devices(image: &Image) -> Set<BlockDevice<&str>> {
     let root = || BlockDevice {
-        device_name: &image.root_device_name,
+        device_name: &*image.root_device_name,
         ebs: Volume {
             volume_size: image.size_gib,
             volume_type: "gp2",

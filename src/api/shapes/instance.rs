@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     actors::cloud::instance_spec,
-    api::{response::Set, time::DateTime},
+    api::{action::Exchange, error::ApiError, fault, response::Set, time::DateTime},
     domain::{
         cloud_state::{CloudState, ScopeState},
-        id::{PrefixedId, VpcId},
+        fault::CloudFault,
+        id::{InstanceId, PrefixedId, VpcId},
         instance::{Instance, Interface},
         interface::Wire,
         settings::Reach,
@@ -24,6 +25,13 @@ use crate::{
 };
 use serde::{Serialize, Serializer};
 use std::{net::Ipv4Addr, sync::Arc};
+
+/// The caller's instance with this id, in the region asked for.
+pub fn own_instance(id: &InstanceId, exchange: &Exchange) -> Result<Arc<Instance>, ApiError> {
+    let own = exchange.state.scope(&exchange.scope);
+    let instance = own.and_then(|own| own.instances.get(id)).cloned();
+    instance.ok_or_else(|| fault::api_error(CloudFault::InstancesNotFound(vec![id.clone()])))
+}
 
 /// An instance in an answer: its record, and the state in which to look up what it names.
 #[derive(Debug, Clone)]
@@ -62,7 +70,7 @@ impl InstanceElement {
 
     /// Id and name of each security group. A group's record outlives its last member, so none is
     /// missing.
-    pub fn groups(&self) -> Vec<Group<'_>> {
+    pub fn groups(&self) -> Vec<Group<&str>> {
         let (true, Some(own)) = (self.instance.state.exists(), self.own()) else {
             return Vec::new();
         };
@@ -123,13 +131,13 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip_address: Option<Ipv4Addr>,
     source_dest_check: bool,
-    group_set: Set<Group<'a>>,
+    group_set: Set<Group<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_reason: Option<StateReason<'a>>,
     architecture: &'a str,
     root_device_type: &'static str,
     root_device_name: &'a str,
-    block_device_mapping: Set<BlockDevice<'a>>,
+    block_device_mapping: Set<RootDevice<&'a str>>,
     virtualization_type: &'static str,
     client_token: &'a str,
     tag_set: Set<BorrowedTag<'a>>,
@@ -195,7 +203,7 @@ impl<'a> Fields<'a> {
             architecture: &instance.architecture,
             root_device_type: "ebs",
             root_device_name: &instance.root_device_name,
-            block_device_mapping: root_device(instance),
+            block_device_mapping: root_device(instance).into_iter().collect(),
             virtualization_type: "hvm",
             client_token: instance.client_token.as_deref().unwrap_or_default(),
             tag_set: borrowed_tags(element.tags()),
@@ -226,17 +234,16 @@ impl<'a> Fields<'a> {
 }
 
 /// The root disk: it survives a stop and goes with the instance.
-fn root_device(instance: &Instance) -> Set<BlockDevice<'_>> {
-    let device = instance.state.exists().then(|| BlockDevice {
-        device_name: &instance.root_device_name,
+pub fn root_device(instance: &Instance) -> Option<RootDevice<&str>> {
+    instance.state.exists().then(|| RootDevice {
+        device_name: &*instance.root_device_name,
         ebs: AttachedVolume {
             volume_id: instance.root_volume.as_str(),
             status: "attached",
             attach_time: instance.attached_at().into(),
             delete_on_termination: true,
         },
-    });
-    device.into_iter().collect()
+    })
 }
 
 #[derive(Serialize)]
@@ -269,20 +276,32 @@ struct StateReason<'a> {
     message: &'a str,
 }
 
+/// An element of an instance's `blockDeviceMapping`; borrowed from the record, or not.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct BlockDevice<'a> {
-    device_name: &'a str,
-    ebs: AttachedVolume<'a>,
+pub struct RootDevice<T> {
+    device_name: T,
+    ebs: AttachedVolume<T>,
 }
 
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct AttachedVolume<'a> {
-    volume_id: &'a str,
+struct AttachedVolume<T> {
+    volume_id: T,
     status: &'static str,
     attach_time: DateTime,
     delete_on_termination: bool,
+}
+
+impl RootDevice<&str> {
+    pub fn to_owned(self) -> RootDevice<String> {
+        let AttachedVolume { volume_id, status, attach_time, delete_on_termination } = self.ebs;
+        let volume_id = volume_id.to_owned();
+        RootDevice {
+            device_name: self.device_name.to_owned(),
+            ebs: AttachedVolume { volume_id, status, attach_time, delete_on_termination },
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -14,12 +14,18 @@ use crate::{
 use serde::Serialize;
 use std::net::Ipv4Addr;
 
-/// A security group as others name it.
+/// A security group as others name it; borrowed from the records, or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Group<'a> {
-    pub group_id: &'a str,
-    pub group_name: &'a str,
+pub struct Group<T> {
+    pub group_id: T,
+    pub group_name: T,
+}
+
+impl Group<&str> {
+    pub fn to_owned(self) -> Group<String> {
+        Group { group_id: self.group_id.to_owned(), group_name: self.group_name.to_owned() }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -37,7 +43,7 @@ pub struct InterfaceElement<'a> {
     private_ip_address: Ipv4Addr,
     private_dns_name: String,
     source_dest_check: bool,
-    group_set: Set<Group<'a>>,
+    group_set: Set<Group<&'a str>>,
     attachment: Attachment<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association>,

@@ -14,7 +14,7 @@ pub struct Reservation {
     reservation_id: String,
     owner_id: String,
     /// EC2 lists here the groups of EC2-Classic only; in a VPC they are with the instance.
-    group_set: Set<Group<'static>>,
+    group_set: Set<Group<String>>,
     instances_set: Set<InstanceElement>,
 }
 

@@ -40,6 +40,9 @@ pub struct Run {
     /// A file the guest is given as user data
     #[arg(long, value_name = "FILE")]
     user_data: Option<PathBuf>,
+    /// Launch nothing if an instance runs or is starting already, and tell of that one
+    #[arg(long)]
+    unless_running: bool,
     /// Return as soon as the cloud has agreed
     #[arg(long, overrides_with = "wait")]
     no_wait: bool,
@@ -68,17 +71,15 @@ impl Run {
     pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
         let client = context.client(&self.caller)?;
         let mut progress = Progress::begin();
-        let request = self.request(&client, context, &mut progress)?;
-        progress.step("launching");
-        let mut instances = client.run_instances(&request)?;
+        let there = if self.unless_running { living(&client)? } else { Vec::new() };
+        let mut instances = match there.is_empty() {
+            true => self.launch(&client, context, &mut progress)?,
+            false => there,
+        };
         if !self.no_wait {
             let patience = Duration::from_secs(self.timeout);
             let ids: Vec<String> = instances.into_iter().map(|one| one.instance_id).collect();
             instances = wait::until_ssh_answers(&client, &ids, patience, &mut progress)?;
-            for instance in &instances {
-                let address = instance.address().unwrap_or_default();
-                ssh::forget_host(&context.state.known_hosts(), address)?;
-            }
         }
         progress.end();
         let launched = instances.iter().map(|instance| Launched::of(instance, context)).collect();
@@ -86,6 +87,21 @@ impl Run {
             launched.iter().map(Launched::text).collect()
         })?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn launch(
+        &self,
+        client: &Client,
+        context: &Context<'_>,
+        progress: &mut Progress,
+    ) -> Result<Vec<InstanceAnswer>, Fault> {
+        let request = self.request(client, context, progress)?;
+        progress.step("launching");
+        let instances = client.run_instances(&request)?;
+        for address in instances.iter().filter_map(InstanceAnswer::address) {
+            ssh::forget_host(&context.state.known_hosts(), address)?;
+        }
+        Ok(instances)
     }
 
     fn request(
@@ -120,6 +136,15 @@ impl Run {
             None => request,
         })
     }
+}
+
+/// One that runs, or that soon will.
+fn living(client: &Client) -> Result<Vec<InstanceAnswer>, Fault> {
+    let mut instances = client.describe_instances(&[])?;
+    instances.retain(|instance| matches!(instance.state(), "pending" | "running"));
+    instances.sort_by_key(|instance| !instance.is_running());
+    instances.truncate(1);
+    Ok(instances)
 }
 
 impl Launched {

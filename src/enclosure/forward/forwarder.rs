@@ -48,7 +48,8 @@ impl Forwarder {
         let (orders, mut received) = mpsc::unbounded_channel();
         let thread = thread::Builder::new().name("forward".to_owned()).spawn(move || {
             runtime.block_on(async move {
-                let mut offers = Offers { broker, guests: HashMap::new() };
+                let gates_max = files_max() / 2;
+                let mut offers = Offers { broker, guests: HashMap::new(), gates_max };
                 while let Some(order) = received.recv().await {
                     offers.obey(order).await;
                 }
@@ -97,6 +98,8 @@ impl Drop for Forwarder {
 struct Offers {
     broker: Arc<Broker>,
     guests: HashMap<Ipv4Addr, Offered>,
+    /// Half of the files this process may have open; connections and guests need some too.
+    gates_max: usize,
 }
 
 #[derive(Debug)]
@@ -148,6 +151,8 @@ impl Offers {
     }
 
     async fn offer(&mut self, guest: Ipv4Addr, filter: &PortFilter, gateway: Ipv4Addr) {
+        let of_others = self.guests.iter().filter(|(other, _)| **other != guest);
+        let others: usize = of_others.map(|(_, offered)| offered.gates.len()).sum();
         let offered = self.guests.entry(guest).or_insert_with(|| Offered {
             gates: HashMap::new(),
             room: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
@@ -167,15 +172,25 @@ impl Offers {
         }
         let closed = offered.gates.extract_if(|gate, _| !wanted.contains(gate));
         join_all(closed.map(|(_, gate)| gate.close())).await;
+        let mut open_gates = others + offered.gates.len();
         // From above: where a privileged port would be offered may be a port of the guest's own.
         for (protocol, port) in wanted.into_iter().rev() {
             if offered.gates.contains_key(&(protocol, port)) {
                 continue;
             }
             let to = SocketAddrV4::new(guest, port);
+            if open_gates == self.gates_max {
+                log::warn!(
+                    "{protocol:?} port `{to}` and others are not offered: this process may have \
+                     only {} files open",
+                    self.gates_max * 2
+                );
+                break;
+            }
             match open(&self.broker, protocol, to, &offered.room) {
                 Ok(gate) => {
                     offered.gates.insert((protocol, port), gate);
+                    open_gates += 1;
                 }
                 Err(error) => log::warn!("{protocol:?} port `{to}` cannot be offered: {error}"),
             }
@@ -223,5 +238,15 @@ fn open_at(
             let socket = tokio::net::UdpSocket::from_std(socket)?;
             Ok(Gate::of(|stop| udp::carry_datagrams(socket, guest, stop)))
         }
+    }
+}
+
+/// How many files this process may have open.
+fn files_max() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: the structure is ours and outlives the call.
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
+        0 => usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX),
+        _ => 1024,
     }
 }

@@ -1,0 +1,87 @@
+#!/bin/sh
+# Installs the Debian packages that are missing here, saying so first.
+#
+#   scripts/packages.sh run     what building and running Mallee needs
+#   scripts/packages.sh test    that, and what its tests need
+#
+# Does nothing, quickly, when nothing is missing. Needs root or sudo when something is.
+set -eu
+
+# A linker and C headers for cargo; guests, their disks and networks; what `mallee image build` uses.
+run="gcc libc6-dev
+	qemu-system-x86 qemu-utils libvirt0 libvirt-daemon-driver-qemu
+	nftables iproute2 openssh-client
+	e2fsprogs grub-common gzip lz4 xz-utils zstd"
+# Guests' programs, a look at wires, and the stock EC2 clients.
+test="busybox-static iputils-ping mmdebstrap python3-venv slirp4netns tcpdump"
+# A user who may not touch the host's network: the guests' way to the world.
+[ "$(id -u)" = 0 ] || run="$run slirp4netns"
+
+case "${1:-}" in
+run) wanted=$run ;;
+test) wanted="$run $test" ;;
+*)
+	echo "usage: $0 run|test" >&2
+	exit 2
+	;;
+esac
+
+say() {
+	echo "mallee: $*" >&2
+}
+
+is_installed() {
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+	# shellcheck disable=SC2086 # the list is words
+	say "this is no Debian; see that what these packages hold is installed:" $wanted
+	exit 0
+fi
+
+# libvirt, run by root, looks its own user up even where it is told to use another. Debian makes the
+# user with the daemon's package, which we have no use for.
+if [ "$(id -u)" = 0 ] && ! getent passwd libvirt-qemu >/dev/null; then
+	say "making the system user libvirt-qemu, which libvirt demands when root uses it"
+	useradd --system --user-group --no-create-home --home-dir /nonexistent \
+		--shell /usr/sbin/nologin libvirt-qemu
+fi
+
+missing=
+for package in $wanted; do
+	is_installed "$package" || missing="$missing $package"
+done
+# Images are built from packages, so apt must know some.
+lists=$(find /var/lib/apt/lists -name '*Packages*' 2>/dev/null | head -n 1)
+if [ -z "$missing" ] && [ -n "$lists" ]; then
+	exit 0
+fi
+
+if [ "$(id -u)" = 0 ]; then
+	as_root=env
+elif command -v sudo >/dev/null; then
+	as_root="sudo env"
+else
+	say "missing here, and only root can install them: apt-get install$missing"
+	exit 1
+fi
+apt() {
+	$as_root DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@"
+}
+
+[ -z "$missing" ] || say "installing these Debian packages:$missing"
+say "asking the package archives what there is"
+apt update
+[ -n "$missing" ] || exit 0
+
+# shellcheck disable=SC2086 # the list is words
+if apt install --simulate --no-install-recommends $missing >/dev/null 2>&1; then
+	apt install --yes --no-install-recommends $missing
+	exit 0
+fi
+# A newer `qemu-utils` from backports excludes the release's own `qemu-system-x86`.
+release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+say "they do not go with the qemu-utils that is installed: taking $release's own instead"
+# shellcheck disable=SC2086
+apt install --yes --no-install-recommends --allow-downgrades $missing "qemu-utils/$release"

@@ -1,0 +1,372 @@
+//! A launch and an end are decided as pure functions of the state.
+
+use super::{Decide, LaunchReservation, Launched};
+use crate::{
+    actors::cloud::scope,
+    ambient::Ambient,
+    domain::{
+        account::{Caller, Role},
+        blob::BlobId,
+        chance::Chance,
+        cloud_state::{Change, CloudState, Entry},
+        draft::{Decision, Draft, Effect},
+        fault::CloudFault,
+        id::{InstanceId, NodeName, PrefixedId, ReservationId},
+        image::{DiskFormat, Image, ImageIdFamily, ImageKind},
+        instance::{Instance, InstanceState, LifecycleEvent, ShutdownBehavior},
+        instance_type::InstanceTypes,
+        interface::Wire,
+        metadata::MetadataOptions,
+        resources::Resources,
+        scope::Scope,
+        settings::{CloudSettings, GroupSettings, Regions},
+        tag::Tags,
+        time::Timestamp,
+    },
+    messages::cloud::{SecurityGroupName, TerminateInstances},
+};
+use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+const IMAGE: &str = "ami-0000000a";
+const SMALL: Resources = Resources { vcpus: 1, memory_mib: 256, disk_gib: 2 };
+
+/// A cloud of one group with two nodes, and what it has decided so far.
+struct World {
+    state: CloudState,
+    settings: CloudSettings,
+    caller: Caller,
+    chance: Box<dyn Chance>,
+}
+
+impl World {
+    /// `vcpus` on each node, and public addresses of a /`prefix`.
+    fn new(vcpus: u32, prefix: u8) -> World {
+        let group = GroupSettings {
+            name: "zone-one".parse().unwrap(),
+            public_addresses: format!("198.51.100.0/{prefix}").parse().unwrap(),
+            gateway: "198.51.100.1".parse().unwrap(),
+        };
+        let settings = CloudSettings {
+            regions: Regions::Any { default: "us-east-1".parse().unwrap() },
+            groups: vec![group],
+            instance_types: InstanceTypes([("m1.small".to_owned(), SMALL)].into()),
+            image_id_family: ImageIdFamily::Ami,
+            terminated_shown: std::time::Duration::from_secs(3600),
+            reach: crate::domain::settings::Reach::Routed,
+        };
+        let mut state = CloudState::default();
+        for node in ["node-one", "node-two"] {
+            let total = Resources { vcpus, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+            let (group, node) = ("zone-one".parse().unwrap(), node.parse().unwrap());
+            state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(0));
+        }
+        state.apply(&Change::Put(Entry::Image(Arc::new(image()))));
+        let caller = Caller { account: "111111111111".parse().unwrap(), role: Role::User };
+        let chance = Ambient::seeded(1, Timestamp(0)).0.chance("launch");
+        World { state, settings, caller, chance }
+    }
+
+    fn try_decide<C: Decide>(&mut self, command: C) -> Result<(C::Reply, Decision), CloudFault> {
+        let region = "us-east-1".parse().unwrap();
+        let scope = Scope { account: self.caller.account.clone(), region };
+        let (state, settings) = (&self.state, &self.settings);
+        let mut draft =
+            Draft::new(state, settings, &self.caller, scope, Timestamp(5), &mut *self.chance);
+        scope::open(&mut draft);
+        let reply = command.decide(&mut draft)?;
+        Ok((reply, draft.decided()))
+    }
+
+    fn decide<C: Decide>(&mut self, command: C) -> Result<C::Reply, CloudFault> {
+        let (reply, decision) = self.try_decide(command)?;
+        self.state = decision.state;
+        Ok(reply)
+    }
+
+    fn launch(&mut self, min: u32, max: u32) -> Result<Launched, CloudFault> {
+        self.decide(LaunchReservation { min_count: min, max_count: max, ..a_launch() })
+    }
+
+    /// The node states that nothing is left of it.
+    fn gone(&mut self, id: &InstanceId) {
+        let mut instance = Instance::clone(self.state.instance(id).unwrap());
+        instance.apply(LifecycleEvent::GuestGone, None, Timestamp(9)).unwrap();
+        self.state.apply(&Change::Put(Entry::Instance(Arc::new(instance))));
+    }
+
+    fn held(&self) -> Resources {
+        let group = &self.settings.groups[0].name;
+        self.state.capacity.nodes_of(group).map(|(_, node)| node.held).sum()
+    }
+
+    fn free_count(&self) -> u64 {
+        self.state.capacity.free_count(&self.settings.groups[0].name, SMALL)
+    }
+
+    /// What must hold whatever happened.
+    fn check(&self) {
+        let existing: Vec<_> = self.state.instances().filter(|i| i.state.exists()).collect();
+        let sum: Resources = existing.iter().filter_map(|instance| instance.holding()).sum();
+        assert_eq!(self.held(), sum, "capacity is what the instances hold");
+        let mut public = BTreeSet::new();
+        let mut private = BTreeSet::new();
+        let mut macs = BTreeSet::new();
+        for interface in existing.iter().flat_map(|instance| &instance.interfaces) {
+            assert!(interface.range.contains(interface.address));
+            assert_ne!(interface.address, self.settings.groups[0].gateway);
+            let fresh = match &interface.wire {
+                Wire::Public => public.insert(interface.address),
+                Wire::Private(vpc) => private.insert((vpc.clone(), interface.address)),
+            };
+            assert!(fresh, "`{}` is given twice", interface.address);
+            assert!(macs.insert(interface.mac), "`{}` is given twice", interface.mac);
+        }
+        assert_eq!(self.state.public_addresses.size(), public.len());
+    }
+}
+
+fn a_launch() -> LaunchReservation {
+    LaunchReservation {
+        image: IMAGE.parse().unwrap(),
+        kernel: None,
+        ramdisk: None,
+        min_count: 1,
+        max_count: 1,
+        instance_type: None,
+        key_name: None,
+        security_groups: Vec::new(),
+        zone: None,
+        subnet: None,
+        user_data: None,
+        shutdown_behavior: ShutdownBehavior::Stop,
+        disable_api_termination: false,
+        disable_api_stop: false,
+        ebs_optimized: false,
+        monitoring: false,
+        metadata_options: MetadataOptions::default(),
+        root_gib: None,
+        instance_tags: Tags::new(),
+        volume_tags: Tags::new(),
+        interface_tags: Tags::new(),
+        client_token: None,
+    }
+}
+
+fn image() -> Image {
+    Image {
+        id: IMAGE.parse().unwrap(),
+        kind: ImageKind::Machine,
+        owner: "123456789012".parse().unwrap(),
+        name: "demo".to_owned(),
+        description: None,
+        architecture: "x86_64".to_owned(),
+        blob: BlobId::of_digest([7; 32]),
+        format: DiskFormat::Raw,
+        size_gib: 1,
+        kernel: None,
+        ramdisk: None,
+        root_device_name: "/dev/sda1".to_owned(),
+        public: true,
+        launch_permissions: BTreeSet::new(),
+        created_at: Timestamp(0),
+    }
+}
+
+#[test]
+fn as_many_as_fit_are_launched_up_to_the_maximum() {
+    let mut world = World::new(4, 24);
+    assert_eq!(world.launch(1, 3).unwrap().instances.len(), 3);
+    assert_eq!(world.launch(1, 100).unwrap().instances.len(), 5);
+    assert_eq!(world.free_count(), 0);
+    world.check();
+}
+
+#[test]
+fn fewer_than_the_minimum_is_a_refusal_that_leaves_nothing() {
+    let mut world = World::new(4, 24);
+    let refusal = world.launch(9, 9).unwrap_err();
+    let CloudFault::InsufficientCapacity { wanted, available, .. } = refusal else {
+        panic!("{refusal}");
+    };
+    assert_eq!((wanted, available), (9, 8));
+    assert_eq!((world.free_count(), world.state.instances().count()), (8, 0));
+    assert_eq!(world.launch(8, 8).unwrap().instances.len(), 8);
+}
+
+#[test]
+fn addresses_that_run_out_above_the_minimum_make_a_smaller_launch() {
+    // A /28 has sixteen, of which EC2 keeps four at the start and one at the end.
+    let mut world = World::new(64, 28);
+    assert_eq!(world.launch(1, 20).unwrap().instances.len(), 11);
+    world.check();
+    assert!(matches!(world.launch(1, 1), Err(CloudFault::AddressesExhausted(_))));
+    world.check();
+}
+
+#[test]
+fn counts_that_make_no_sense_are_refused() {
+    let mut world = World::new(4, 24);
+    for (min, max) in [(0, 1), (1, 0), (0, 0), (2, 1)] {
+        let refusal = world.launch(min, max);
+        assert!(matches!(refusal, Err(CloudFault::InvalidParameter(_))), "{min} {max}");
+    }
+}
+
+#[test]
+fn whatever_is_named_must_be_there_before_anything_is_reserved() {
+    let mut world = World::new(4, 24);
+    let by_id = |id: &str| SecurityGroupName::Id(id.parse().unwrap());
+    let refused = [
+        LaunchReservation { image: "ami-00000000".parse().unwrap(), ..a_launch() },
+        LaunchReservation { kernel: Some("aki-00000000".parse().unwrap()), ..a_launch() },
+        LaunchReservation { ramdisk: Some("ari-00000000".parse().unwrap()), ..a_launch() },
+        LaunchReservation { kernel: Some(IMAGE.parse().unwrap()), ..a_launch() },
+        LaunchReservation { instance_type: Some("z9.huge".into()), ..a_launch() },
+        LaunchReservation { key_name: Some("none".into()), ..a_launch() },
+        LaunchReservation { security_groups: vec![by_id("sg-00000000")], ..a_launch() },
+        LaunchReservation {
+            security_groups: vec![SecurityGroupName::Name("none".into())],
+            ..a_launch()
+        },
+        LaunchReservation { zone: Some("us-east-1z".parse().unwrap()), ..a_launch() },
+        LaunchReservation { subnet: Some("subnet-00000000".parse().unwrap()), ..a_launch() },
+        LaunchReservation { root_gib: Some(0), ..a_launch() },
+        LaunchReservation {
+            instance_tags: [("aws:mine".to_owned(), String::new())].into(),
+            ..a_launch()
+        },
+    ];
+    for launch in refused {
+        let text = format!("{launch:?}");
+        assert!(world.decide(launch).is_err(), "{text}");
+        assert_eq!(world.held(), Resources::NONE, "{text}");
+    }
+}
+
+#[test]
+fn everything_a_launch_changes_is_recorded_and_driven() {
+    let mut world = World::new(4, 24);
+    let token = Some("once".to_owned());
+    let launch = LaunchReservation { max_count: 2, client_token: token, ..a_launch() };
+    let (launched, decision) = world.try_decide(launch).unwrap();
+    let mut replayed = world.state.clone();
+    decision.changes.iter().for_each(|change| replayed.apply(change));
+    for id in &launched.instances {
+        let instance = replayed.instance(id).unwrap();
+        assert_eq!(instance.state, InstanceState::Pending);
+        assert_eq!(instance.resources, SMALL);
+        assert!(decision.effects.contains(&Effect::Drive(id.clone())));
+    }
+    assert_eq!(world.held(), Resources::NONE, "a decision not kept has done nothing");
+}
+
+#[test]
+fn a_token_repeated_gives_the_first_answer_and_with_other_parameters_a_refusal() {
+    let mut world = World::new(4, 24);
+    let launch = |max_count| LaunchReservation {
+        max_count,
+        client_token: Some("once".into()),
+        ..a_launch()
+    };
+    let first = world.decide(launch(3)).unwrap();
+    assert_eq!(world.decide(launch(3)).unwrap(), first);
+    assert_eq!(world.decide(launch(2)), Err(CloudFault::IdempotentParameterMismatch));
+    assert_eq!(world.state.instances().count(), 3);
+}
+
+#[test]
+fn the_root_disk_is_what_was_asked_or_what_type_and_image_need() {
+    let mut world = World::new(4, 24);
+    let mut disk_of = |root_gib| {
+        let launched = world.decide(LaunchReservation { root_gib, ..a_launch() }).unwrap();
+        world.state.instance(&launched.instances[0]).unwrap().resources.disk_gib
+    };
+    assert_eq!((disk_of(None), disk_of(Some(1)), disk_of(Some(50))), (2, 1, 50));
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Launch {
+        min: u32,
+        max: u32,
+    },
+    /// Of the instances there are, the one with this index.
+    Terminate(usize),
+    Gone(usize),
+    /// The group says where it is.
+    Placed(usize, &'static str),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (1..4u32, 0..6u32).prop_map(|(min, more)| Step::Launch { min, max: min + more }),
+        (0..40usize).prop_map(Step::Terminate),
+        (0..40usize).prop_map(Step::Gone),
+        (0..40usize, prop_oneof![Just("node-one"), Just("node-two")])
+            .prop_map(|(index, node)| Step::Placed(index, node)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_address_is_given_twice_and_capacity_is_what_is_held(
+        steps in prop::collection::vec(step(), 1..40)
+    ) {
+        // Fewer addresses than room, so that both run out.
+        let mut world = World::new(8, 28);
+        for step in steps {
+            let ids: Vec<_> = world.state.instances().map(|i| i.id.clone()).collect();
+            let pick = |index: usize| ids.get(index % ids.len().max(1)).cloned();
+            match step {
+                Step::Launch { min, max } => {
+                    let before = world.state.instances().count();
+                    match world.launch(min, max) {
+                        Ok(launched) => {
+                            assert!((min..=max).contains(&(launched.instances.len() as u32)));
+                        }
+                        Err(CloudFault::InsufficientCapacity { .. })
+                        | Err(CloudFault::AddressesExhausted(_)) => {
+                            assert_eq!(world.state.instances().count(), before);
+                        }
+                        Err(fault) => panic!("{fault}"),
+                    }
+                }
+                Step::Terminate(index) => {
+                    let Some(id) = pick(index) else { continue };
+                    world.decide(TerminateInstances { instances: vec![id] }).unwrap();
+                }
+                Step::Gone(index) => {
+                    let Some(id) = pick(index) else { continue };
+                    if world.state.instance(&id).unwrap().state == InstanceState::ShuttingDown {
+                        world.gone(&id);
+                    }
+                }
+                Step::Placed(index, node) => {
+                    let Some(id) = pick(index) else { continue };
+                    let mut instance = Instance::clone(world.state.instance(&id).unwrap());
+                    let node: NodeName = node.parse().unwrap();
+                    instance.node.get_or_insert(node);
+                    world.state.apply(&Change::Put(Entry::Instance(Arc::new(instance))));
+                }
+            }
+            world.check();
+        }
+    }
+}
+
+#[test]
+fn launch_indices_count_within_the_reservation() {
+    let mut world = World::new(4, 24);
+    let launched = world.launch(3, 3).unwrap();
+    let mut of: BTreeMap<ReservationId, Vec<u32>> = BTreeMap::new();
+    for id in &launched.instances {
+        let instance = world.state.instance(id).unwrap();
+        of.entry(instance.reservation.clone()).or_default().push(instance.launch_index);
+    }
+    assert_eq!(of, [(launched.reservation, vec![0, 1, 2])].into());
+    assert!(launched.instances.iter().all(|id| *id > InstanceId::lowest()));
+}

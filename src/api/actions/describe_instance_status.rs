@@ -1,0 +1,295 @@
+//! DescribeInstanceStatus: whether running instances are known to be well.
+//!
+//! What is known comes from their nodes' reports. An instance is `ok` while its node reports,
+//! `impaired` when the node has been silent for longer than it may, and `initializing` until the
+//! node has spoken of it again after it began to run. There are no scheduled events.
+
+use crate::{
+    api::{
+        action::{Action, Exchange},
+        describe::{Asked, select},
+        error::ApiError,
+        filters::{FilterParameter, read_filters},
+        pagination::{PageRequest, RESULTS},
+        response::Set,
+        shapes::state_change::StateElement,
+        time::DateTime,
+    },
+    domain::{
+        capacity::Capacity,
+        filter::Described,
+        id::InstanceId,
+        instance::{Instance, InstanceState},
+        time::Timestamp,
+    },
+};
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, time::Duration};
+
+use super::describe_instances::find;
+
+/// A node silent for longer is not known to be there.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct DescribeInstanceStatus {
+    #[serde(default)]
+    instance_id: Vec<String>,
+    #[serde(default)]
+    filter: Vec<FilterParameter>,
+    max_results: Option<u32>,
+    next_token: Option<String>,
+    include_all_instances: Option<bool>,
+    /// No service of ours manages instances of its own.
+    #[serde(default, rename = "IncludeManagedResources")]
+    _include_managed_resources: Option<bool>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Response {
+    instance_status_set: Set<InstanceStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_token: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct InstanceStatus {
+    instance_id: String,
+    availability_zone: String,
+    instance_state: StateElement,
+    events_set: Set<()>,
+    system_status: Summary,
+    instance_status: Summary,
+    attached_ebs_status: Summary,
+    #[serde(skip)]
+    health: Health,
+    #[serde(skip)]
+    state: InstanceState,
+}
+
+#[derive(Debug, Clone, Serialize)]
+struct Summary {
+    status: &'static str,
+    details: Set<Detail>,
+}
+
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Detail {
+    name: &'static str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    impaired_since: Option<DateTime>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Health {
+    NotApplicable,
+    /// The cloud has not heard of the node since it was started.
+    Unknown,
+    Initializing,
+    Ok,
+    Impaired { since: Timestamp },
+}
+
+impl Health {
+    fn of(instance: &Instance, capacity: &Capacity, now: Timestamp) -> Health {
+        if instance.state != InstanceState::Running {
+            return Health::NotApplicable;
+        }
+        let node = instance.node.as_ref().and_then(|node| capacity.node(&instance.group, node));
+        match node.and_then(|node| node.reported_at) {
+            None => Health::Unknown,
+            Some(reported) if now.since(reported) > SILENCE_MAX => {
+                Health::Impaired { since: reported + SILENCE_MAX }
+            }
+            Some(reported) if reported <= instance.state_since => Health::Initializing,
+            Some(_) => Health::Ok,
+        }
+    }
+
+    fn status(self) -> &'static str {
+        match self {
+            Health::NotApplicable => "not-applicable",
+            Health::Unknown => "insufficient-data",
+            Health::Initializing => "initializing",
+            Health::Ok => "ok",
+            Health::Impaired { .. } => "impaired",
+        }
+    }
+
+    fn reachability(self) -> Option<&'static str> {
+        match self {
+            Health::NotApplicable => None,
+            Health::Unknown => Some("insufficient-data"),
+            Health::Initializing => Some("initializing"),
+            Health::Ok => Some("passed"),
+            Health::Impaired { .. } => Some("failed"),
+        }
+    }
+
+    fn summary(self) -> Summary {
+        let impaired_since = match self {
+            Health::Impaired { since } => Some(since.into()),
+            _ => None,
+        };
+        let detail = |status| Detail { name: "reachability", status, impaired_since };
+        let details = self.reachability().map(detail).into_iter().collect();
+        Summary { status: self.status(), details }
+    }
+}
+
+impl InstanceStatus {
+    fn of(instance: &Instance, capacity: &Capacity, now: Timestamp) -> InstanceStatus {
+        let health = Health::of(instance, capacity, now);
+        InstanceStatus {
+            instance_id: instance.id.to_string(),
+            availability_zone: instance.zone.to_string(),
+            instance_state: instance.state.into(),
+            events_set: Set::default(),
+            system_status: health.summary(),
+            instance_status: health.summary(),
+            attached_ebs_status: health.summary(),
+            health,
+            state: instance.state,
+        }
+    }
+}
+
+impl Described for InstanceStatus {
+    const FILTERS: &'static [&'static str] = &[
+        "attached-ebs-status.status",
+        "availability-zone",
+        "event.code",
+        "event.description",
+        "event.instance-event-id",
+        "event.not-after",
+        "event.not-before",
+        "event.not-before-deadline",
+        "instance-state-code",
+        "instance-state-name",
+        "instance-status.reachability",
+        "instance-status.status",
+        "system-status.reachability",
+        "system-status.status",
+    ];
+
+    fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
+        let fact: Option<Cow<'_, str>> = match name {
+            "attached-ebs-status.status" | "instance-status.status" | "system-status.status" => {
+                Some(self.health.status().into())
+            }
+            "availability-zone" => Some(Cow::Borrowed(&self.availability_zone)),
+            "instance-state-code" => Some(self.state.code().to_string().into()),
+            "instance-state-name" => Some(self.state.as_str().into()),
+            "instance-status.reachability" | "system-status.reachability" => {
+                self.health.reachability().map(Cow::Borrowed)
+            }
+            _ if name.starts_with("event.") => None,
+            _ => return None,
+        };
+        Some(fact.into_iter().collect())
+    }
+}
+
+impl Action for DescribeInstanceStatus {
+    const NAME: &'static str = "DescribeInstanceStatus";
+    type Response = Response;
+
+    async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
+        let filters = read_filters::<InstanceStatus>(&self.filter)?;
+        let asked = Asked::<InstanceId>::read(&self.instance_id, &exchange.caller)?;
+        if self.max_results.is_some() && !asked.all() {
+            return Err(ApiError::invalid_combination(
+                "The parameter instancesSet cannot be used with the parameter maxResults",
+            ));
+        }
+        let page = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
+        let all = self.include_all_instances == Some(true);
+        let now = exchange.ambient.now();
+        let statuses = find(&asked, &filters, page.after(), exchange)?
+            .filter(|instance| all || instance.state == InstanceState::Running)
+            .map(|instance| {
+                let status = InstanceStatus::of(&instance, &exchange.state.capacity, now);
+                (instance.id.clone(), status)
+            });
+        let page = select(statuses, &filters, &page)?;
+        Ok(Response {
+            instance_status_set: page.results.into(),
+            next_token: page.next_token,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+    use std::time::Duration;
+
+    async fn statuses(cloud: &TestCloud, query: &str) -> Vec<String> {
+        cloud.values("DescribeInstanceStatus", query, "status").await
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_well_while_its_node_reports_it() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        assert_eq!(statuses(&cloud, "").await[0], "initializing");
+        cloud.advance(Duration::from_secs(5));
+        cloud.settle().await;
+        cloud
+            .check(
+                "DescribeInstanceStatus",
+                "",
+                "<instanceStatusSet><item><instanceId>i-1</instanceId>\
+                 <availabilityZone>us-east-1a</availabilityZone>\
+                 <instanceState><code>16</code><name>running</name></instanceState><eventsSet/>\
+                 <systemStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></systemStatus>\
+                 <instanceStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></instanceStatus>\
+                 <attachedEbsStatus><status>ok</status><details><item><name>reachability</name>\
+                 <status>passed</status></item></details></attachedEbsStatus>\
+                 </item></instanceStatusSet>",
+            )
+            .await;
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_impaired_since_its_node_has_been_silent_for_a_minute() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        cloud.advance(Duration::from_secs(60));
+        assert_eq!(statuses(&cloud, "").await[0], "initializing");
+        cloud.advance(Duration::from_secs(1));
+        assert_eq!(statuses(&cloud, "").await[..2], ["impaired", "failed"]);
+        let since = cloud.value("DescribeInstanceStatus", "", "impairedSince").await;
+        assert_eq!(since, "2026-01-02T03:05:05.000Z");
+        let impaired = "Filter.1.Name=system-status.status&Filter.1.Value.1=impaired";
+        assert_eq!(statuses(&cloud, impaired).await.len(), 6);
+        cloud.settle().await;
+        assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
+        assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn instances_that_do_not_run_are_shown_only_when_asked_for() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        assert!(statuses(&cloud, "").await.is_empty());
+        assert_eq!(statuses(&cloud, "IncludeAllInstances=true").await, ["not-applicable"; 3]);
+        cloud
+            .check_refused("DescribeInstanceStatus", "InstanceId.1=i-00000000",
+                "InvalidInstanceID.NotFound", "")
+            .await;
+        let both = "MaxResults=5&InstanceId.1=i-00000000";
+        cloud
+            .check_refused("DescribeInstanceStatus", both, "InvalidParameterCombination", "")
+            .await;
+    }
+}
