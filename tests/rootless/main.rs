@@ -9,6 +9,8 @@
 #[path = "../network/guest.rs"]
 #[expect(dead_code, reason = "the tests of the host's data plane use the rest")]
 mod guest;
+
+mod cloud;
 mod life;
 mod ordinary_user;
 mod stories;

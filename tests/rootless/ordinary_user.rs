@@ -9,6 +9,7 @@ use mallee::domain::{
     interface::InterfaceSpec,
     port_filter::{Permit, PortFilter},
 };
+use mallee::imaging::demo::{DemoOptions, build_demo};
 use std::{
     ffi::CString,
     fs,
@@ -29,11 +30,17 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Host {
     pub namespace: Namespace,
     pub home: TempDir,
+    /// The demo image's disk, built once and again only when its inputs have changed.
+    pub image: PathBuf,
 }
 
 impl Host {
     /// Takes this process, which must have no threads, into namespaces of its own.
     pub fn new() -> Host {
+        // While the package archives can be reached.
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("images");
+        let options = DemoOptions { work: directory.join("work"), output: directory.join("demo") };
+        let image = build_demo(&options, &mut |step| println!("  {step}")).unwrap().disk;
         // SAFETY: no pointers are passed.
         let left = unsafe { libc::unshare(libc::CLONE_NEWNS | libc::CLONE_NEWNET) };
         assert_eq!(left, 0, "this test needs root: {}", std::io::Error::last_os_error());
@@ -42,7 +49,7 @@ impl Host {
         fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
         std::os::unix::fs::chown(home.path(), Some(USER), Some(USER)).unwrap();
         mount(None, Path::new("/"), libc::MS_REC | libc::MS_PRIVATE);
-        let host = Host { namespace: Namespace::of("self"), home };
+        let host = Host { namespace: Namespace::of("self"), home, image };
         host.namespace.run("ip link set lo up");
         let tun = host.tun();
         let number = libc::makedev(10, 200);

@@ -28,6 +28,7 @@ pub const ALL: &[(&str, Story)] = &[
     ("no_process_has_privileges_on_the_host_and_nothing_there_is_changed", untouched),
     ("a_killed_process_leaves_nothing", killed),
     ("a_new_process_finds_the_guests_of_a_killed_one", rejoined),
+    ("an_ordinary_users_cloud_runs_a_real_guest_that_survives_it", crate::cloud::story),
     ("what_the_host_forbids_is_told_with_the_remedy", forbidden),
 ];
 
