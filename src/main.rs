@@ -1,3 +1,5 @@
+//! The program: what must happen before there are threads, then the command line.
+
 use clap::Parser;
 use mallee::{cli, hypervisor::reaper};
 use std::{env, ffi::OsString, process::ExitCode};
