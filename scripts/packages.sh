@@ -52,9 +52,12 @@ missing=
 for package in $wanted; do
 	is_installed "$package" || missing="$missing $package"
 done
+# Debian's libvirt does not start without this user, which only its daemon's package makes.
+user=libvirt-qemu
+! getent passwd "$user" >/dev/null || user=
 # Images are built from packages, so apt must know some.
 lists=$(find /var/lib/apt/lists -name '*Packages*' 2>/dev/null | head -n 1)
-if [ -z "$missing" ] && [ -n "$lists" ]; then
+if [ -z "$missing$user" ] && [ -n "$lists" ]; then
 	exit 0
 fi
 
@@ -63,25 +66,33 @@ if [ "$(id -u)" = 0 ]; then
 elif command -v sudo >/dev/null; then
 	as_root="sudo env"
 else
-	say "missing here, and only root can install them: apt-get install$missing"
+	say "only root can install what is missing here:${missing:+ the packages$missing;}${user:+ the user $user}"
 	exit 1
 fi
 apt() {
 	$as_root DEBIAN_FRONTEND=noninteractive apt-get --quiet "$@"
 }
 
-[ -z "$missing" ] || say "installing these Debian packages:$missing"
-say "asking the package archives what there is"
-apt update
-[ -n "$missing" ] || exit 0
+install_missing() {
+	# shellcheck disable=SC2086 # the list is words
+	if apt install --simulate --no-install-recommends $missing >/dev/null 2>&1; then
+		apt install --yes --no-install-recommends $missing
+		return
+	fi
+	# A newer `qemu-utils` from backports excludes the release's own `qemu-system-x86`.
+	release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	say "they do not go with the qemu-utils that is installed: taking $release's own instead"
+	# shellcheck disable=SC2086
+	apt install --yes --no-install-recommends --allow-downgrades $missing "qemu-utils/$release"
+}
 
-# shellcheck disable=SC2086 # the list is words
-if apt install --simulate --no-install-recommends $missing >/dev/null 2>&1; then
-	apt install --yes --no-install-recommends $missing
-	exit 0
+if [ -n "$missing" ] || [ -z "$lists" ]; then
+	[ -z "$missing" ] || say "installing these Debian packages:$missing"
+	say "asking the package archives what there is"
+	apt update
+	[ -z "$missing" ] || install_missing
 fi
-# A newer `qemu-utils` from backports excludes the release's own `qemu-system-x86`.
-release=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-say "they do not go with the qemu-utils that is installed: taking $release's own instead"
-# shellcheck disable=SC2086
-apt install --yes --no-install-recommends --allow-downgrades $missing "qemu-utils/$release"
+if [ -n "$user" ]; then
+	say "making the system user $user, which libvirt asks for"
+	$as_root useradd --system --user-group --no-create-home --shell /usr/sbin/nologin "$user"
+fi

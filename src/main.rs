@@ -1,4 +1,4 @@
-//! The program: what must happen before there are threads, then the command line.
+//! The program: arguments, the split from its reaping parent, the logger; then `cli::run`.
 
 use clap::Parser;
 use mallee::{cli, hypervisor::reaper};

@@ -15,7 +15,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use clap::Args;
 use serde::Deserialize;
 use std::{
-    fs,
     io::{self, IsTerminal, Read, Write},
     mem,
     net::Shutdown,
@@ -72,14 +71,12 @@ fn decode(output: &str) -> Result<String, Fault> {
 
 /// The command line does not know which node an instance is on, so it looks at all of this host's.
 fn socket(state: &StateDirectory, instance: &str) -> Result<PathBuf, Fault> {
-    let nodes = state.root().join("node");
     let absent = || {
         Fault::failed(format!("instance `{instance}` has no serial port on this host"))
             .remedy("it must be running, here, and not simulated")
     };
-    let entries = fs::read_dir(&nodes).map_err(|_| absent())?;
-    let names = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    let sockets = names.map(|node| state.node(&node).console_socket(instance));
+    let nodes = state.nodes().map_err(Fault::io("read", state.root()))?;
+    let sockets = nodes.iter().map(|node| state.node(node).console_socket(instance));
     let mut there = sockets.filter(|socket| socket.exists());
     there.next().ok_or_else(absent)
 }
@@ -164,6 +161,7 @@ fn check(result: libc::c_int) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn output_is_decoded_however_its_base64_is_broken_into_lines() {

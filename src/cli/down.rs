@@ -14,7 +14,7 @@ use crate::domain::id::RegionName;
 use crate::hypervisor::libvirt;
 use clap::Args;
 use serde::Deserialize;
-use std::{ffi::OsString, fs, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fs, io, process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
 pub struct Down {
@@ -40,7 +40,7 @@ impl Down {
         }
         let mut running = process::find(state)?;
         let was_running = running.is_some();
-        if self.purge && !was_running && is_a_cloud_s(state)? {
+        if self.purge && !was_running && is_a_cloud_s(state)? && has_instances(state)? {
             // Guests outlive their cloud, and only a cloud ends them properly.
             up::start_detached(state, &up_again(state), &default_region(state)?)?;
             running = process::find(state)?;
@@ -147,6 +147,21 @@ fn is_a_cloud_s(state: &StateDirectory) -> Result<bool, Fault> {
         .remedy("check `--state`; nothing was removed"))
 }
 
+/// Whether any node of this host has an instance on its books, or what one left.
+fn has_instances(state: &StateDirectory) -> Result<bool, Fault> {
+    for node in state.nodes().map_err(Fault::io("read", state.root()))? {
+        let instances = state.node(&node).instances();
+        let has_entries = match fs::read_dir(&instances) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            entries => entries.map_err(Fault::io("read", &instances))?.next().is_some(),
+        };
+        if has_entries {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The arguments that start the cloud as it was started the last time.
 fn up_again(state: &StateDirectory) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.root().into(), "up".into()];
@@ -172,6 +187,18 @@ mod tests {
         assert!(purge(&state).unwrap_err().to_string().contains("nothing was removed"));
         assert!(directory.path().join("thesis").exists());
         purge(&StateDirectory::at(directory.path().join("absent"))).unwrap();
+    }
+
+    #[test]
+    fn a_cloud_without_instances_can_be_purged_where_it_cannot_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::at(directory.path().into());
+        assert!(!has_instances(&state).unwrap());
+        let instances = state.node(&"n1".parse().unwrap()).instances();
+        fs::create_dir_all(&instances).unwrap();
+        assert!(!has_instances(&state).unwrap());
+        fs::create_dir(instances.join("i-1")).unwrap();
+        assert!(has_instances(&state).unwrap());
     }
 
     #[test]

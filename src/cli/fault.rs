@@ -27,8 +27,12 @@ impl Fault {
         let mut message = error.to_string();
         let mut cause = error.source();
         while let Some(error) = cause {
-            message.push_str(": ");
-            message.push_str(&error.to_string());
+            // Some errors quote their cause themselves.
+            let text = error.to_string();
+            if !message.ends_with(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
             cause = error.source();
         }
         Fault::failed(message)
@@ -90,6 +94,22 @@ mod tests {
     fn a_fault_is_one_line_and_its_remedy_another() {
         let fault = Fault::failed("a\nb").remedy("do c");
         assert_eq!(fault.to_string(), "mallee: a b\nmallee: do c");
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    enum Failure {
+        #[error("cannot do it")]
+        Plain(#[source] io::Error),
+        #[error("cannot do it: {0}")]
+        Quoting(#[source] io::Error),
+    }
+
+    #[test]
+    fn a_chain_of_causes_is_told_once_each() {
+        let cause = || io::Error::other("no room");
+        for failure in [Failure::Plain(cause()), Failure::Quoting(cause())] {
+            assert_eq!(Fault::of(&failure).to_string(), "mallee: cannot do it: no room");
+        }
     }
 
     #[test]

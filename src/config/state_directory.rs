@@ -102,6 +102,20 @@ impl StateDirectory {
         NodeDirectory(self.0.join("node").join(node.as_str()))
     }
 
+    /// The nodes that have been here, configured still or not.
+    pub fn nodes(&self) -> io::Result<Vec<NodeName>> {
+        let entries = match fs::read_dir(self.0.join("node")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut nodes = Vec::new();
+        for entry in entries {
+            nodes.extend(entry?.file_name().to_str().and_then(|name| name.parse().ok()));
+        }
+        nodes.sort();
+        Ok(nodes)
+    }
+
     /// Demo images built here, and the packages they were made from.
     pub fn images(&self) -> PathBuf {
         self.0.join("images")

@@ -17,6 +17,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+/// The extension of a file that is being written.
+const UNFINISHED: &str = "unfinished";
+
 #[derive(Debug, Default)]
 pub struct SimulatedDatapath {
     directory: Option<PathBuf>,
@@ -42,7 +45,12 @@ impl SimulatedDatapath {
         fs::create_dir_all(&directory).map_err(kernel)?;
         let mut ports = BTreeMap::new();
         for entry in fs::read_dir(&directory).map_err(kernel)? {
-            let bytes = fs::read(entry.map_err(kernel)?.path()).map_err(kernel)?;
+            let path = entry.map_err(kernel)?.path();
+            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
+                fs::remove_file(&path).map_err(kernel)?;
+                continue;
+            }
+            let bytes = fs::read(&path).map_err(kernel)?;
             let port: SimulatedPort = serde_json::from_slice(&bytes).map_err(kernel)?;
             ports.insert(port.interface.id.clone(), port);
         }
@@ -65,7 +73,10 @@ impl SimulatedDatapath {
     fn keep(&self, port: &SimulatedPort) -> Result<(), NetworkFault> {
         let Some(directory) = &self.directory else { return Ok(()) };
         let bytes = serde_json::to_vec(port).map_err(kernel)?;
-        fs::write(file(directory, &port.interface.id), bytes).map_err(kernel)
+        // A kernel has a tap or has none; so a killed process must not leave half a file.
+        let whole = file(directory, &port.interface.id);
+        let unfinished = whole.with_extension(UNFINISHED);
+        fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &whole)).map_err(kernel)
     }
 
     fn forget(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {

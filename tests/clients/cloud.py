@@ -16,11 +16,13 @@ from botocore.config import Config
 
 import host
 import signing
-from eventually import eventually
+from eventually import eventually_nothing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TARGET = REPOSITORY / "target"
 REGION = "us-east-1"
+# An instance type that no node has room for.
+HUGE = "clients.huge"
 
 log = logging.getLogger("clients")
 
@@ -48,6 +50,7 @@ class Cloud:
         self.binary = binary()
         self.number = free_number()
         self.prefix = f"mt{self.number}"
+        self.network = f"10.214.{self.number}."
         self.port, self.metadata_port = free_ports(2)
         self.root = AccessKey("AKIAMALLEECLIENTSTST", secrets.token_urlsafe(30))
         self.account = "210987654321"
@@ -84,8 +87,8 @@ class Cloud:
         return f"""
 [[group]]
 name = "clients"
-public_addresses = "10.214.{self.number}.0/24"
-gateway = "10.214.{self.number}.1"
+public_addresses = "{self.network}0/24"
+gateway = "{self.network}1"
 
 [[node]]
 name = "clients"
@@ -95,6 +98,10 @@ simulated = {{ start_delay_ms = [10, 50] }}
 [network]
 prefix = "{self.prefix}"
 metadata_port = {self.metadata_port}
+
+[instance_types."{HUGE}"]
+vcpus = 100000
+memory_mib = 128
 """
 
     def build_image(self):
@@ -168,7 +175,7 @@ metadata_port = {self.metadata_port}
         return machines[0]["ImageId"]
 
     def tear_down(self):
-        """Takes everything down; what is then not as it was before. Nothing, one hopes."""
+        """Takes everything down, and makes sure that the host is as it was before."""
         log.info("taking the cloud down")
         images = self.state / "images"
         if images.is_symlink():
@@ -180,12 +187,9 @@ metadata_port = {self.metadata_port}
 
         try:
             # A killed emulator is gone a moment after it was killed.
-            eventually("the host is as it was", lambda: not changed(), within=10)
-        except AssertionError:
-            return changed()
+            eventually_nothing("the host is not as it was", changed, within=10)
         finally:
             shutil.rmtree(self.state.parent)
-        return []
 
 
 def free_number():

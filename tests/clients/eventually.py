@@ -15,6 +15,15 @@ def eventually(what, condition, within, every=0.2):
         time.sleep(every)
 
 
+def eventually_nothing(what, remaining, within, every=0.2):
+    """Asks what remains until that is nothing."""
+    begun = time.monotonic()
+    while rest := remaining():
+        if time.monotonic() - begun > within:
+            raise AssertionError(f"still after {within} s, {what}: {rest!r}")
+        time.sleep(every)
+
+
 def seconds_until(what, condition, within):
     """How long it took from now until the answer was true."""
     begun = time.monotonic()

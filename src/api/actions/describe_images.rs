@@ -185,4 +185,47 @@ mod tests {
         cloud.check("DescribeImages", "", image).await;
         cloud.check("DescribeImages", "ImageId.1=ami-0000000a", image).await;
     }
+
+    #[actix_web::test]
+    async fn images_are_chosen_by_owner_executor_and_filter() {
+        let cloud = TestCloud::start().await;
+        for (query, count) in [
+            ("Owner.1=amazon", 1),
+            ("Owner.1=123456789012", 1),
+            ("Owner.1=self", 0),
+            ("Owner.1=self&Owner.2=amazon", 1),
+            ("Owner.1=aws-marketplace", 0),
+            ("ExecutableBy.1=all", 1),
+            ("ExecutableBy.1=self", 0),
+            ("Filter.1.Name=name&Filter.1.Value.1=de*", 1),
+            ("Filter.1.Name=image-id&Filter.1.Value.1=ami-0000000a", 1),
+            ("Filter.1.Name=image-id&Filter.1.Value.1=ami-0000000b", 0),
+            ("Filter.1.Name=state&Filter.1.Value.1=available", 1),
+            ("Filter.1.Name=image-type&Filter.1.Value.1=kernel", 0),
+            ("Filter.1.Name=owner-alias&Filter.1.Value.1=amazon", 1),
+            ("Filter.1.Name=tag:Name&Filter.1.Value.1=*", 0),
+            ("MaxResults=5", 1),
+        ] {
+            let ids = cloud.values("DescribeImages", query, "imageId").await;
+            assert_eq!(ids.len(), count, "{query}");
+        }
+        assert_eq!(cloud.administrator().values("DescribeImages", "Owner.1=self", "name").await, [
+            "demo"
+        ]);
+    }
+
+    #[actix_web::test]
+    async fn what_is_not_there_or_not_understood_is_refused() {
+        let cloud = TestCloud::start().await;
+        for (query, code) in [
+            ("ImageId.1=ami-00000000", "InvalidAMIID.NotFound"),
+            ("ImageId.1=nonsense", "InvalidAMIID.Malformed"),
+            ("Owner.1=somebody", "InvalidParameterValue"),
+            ("ExecutableBy.1=somebody", "InvalidParameterValue"),
+            ("Filter.1.Name=colour&Filter.1.Value.1=red", "InvalidParameterValue"),
+            ("MaxResults=5&ImageId.1=ami-0000000a", "InvalidParameterCombination"),
+        ] {
+            cloud.check_refused("DescribeImages", query, code, "").await;
+        }
+    }
 }

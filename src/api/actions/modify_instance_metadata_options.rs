@@ -61,3 +61,36 @@ impl Action for ModifyInstanceMetadataOptions {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::api::actions::testing::TestCloud;
+
+    #[actix_web::test]
+    async fn options_given_are_changed_and_the_others_stay() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.call("DescribeInstances", "").await.unwrap();
+        let action = "ModifyInstanceMetadataOptions";
+        cloud.call(action, "InstanceId=i-1&HttpPutResponseHopLimit=3").await.unwrap();
+        cloud
+            .check(
+                action,
+                "InstanceId=i-1&HttpTokens=required",
+                "<instanceId>i-1</instanceId><instanceMetadataOptions><state>applied</state>\
+                 <httpTokens>required</httpTokens>\
+                 <httpPutResponseHopLimit>3</httpPutResponseHopLimit>\
+                 <httpEndpoint>enabled</httpEndpoint><httpProtocolIpv6>disabled</httpProtocolIpv6>\
+                 <instanceMetadataTags>disabled</instanceMetadataTags></instanceMetadataOptions>",
+            )
+            .await;
+        for (query, code) in [
+            ("InstanceId=i-1", "InvalidParameterCombination"),
+            ("InstanceId=i-1&HttpTokens=maybe", "InvalidParameterValue"),
+            ("InstanceId=i-00000000&HttpTokens=required", "InvalidInstanceID.NotFound"),
+            ("HttpTokens=required", "MissingParameter"),
+        ] {
+            cloud.check_refused(action, query, code, "").await;
+        }
+    }
+}

@@ -73,7 +73,7 @@ impl Doctor {
         let has_guests = configuration.nodes.iter().any(|node| !simulated(node.hypervisor));
         let mut checks = Vec::new();
         if has_guests {
-            checks.extend(virtualization::checks());
+            checks.extend(virtualization::checks(context.surroundings.is_root));
             checks.extend(privileges::checks());
             checks.extend(network::checks_for_guests(&configuration));
             checks.extend(tools::checks());

@@ -7,7 +7,7 @@ use crate::hypervisor::{
 };
 use std::{
     env::consts::ARCH,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -23,17 +23,22 @@ const DRIVER_DIRECTORIES: [&str; 4] = [
 ];
 const QEMU_DRIVER: &str = "libvirt_driver_qemu.so";
 
-pub fn checks() -> Vec<Check> {
+/// Root's libvirt is the system's own, with a user of its own.
+pub fn checks(is_root: bool) -> Vec<Check> {
     let program = format!("qemu-system-{ARCH}");
     let version = Command::new(&program).arg("--version").output();
     let version = version.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     let driver = DRIVER_DIRECTORIES.iter().map(|place| Path::new(place).join(QEMU_DRIVER));
-    vec![
+    let mut checks = vec![
         qemu(&program, version),
         libvirt(loader::load()),
         libvirt_driver(driver.into_iter().find(|driver| driver.exists())),
         kvm(accelerator::choose(Requested::Kvm)),
-    ]
+    ];
+    if is_root {
+        checks.push(libvirt_user(&fs::read_to_string("/etc/passwd").unwrap_or_default()));
+    }
+    checks
 }
 
 fn qemu(program: &str, version: io::Result<String>) -> Check {
@@ -93,6 +98,22 @@ fn libvirt_driver(found: Option<PathBuf>) -> Check {
     }
 }
 
+/// Debian's libvirt insists on this user even where guests run as another, and only the package of
+/// its daemon, which is not needed, makes it.
+const USER: &str = "libvirt-qemu";
+
+fn libvirt_user(passwd: &str) -> Check {
+    const ABOUT: &str = "libvirt's user";
+    match passwd.lines().any(|line| line.split(':').next() == Some(USER)) {
+        true => Check::ok(ABOUT, format!("`{USER}` exists")),
+        false => Check::problem(
+            ABOUT,
+            format!("there is no user `{USER}`, without which Debian's libvirt does not start"),
+            format!("as root: useradd --system --user-group --shell /usr/sbin/nologin {USER}"),
+        ),
+    }
+}
+
 fn kvm(chosen: Result<Choice, KvmRefused>) -> Check {
     match chosen {
         Ok(choice) => Check::ok("KVM", choice.explanation),
@@ -139,10 +160,20 @@ mod tests {
     }
 
     #[test]
-    fn libvirt_is_the_library_and_its_driver() {
+    fn libvirt_is_the_library_its_driver_and_its_user() {
         assert_eq!(libvirt(Ok(())).verdict, Verdict::Ok);
         assert_eq!(libvirt(Err("not installed".into())).verdict, Verdict::Problem);
         assert_eq!(libvirt_driver(Some("/x".into())).verdict, Verdict::Ok);
         assert_eq!(libvirt_driver(None).verdict, Verdict::Problem);
+        let passwd = "root:x:0:0:root:/root:/bin/bash\nlibvirt-qemu:x:999:999::/:/x\n";
+        assert_eq!(libvirt_user(passwd).verdict, Verdict::Ok);
+        let check = libvirt_user("libvirt-qemu-2:x:1:1::/:/x\n");
+        assert_eq!(check.verdict, Verdict::Problem);
+        assert!(
+            check
+                .remedy
+                .unwrap()
+                .ends_with("useradd --system --user-group --shell /usr/sbin/nologin libvirt-qemu")
+        );
     }
 }
