@@ -53,6 +53,11 @@ pub fn story(host: &Host) {
     assert_eq!(in_guest(host, "grep nameserver /etc/resolv.conf"), "nameserver 10.0.2.3");
     let boot = in_guest(host, "cat /proc/sys/kernel/random/boot_id");
 
+    let everybody = processes(host);
+    let qemu = everybody.iter().find(|(_, name)| name.starts_with("qemu")).unwrap();
+    let facts = fs::read_to_string(format!("/proc/{}/status", qemu.0)).unwrap();
+    assert!(facts.contains("CapEff:\t0000000000000000"), "a guest has no privileges: {facts}");
+
     let status = mallee(host, &["status"]);
     let process = status.split("process ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
     assert!(Command::new("kill").args(["-9", process]).status().unwrap().success());

@@ -147,6 +147,12 @@ impl Life {
         assert_eq!(unsafe { libc::kill(self.greeting.process as i32, libc::SIGKILL) }, 0);
         assert!(!self.outermost.wait().unwrap().success());
     }
+
+    /// The same of its parent, which only waits.
+    pub fn kill_parent(mut self) {
+        self.outermost.kill().unwrap();
+        self.outermost.wait().unwrap();
+    }
 }
 
 /// Processes of the ordinary user on this test's host, by the names they give themselves.

@@ -250,6 +250,8 @@ fn killed(host: &Host) {
     life.kill();
     eventually("every process is gone", || processes(host).is_empty());
     is_refused(8080);
+    host.live("k").kill_parent();
+    eventually("every process is gone", || processes(host).is_empty());
 }
 
 fn rejoined(host: &Host) {
