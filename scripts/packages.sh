@@ -40,14 +40,6 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 	exit 0
 fi
 
-# libvirt, run by root, looks its own user up even where it is told to use another. Debian makes the
-# user with the daemon's package, which we have no use for.
-if [ "$(id -u)" = 0 ] && ! getent passwd libvirt-qemu >/dev/null; then
-	say "making the system user libvirt-qemu, which libvirt demands when root uses it"
-	useradd --system --user-group --no-create-home --home-dir /nonexistent \
-		--shell /usr/sbin/nologin libvirt-qemu
-fi
-
 missing=
 for package in $wanted; do
 	is_installed "$package" || missing="$missing $package"
