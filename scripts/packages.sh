@@ -13,7 +13,9 @@ run="gcc libc6-dev
 	nftables iproute2 openssh-client
 	e2fsprogs grub-common gzip lz4 xz-utils zstd"
 # Guests' programs, a look at wires, and the stock EC2 clients.
-test="busybox-static iputils-ping mmdebstrap python3-venv tcpdump"
+test="busybox-static iputils-ping mmdebstrap python3-venv slirp4netns tcpdump"
+# A user who may not touch the host's network: the guests' way to the world.
+[ "$(id -u)" = 0 ] || run="$run slirp4netns"
 
 case "${1:-}" in
 run) wanted=$run ;;
@@ -36,14 +38,6 @@ if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
 	# shellcheck disable=SC2086 # the list is words
 	say "this is no Debian; see that what these packages hold is installed:" $wanted
 	exit 0
-fi
-
-# libvirt, run by root, looks its own user up even where it is told to use another. Debian makes the
-# user with the daemon's package, which we have no use for.
-if [ "$(id -u)" = 0 ] && ! getent passwd libvirt-qemu >/dev/null; then
-	say "making the system user libvirt-qemu, which libvirt demands when root uses it"
-	useradd --system --user-group --no-create-home --home-dir /nonexistent \
-		--shell /usr/sbin/nologin libvirt-qemu
 fi
 
 missing=

@@ -8,6 +8,8 @@
 //!   run ── Foundation (records, drivers) ── nodes ◄─ topology ─► groups ◄─ topology ─► cloud ── api
 //! ```
 
+pub mod enclosed_datapath;
+
 mod founding;
 mod host;
 mod node_host;
@@ -23,12 +25,17 @@ use crate::{
     api::{self, action::Cloud, endpoint::Ec2},
     blobs::{BlobFault, repository::Blobs},
     config::{Configuration, credentials::RootCredentials, state_directory::StateDirectory},
-    domain::id::GroupName,
+    domain::{
+        id::GroupName,
+        settings::{CloudSettings, Reach},
+    },
+    enclosure::Enclosure,
     hypervisor::HypervisorFault,
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
 };
 use actix::{Addr, Arbiter};
+use node_host::Surroundings;
 use std::{collections::BTreeMap, fmt, io, net::TcpListener, sync::Arc};
 use topology::Wiring;
 
@@ -39,6 +46,8 @@ pub struct Start {
     pub credentials: RootCredentials,
     /// Where the EC2 endpoint listens, already bound: a busy port is the caller's news.
     pub listener: TcpListener,
+    /// Where the guests' network is, if it is not the host's: this process was taken there.
+    pub enclosure: Option<Enclosure>,
     /// Called once, when the first request would be answered.
     pub ready: Box<dyn FnOnce()>,
 }
@@ -86,9 +95,11 @@ impl BootFault {
 pub fn run(start: Start) -> Result<(), BootFault> {
     host::raise_file_limit();
     actix::System::new().block_on(async move {
-        let Start { configuration, state, credentials, listener, ready } = start;
+        let Start { configuration, state, credentials, listener, enclosure, ready } = start;
+        let ambient = Ambient::system();
         let founded =
-            Founded::begin(&configuration, &state, &credentials, Ambient::system()).await?;
+            Founded::begin(&configuration, &state, &credentials, enclosure.as_ref(), ambient)
+                .await?;
         let endpoint = Ec2(founded.cloud.clone());
         let limits = api::server::Limits {
             in_flight_max: configuration.limits.max_in_flight,
@@ -138,6 +149,7 @@ impl Founded {
         configuration: &Configuration,
         state: &StateDirectory,
         credentials: &RootCredentials,
+        enclosure: Option<&Enclosure>,
         ambient: Ambient,
     ) -> Result<Founded, BootFault> {
         let wiring = Wiring { topology: configuration.topology.kind };
@@ -147,8 +159,8 @@ impl Founded {
         let mut nodes = Vec::new();
         for section in &configuration.nodes {
             let arbiter = Arbiter::new();
-            let built =
-                node_host::build(configuration, section, state, &ambient, &arbiter.handle())?;
+            let surroundings = Surroundings { state, ambient: &ambient, enclosure };
+            let built = node_host::build(configuration, section, surroundings, &arbiter.handle())?;
             let parts = NodeParts {
                 name: section.name.clone(),
                 root: root.clone(),
@@ -188,7 +200,8 @@ impl Founded {
         let store = open_store(&state.cloud_records(), "cloud manager")?;
         founding::ensure(&*store, configuration, credentials, &ambient)
             .map_err(|source| BootFault::Store { role: "cloud manager".into(), source })?;
-        let settings = Arc::new(configuration.cloud_settings());
+        let reach = if enclosure.is_some() { Reach::Loopback } else { Reach::Routed };
+        let settings = Arc::new(CloudSettings { reach, ..configuration.cloud_settings() });
         let parts = CloudParts {
             settings: settings.clone(),
             ambient: ambient.clone(),

@@ -13,6 +13,7 @@ pub mod api;
 pub mod metadata;
 
 pub mod blobs;
+pub mod enclosure;
 pub mod hypervisor;
 pub mod imaging;
 pub mod network;

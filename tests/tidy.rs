@@ -16,6 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["domain"]),
     ("blobs", &["domain"]),
     ("imaging", &["blobs", "domain"]),
+    ("enclosure", &["domain"]),
     ("hypervisor", &["domain"]),
     ("metadata", &["domain"]),
     ("network", &["domain"]),

@@ -1,6 +1,6 @@
 //! A node's drivers, as its section of the configuration asks for them.
 
-use super::{BootFault, host};
+use super::{BootFault, enclosed_datapath::EnclosedDatapath, host};
 use crate::{
     actors::node::{Happened, NodeManager, host::Host, record::InstanceRecord},
     ambient::Ambient,
@@ -14,6 +14,7 @@ use crate::{
         state_directory::{StateDirectory, create_private_directory, write_private},
     },
     domain::resources::Resources,
+    enclosure::{self, Enclosure},
     hypervisor::{
         DomainEvent, EventSink, Hypervisor, HypervisorFault, Ownership,
         accelerator::{self, Requested},
@@ -37,12 +38,16 @@ use std::{
     time::Duration,
 };
 
-/// How many vcpus guests may be given for each core of the host, unless configured: they share the
-/// cores, as burstable instances do.
-const VCPUS_PER_CORE: u32 = 4;
-
 /// What the host keeps for itself.
 const HOST_MEMORY_MIB: u64 = 1024;
+
+/// What a node is built in.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub state: &'a StateDirectory,
+    pub ambient: &'a Ambient,
+    pub enclosure: Option<&'a Enclosure>,
+}
 
 /// A node ready to be restored.
 pub struct Built {
@@ -87,8 +92,7 @@ impl Events {
 pub fn build(
     configuration: &Configuration,
     section: &NodeSection,
-    state: &StateDirectory,
-    ambient: &Ambient,
+    Surroundings { state, ambient, enclosure }: Surroundings<'_>,
     arbiter: &ArbiterHandle,
 ) -> Result<Built, BootFault> {
     let directory = state.node(&section.name);
@@ -120,7 +124,20 @@ pub fn build(
             let made = SimulatedDatapath::in_directory(ports);
             Arc::new(made.map_err(|source| network_fault(section, source))?)
         }
-        false => host_datapath(configuration, section, &directory.hypervisor())?,
+        false => {
+            let place = directory.hypervisor();
+            let datapath = host_datapath(configuration, section, &place, enclosure)?;
+            match enclosure {
+                None => Arc::new(datapath),
+                Some(enclosure) => {
+                    let forwarder = enclosure.forwarder().map_err(BootFault::io(
+                        "the guests' ports cannot be offered to the host",
+                    ))?;
+                    let gateway = group(configuration, section)?.gateway;
+                    Arc::new(EnclosedDatapath::new(datapath, forwarder, gateway))
+                }
+            }
+        }
     };
     if !simulated {
         let key = token_key(&directory.hypervisor(), ambient)?;
@@ -219,7 +236,7 @@ fn total(
         .map(|record| record.report(record.settled).held)
         .sum();
     Ok(Resources {
-        vcpus: section.vcpus.unwrap_or(found.vcpus * VCPUS_PER_CORE),
+        vcpus: section.vcpus.unwrap_or(found.vcpus * section.vcpus_per_core),
         memory_mib: section.memory_mib.unwrap_or(found.memory_mib.saturating_sub(HOST_MEMORY_MIB)),
         disk_gib: section.disk_gib.unwrap_or(free + held.disk_gib),
     })
@@ -230,8 +247,16 @@ fn host_options(
     section: &NodeSection,
     group: &GroupSection,
     directory: &Path,
+    enclosure: Option<&Enclosure>,
 ) -> HostOptions {
-    let resolv_conf = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    // What the host asks may be out of an enclosed guest's reach.
+    let resolv_conf = match enclosure {
+        Some(enclosure) => enclosure
+            .name_server()
+            .map(|address| format!("nameserver {address}"))
+            .unwrap_or_default(),
+        None => fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
+    };
     HostOptions {
         prefix: configuration.network.prefix.clone(),
         subnet: group.public_addresses,
@@ -258,8 +283,10 @@ fn host_datapath(
     configuration: &Configuration,
     section: &NodeSection,
     directory: &Path,
-) -> Result<Arc<dyn Datapath>, BootFault> {
-    let options = host_options(configuration, section, group(configuration, section)?, directory);
+    enclosure: Option<&Enclosure>,
+) -> Result<HostDatapath, BootFault> {
+    let group = group(configuration, section)?;
+    let options = host_options(configuration, section, group, directory, enclosure);
     create_private_directory(&options.state_dir)
         .map_err(BootFault::io(format!("`{}` cannot be made", options.state_dir.display())))?;
     let datapath = HostDatapath::open(options).map_err(|source| network_fault(section, source))?;
@@ -267,7 +294,7 @@ fn host_datapath(
         Ok(obstacles) => obstacles.iter().for_each(|obstacle| log::warn!("{obstacle}")),
         Err(fault) => log::warn!("the host's other firewall rules cannot be read: {fault}"),
     }
-    Ok(Arc::new(datapath))
+    Ok(datapath)
 }
 
 fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
@@ -336,6 +363,10 @@ pub fn purge(
             hypervisor.remove(&instance).map_err(fault)?;
         }
     }
-    let datapath = host_datapath(configuration, section, &directory)?;
+    if enclosure::lacks_net_admin() {
+        // What was made was made in an enclosure, which is gone with its last guest.
+        return Ok(());
+    }
+    let datapath = host_datapath(configuration, section, &directory, None)?;
     datapath.purge().map_err(|source| network_fault(section, source))
 }

@@ -8,9 +8,11 @@ use super::{
     CallerArguments, Context, client::InstanceAnswer, fault::Fault, instance_choice, shell,
 };
 use crate::config::state_directory::StateDirectory;
+use crate::enclosure::forward;
 use clap::Args;
 use std::{
     fs, io,
+    net::Ipv4Addr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
@@ -29,6 +31,9 @@ pub struct Ssh {
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
 }
+
+/// Where a guest's ssh server listens.
+const PORT: u16 = 22;
 
 /// Whom cloud images let in.
 pub const USER: &str = "ec2-user";
@@ -66,10 +71,23 @@ pub fn command_line(
             words.extend(["-i".to_owned(), key.display().to_string()]);
         }
     }
+    let port = port(address);
+    if port != PORT {
+        words.extend(["-p".to_owned(), port.to_string()]);
+    }
     let known_hosts = format!("UserKnownHostsFile={}", state.known_hosts().display());
     words.extend(["-o".into(), "StrictHostKeyChecking=accept-new".into()]);
     words.extend(["-o".into(), known_hosts, format!("{user}@{address}")]);
     Ok(words)
+}
+
+/// Where the ssh server of the instance shown at this address is found: on loopback, where other
+/// users' ports begin, it may have had to move.
+pub fn port(address: &str) -> u16 {
+    match address.parse::<Ipv4Addr>() {
+        Ok(address) if address.is_loopback() => forward::offered_port(PORT),
+        Ok(_) | Err(_) => PORT,
+    }
 }
 
 /// As a line to be pasted into a shell.
@@ -90,9 +108,12 @@ pub fn forget_host(known_hosts: &Path, address: &str) -> Result<(), Fault> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(Fault::io("read", known_hosts)(error)),
     };
+    // With a port that is not the usual one, an address is written in brackets.
+    let elsewhere = format!("[{address}]:");
+    let is_it = |name: &str| name == address || name.starts_with(&elsewhere);
     let others: String = text
         .split_inclusive('\n')
-        .filter(|line| line.split_whitespace().next() != Some(address))
+        .filter(|line| !line.split_whitespace().next().is_some_and(is_it))
         .collect();
     if others == text {
         return Ok(());
@@ -135,7 +156,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("known_hosts");
         forget_host(&file, "10.213.0.4").unwrap();
-        fs::write(&file, "10.213.0.4 ssh-ed25519 A\n10.213.0.40 ssh-ed25519 B\n").unwrap();
+        let text = "10.213.0.4 ssh-ed25519 A\n[10.213.0.4]:20022 ssh-ed25519 C\n\
+                    10.213.0.40 ssh-ed25519 B\n";
+        fs::write(&file, text).unwrap();
         forget_host(&file, "10.213.0.4").unwrap();
         assert_eq!(fs::read_to_string(&file).unwrap(), "10.213.0.40 ssh-ed25519 B\n");
     }

@@ -15,11 +15,12 @@ use super::{
 use crate::ambient::Ambient;
 use crate::boot;
 use crate::config::{
-    Configuration, HypervisorChoice, Topology,
+    Configuration, HypervisorChoice, NodeSection, Topology,
     credentials::RootCredentials,
     state_directory::{StateDirectory, write_private},
 };
 use crate::domain::id::RegionName;
+use crate::enclosure::{self, Enclosure, EnclosureOptions};
 use crate::hypervisor::libvirt;
 use clap::{Args, ValueEnum};
 use std::{
@@ -164,19 +165,57 @@ fn be_the_cloud(configuration: Configuration, context: &Context<'_>) -> Result<E
     remove_if_there(&state.endpoint())?;
     let listener = listen(configuration.cloud.listen)?;
     let address = listener.local_addr().map_err(|e| Fault::of(&e))?;
+    // With the listener left behind on the host, where its clients are.
+    let enclosure = enclosed(&configuration, state)?;
     let endpoint = format!("http://{}", reachable(address));
     let place = state.endpoint();
     let ready = Box::new(move || match write_private(&place, format!("{endpoint}\n").as_bytes()) {
         Ok(()) => log::info!("the cloud answers at {endpoint}"),
         Err(error) => log::error!("cannot write `{}`: {error}", place.display()),
     });
-    let start = boot::Start { configuration, state: state.clone(), credentials, listener, ready };
+    let start = boot::Start {
+        configuration,
+        state: state.clone(),
+        credentials,
+        listener,
+        enclosure,
+        ready,
+    };
     let outcome = boot::run(start).map_err(|e| Fault::of(&e));
     remove_if_there(&state.endpoint())?;
     drop(reign);
     outcome?;
     eprintln!("mallee: the cloud has stopped; guests go on, and the next `mallee up` finds them");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where the guests' network goes if this user may not touch the host's.
+fn enclosed(
+    configuration: &Configuration,
+    state: &StateDirectory,
+) -> Result<Option<Enclosure>, Fault> {
+    let simulated = |node: &NodeSection| node.hypervisor == HypervisorChoice::Simulated;
+    if configuration.nodes.iter().all(simulated) || !enclosure::lacks_net_admin() {
+        return Ok(None);
+    }
+    let options = EnclosureOptions {
+        record: state.enclosure(),
+        guests: configuration.groups.iter().map(|group| group.public_addresses).collect(),
+    };
+    let enclosure = enclosure::enter(&options).map_err(|error| {
+        let remedy = error.remedy().map(|remedy| format!("{remedy}; or run as root"));
+        Fault::of(&error)
+            .remedy(remedy.unwrap_or_else(|| "`mallee doctor` looks for what is missing".into()))
+    })?;
+    let where_from = if enclosure.rejoined() { "found again" } else { "made" };
+    log::info!(
+        "this user may not touch the host's network, so guests have one of their own \
+         ({where_from}), and are reached at 127.x.y.z"
+    );
+    if let Some(why) = enclosure.without_uplink() {
+        log::warn!("guests cannot reach the world: {why}");
+    }
+    Ok(Some(enclosure))
 }
 
 fn already_running(state: &StateDirectory) -> Result<ExitCode, Fault> {

@@ -126,6 +126,7 @@ fn check_nodes(configuration: &Configuration, faults: &mut Vec<Fault>) {
 
 fn wrong_amounts(node: &NodeSection) -> Vec<(&'static str, String)> {
     let zeros = [
+        ("vcpus_per_core", node.vcpus_per_core == 0),
         ("vcpus", node.vcpus == Some(0)),
         ("memory_mib", node.memory_mib == Some(0)),
         ("disk_gib", node.disk_gib == Some(0)),

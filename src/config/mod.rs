@@ -24,7 +24,11 @@ pub use fault::ConfigFault;
 pub use group::{GroupSection, Placement};
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 
-use crate::domain::{instance_type::InstanceTypes, resources::Resources, settings::CloudSettings};
+use crate::domain::{
+    instance_type::InstanceTypes,
+    resources::Resources,
+    settings::{CloudSettings, Reach},
+};
 use instance_types::InstanceTypeSection;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
@@ -156,6 +160,7 @@ impl Configuration {
             instance_types: self.instance_types(),
             image_id_family: self.cloud.image_id_family,
             terminated_shown: Duration::from_secs(self.cloud.terminated_shown_seconds),
+            reach: Reach::default(),
         }
     }
 }

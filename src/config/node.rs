@@ -13,6 +13,8 @@ pub struct NodeSection {
     /// `None`: chosen from what the host has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub libvirt_uri: Option<String>,
+    /// How many vcpus guests may be given for each core of the host: they share the cores.
+    pub vcpus_per_core: u32,
     /// What guests may have of the host; `None` is all there is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vcpus: Option<u32>,
@@ -58,6 +60,7 @@ impl Default for NodeSection {
             group: "laptop".parse().expect("this is a well-formed group's name"),
             hypervisor: HypervisorChoice::Auto,
             libvirt_uri: None,
+            vcpus_per_core: 4,
             vcpus: None,
             memory_mib: None,
             disk_gib: None,

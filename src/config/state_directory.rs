@@ -54,6 +54,11 @@ impl StateDirectory {
         self.0.join("credentials")
     }
 
+    /// Which private network the guests were started in, where there is one.
+    pub fn enclosure(&self) -> PathBuf {
+        self.0.join("enclosure")
+    }
+
     /// The URL the running cloud answers at.
     pub fn endpoint(&self) -> PathBuf {
         self.0.join("endpoint")

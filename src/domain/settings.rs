@@ -43,6 +43,28 @@ pub struct GroupSettings {
     pub gateway: Ipv4Addr,
 }
 
+/// How a guest's public address is reached from the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reach {
+    /// The host has a route to it.
+    #[default]
+    Routed,
+    /// The guests' network is out of the host's sight, and a loopback address stands for each
+    /// public one.
+    Loopback,
+}
+
+impl Reach {
+    /// The address at which the host's users find what has this public address.
+    pub fn shown(self, public: Ipv4Addr) -> Ipv4Addr {
+        let [_, b, c, d] = public.octets();
+        match self {
+            Reach::Routed => public,
+            Reach::Loopback => Ipv4Addr::new(127, b, c, d),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CloudSettings {
     pub regions: Regions,
@@ -52,6 +74,7 @@ pub struct CloudSettings {
     pub image_id_family: ImageIdFamily,
     /// How long a terminated instance is still described.
     pub terminated_shown: Duration,
+    pub reach: Reach,
 }
 
 impl CloudSettings {
@@ -76,5 +99,17 @@ impl CloudSettings {
 
     pub fn group(&self, name: &GroupName) -> Option<&GroupSettings> {
         self.groups.iter().find(|group| group.name == *name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_the_hosts_sight_a_loopback_address_stands_for_a_public_one() {
+        let public = Ipv4Addr::new(10, 213, 7, 4);
+        assert_eq!(Reach::Routed.shown(public), public);
+        assert_eq!(Reach::Loopback.shown(public), Ipv4Addr::new(127, 213, 7, 4));
     }
 }

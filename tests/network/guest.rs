@@ -37,6 +37,11 @@ impl Namespace {
         std::thread::scope(|scope| scope.spawn(enter_new).join().unwrap())
     }
 
+    /// The one that a thread or process is in.
+    pub fn of(whom: &str) -> Namespace {
+        Namespace(File::open(format!("/proc/{whom}/ns/net")).unwrap())
+    }
+
     /// A command that will run inside.
     pub fn command(&self, line: &str) -> Command {
         let mut words = line.split_whitespace();
@@ -116,7 +121,7 @@ fn enter_new() -> Namespace {
     // SAFETY: no pointers are passed; it concerns this thread only.
     let result = unsafe { libc::unshare(libc::CLONE_NEWNET) };
     assert_eq!(result, 0, "these tests need root: {}", io::Error::last_os_error());
-    let namespace = Namespace(File::open("/proc/thread-self/ns/net").unwrap());
+    let namespace = Namespace::of("thread-self");
     namespace.run("ip link set lo up");
     namespace
 }
@@ -178,23 +183,14 @@ impl Host {
     /// Attaches an interface and puts a guest at its end, its address set by hand.
     pub fn guest(&self, interface: &InterfaceSpec) -> Guest {
         let guest = self.unconfigured_guest(interface);
-        let namespace = &guest.namespace;
-        let length = interface.subnet.prefix_length();
-        namespace.run(&format!("ip addr add {}/{length} dev eth0", interface.address));
-        if let Some(gateway) = interface.gateway {
-            namespace.run(&format!("ip route add default via {gateway}"));
-        }
+        guest.configure(interface);
         guest
     }
 
     pub fn unconfigured_guest(&self, interface: &InterfaceSpec) -> Guest {
         let instance = "i-12345678".parse().unwrap();
         let port = self.datapath().attach(&instance, interface).unwrap();
-        let outer = Iface::without_packet_info(&port.tap, Mode::Tap).unwrap();
-        let namespace = Namespace::new();
-        let inner = namespace.inside(|| Iface::without_packet_info("eth0", Mode::Tap).unwrap());
-        namespace.run(&format!("ip link set eth0 address {} up", interface.mac));
-        Guest { namespace, _cable: Cable::new(outer, inner) }
+        Guest::plugged_into(&self.namespace, &port.tap, interface)
     }
 
     /// A namespace beyond the host, at 192.0.2.2, where the host's default route leads.
@@ -215,6 +211,26 @@ impl Host {
 pub struct Guest {
     pub namespace: Namespace,
     _cable: Cable,
+}
+
+impl Guest {
+    /// At the end of a tap that is in a namespace.
+    pub fn plugged_into(host: &Namespace, tap: &str, interface: &InterfaceSpec) -> Guest {
+        let outer = host.inside(|| Iface::without_packet_info(tap, Mode::Tap).unwrap());
+        let namespace = Namespace::new();
+        let inner = namespace.inside(|| Iface::without_packet_info("eth0", Mode::Tap).unwrap());
+        namespace.run(&format!("ip link set eth0 address {} up", interface.mac));
+        Guest { namespace, _cable: Cable::new(outer, inner) }
+    }
+
+    /// Sets its address by hand.
+    pub fn configure(&self, interface: &InterfaceSpec) {
+        let length = interface.subnet.prefix_length();
+        self.namespace.run(&format!("ip addr add {}/{length} dev eth0", interface.address));
+        if let Some(gateway) = interface.gateway {
+            self.namespace.run(&format!("ip route add default via {gateway}"));
+        }
+    }
 }
 
 /// Carries frames between two taps until dropped: what QEMU does for a guest's NIC.

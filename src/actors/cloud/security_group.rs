@@ -326,6 +326,7 @@ mod tests {
             instance_types: InstanceTypes::default(),
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: Duration::ZERO,
+            reach: crate::domain::settings::Reach::Routed,
         };
         let account: AccountId = "111111111111".parse().unwrap();
         let caller = Caller { account: account.clone(), role: Role::User };

@@ -112,7 +112,11 @@ impl Action for DescribeInstanceAttribute {
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
         let instance = own_instance(&self.instance_id, exchange)?;
-        let element = InstanceElement { instance, state: exchange.state.clone() };
+        let element = InstanceElement {
+            instance,
+            state: exchange.state.clone(),
+            reach: exchange.settings.reach,
+        };
         let attribute = attribute(self.attribute, &element);
         Ok(Response { instance_id: self.instance_id.to_string(), attribute })
     }

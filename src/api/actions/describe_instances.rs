@@ -68,7 +68,8 @@ impl Action for DescribeInstances {
         let found = find(&asked, &filters, page.after(), exchange)?;
         let element = |instance: Arc<Instance>| {
             let key = instance.id.clone();
-            (key, InstanceElement { instance, state: exchange.state.clone() })
+            let reach = exchange.settings.reach;
+            (key, InstanceElement { instance, state: exchange.state.clone(), reach })
         };
         let page = select(found.map(element), &filters, &page)?;
         Ok(Response {
@@ -280,11 +281,11 @@ mod tests {
     #[actix_web::test]
     async fn every_filter_that_is_listed_is_answered() {
         use super::InstanceElement;
-        use crate::domain::filter::Described;
+        use crate::domain::{filter::Described, settings::Reach};
         let cloud = some_instances().await;
         let state = cloud.state();
         let instance = state.instances().next().unwrap().clone();
-        let element = InstanceElement { instance, state };
+        let element = InstanceElement { instance, state, reach: Reach::Routed };
         for name in InstanceElement::FILTERS {
             let name = name.replace("tag:", "tag:Name");
             assert!(element.facts(&name).is_some(), "{name}");
@@ -342,7 +343,11 @@ mod tests {
         let seconds = |count: usize| {
             let quickest = (0..5).map(|_| {
                 let start = std::time::Instant::now();
-                let element = InstanceElement { instance: instance.clone(), state: state.clone() };
+                let element = InstanceElement {
+                    instance: instance.clone(),
+                    state: state.clone(),
+                    reach: crate::domain::settings::Reach::Routed,
+                };
                 let set = by_reservation(vec![element; count]);
                 let answer = super::Response { reservation_set: set, next_token: None };
                 let text = crate::api::response::render("X", "", "r", &answer).unwrap();

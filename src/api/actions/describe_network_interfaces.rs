@@ -25,6 +25,7 @@ use crate::{
         id::InterfaceId,
         instance::{Instance, Interface},
         interface::Wire,
+        settings::Reach,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -110,14 +111,19 @@ struct PrivateAddress {
 }
 
 impl NetworkInterface {
-    fn of(interface: &Interface, instance: &Instance, own: &ScopeState) -> NetworkInterface {
+    fn of(
+        interface: &Interface,
+        instance: &Instance,
+        own: &ScopeState,
+        reach: Reach,
+    ) -> NetworkInterface {
         let owner = instance.scope.account.to_string();
         let address = interface.address.to_string();
         let private_dns_name = instance_spec::hostname(interface.address);
         let public = interface.wire == Wire::Public;
         let association = public.then(|| Association {
-            public_ip: address.clone(),
-            public_dns_name: instance_spec::public_hostname(interface.address),
+            public_ip: reach.shown(interface.address).to_string(),
+            public_dns_name: instance_spec::public_hostname(reach.shown(interface.address)),
             ip_owner_id: "amazon",
         });
         let (subnet_id, vpc_id) = network_of(instance);
@@ -277,7 +283,7 @@ impl Action for DescribeNetworkInterfaces {
         let selection = Selection::<InterfaceId>::read(&self.network_interface_id, exchange)?;
         let mut described = BTreeMap::new();
         for (interface, instance, own) in selected(&selection)? {
-            let shown = NetworkInterface::of(interface, instance, own);
+            let shown = NetworkInterface::of(interface, instance, own, exchange.settings.reach);
             if filters.admit(&shown)? {
                 described.insert(interface.id.clone(), shown);
             }

@@ -198,7 +198,11 @@ impl Action for RunInstances {
             .instances
             .iter()
             .filter_map(|id| state.instance(id))
-            .map(|instance| InstanceElement { instance: instance.clone(), state: state.clone() })
+            .map(|instance| InstanceElement {
+                instance: instance.clone(),
+                state: state.clone(),
+                reach: exchange.settings.reach,
+            })
             .collect();
         Ok(Reservation::of(&launched.reservation, &exchange.scope.account, elements))
     }

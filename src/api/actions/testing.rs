@@ -32,7 +32,7 @@ use crate::{
         metadata::MetadataOptions,
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings, Regions},
+        settings::{CloudSettings, GroupSettings, Reach, Regions},
         tag::Tags,
         time::Timestamp,
     },
@@ -307,6 +307,7 @@ fn settings() -> CloudSettings {
         instance_types: InstanceTypes(types.map(|(name, of)| (name.to_owned(), of)).into()),
         image_id_family: ImageIdFamily::Ami,
         terminated_shown: Duration::from_secs(3600),
+        reach: Reach::default(),
     }
 }
 

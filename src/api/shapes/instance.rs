@@ -19,6 +19,7 @@ use crate::{
         id::{InstanceId, PrefixedId, VpcId},
         instance::{Instance, Interface},
         interface::Wire,
+        settings::Reach,
         tag::Tags,
     },
 };
@@ -37,6 +38,7 @@ pub fn own_instance(id: &InstanceId, exchange: &Exchange) -> Result<Arc<Instance
 pub struct InstanceElement {
     pub instance: Arc<Instance>,
     pub state: Arc<CloudState>,
+    pub reach: Reach,
 }
 
 impl InstanceElement {
@@ -53,9 +55,10 @@ impl InstanceElement {
         self.instance.private_interface().filter(|_| self.instance.state.exists())
     }
 
+    /// The address the instance is reached at, while there is one. The guest may know it by another.
     pub fn public_address(&self) -> Option<Ipv4Addr> {
         let public = self.instance.public_interface().filter(|_| self.instance.state.exists());
-        public.map(|interface| interface.address)
+        public.map(|interface| self.reach.shown(interface.address))
     }
 
     pub fn vpc(&self) -> Option<&VpcId> {

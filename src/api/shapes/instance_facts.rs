@@ -234,9 +234,9 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
     let public = || shown.iter().filter(|interface| interface.wire == Wire::Public);
     let name = name.strip_prefix("addresses.").unwrap_or(name);
     Some(match name {
-        "association.public-ip" => {
-            public().map(|interface| interface.address.to_string().into()).collect()
-        }
+        "association.public-ip" => public()
+            .map(|interface| element.reach.shown(interface.address).to_string().into())
+            .collect(),
         "association.ip-owner-id" => public().map(|_| "amazon".into()).collect(),
         // Elastic addresses have these; the address an instance comes with has not.
         "association.allocation-id" | "association.association-id" => Vec::new(),

@@ -92,8 +92,8 @@ fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceEl
     let instance = &*element.instance;
     let association = match interface.wire {
         Wire::Public => Some(Association {
-            public_ip: interface.address,
-            public_dns_name: instance_spec::public_hostname(interface.address),
+            public_ip: element.reach.shown(interface.address),
+            public_dns_name: instance_spec::public_hostname(element.reach.shown(interface.address)),
             ip_owner_id: "amazon",
         }),
         Wire::Private(_) => None,

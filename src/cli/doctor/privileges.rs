@@ -1,74 +1,44 @@
 //! May this user make networks here?
 
 use super::Check;
+use crate::enclosure::{self, obstacle::Obstacle};
 use std::{fs, io};
 
-/// The bit of `CAP_NET_ADMIN` in the kernel's sets.
-const NET_ADMIN: u32 = 12;
+const ABOUT: &str = "privileges";
 
 pub fn checks() -> Vec<Check> {
-    let sysctl = |name: &str| fs::read_to_string(format!("/proc/sys/{name}")).ok();
-    let namespaces = Namespaces {
-        max: sysctl("user/max_user_namespaces"),
-        unprivileged_clone: sysctl("kernel/unprivileged_userns_clone"),
-        apparmor_restricts: sysctl("kernel/apparmor_restrict_unprivileged_userns"),
-    };
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let tun = fs::File::options().read(true).write(true).open("/dev/net/tun");
-    vec![tap(tun.map(|_| ())), networks(may_administer(&status), &namespaces)]
+    if may_administer_this_host() {
+        let tun = fs::File::options().read(true).write(true).open("/dev/net/tun");
+        return vec![
+            tap(tun.map(|_| ())),
+            Check::ok(ABOUT, "this user may change the host's network"),
+        ];
+    }
+    without_privileges(&enclosure::obstacles())
 }
 
 /// Whether the process that looks may change the host's network.
 pub fn may_administer_this_host() -> bool {
-    may_administer(&fs::read_to_string("/proc/self/status").unwrap_or_default())
+    !enclosure::lacks_net_admin()
 }
 
-fn may_administer(status: &str) -> bool {
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    let set = effective.and_then(|hex| u64::from_str_radix(hex.trim(), 16).ok());
-    set.is_some_and(|set| set & (1 << NET_ADMIN) != 0)
-}
-
-/// The kernel's settings about user namespaces; one that is absent restricts nothing.
-#[derive(Debug, Default)]
-struct Namespaces {
-    max: Option<String>,
-    unprivileged_clone: Option<String>,
-    apparmor_restricts: Option<String>,
-}
-
-impl Namespaces {
-    /// What to set, if they are forbidden.
-    fn forbidden_by(&self) -> Option<&'static str> {
-        let is = |value: &Option<String>, wanted: &str| {
-            value.as_deref().is_some_and(|value| value.trim() == wanted)
-        };
-        if is(&self.max, "0") {
-            return Some("user.max_user_namespaces=10000");
-        }
-        if is(&self.unprivileged_clone, "0") {
-            return Some("kernel.unprivileged_userns_clone=1");
-        }
-        is(&self.apparmor_restricts, "1")
-            .then_some("kernel.apparmor_restrict_unprivileged_userns=0")
-    }
-}
-
-fn networks(may_administer: bool, namespaces: &Namespaces) -> Check {
-    const ABOUT: &str = "privileges";
-    match (may_administer, namespaces.forbidden_by()) {
-        (true, _) => Check::ok(ABOUT, "this user may change the host's network"),
-        (false, None) => Check::warn(
+fn without_privileges(obstacles: &[Obstacle]) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if !obstacles.iter().any(Obstacle::prevents) {
+        checks.push(Check::ok(
             ABOUT,
-            "this user may not change the host's network, only a private one in a user namespace",
-            "run as root to have guests' addresses reachable from the host",
-        ),
-        (false, Some(setting)) => Check::problem(
-            ABOUT,
-            "this user may neither change the host's network nor make a user namespace",
-            format!("run as root, or as root allow it: sysctl -w {setting}"),
-        ),
+            "this user may not change the host's network, so guests get a private one and are \
+             reached at 127.x.y.z",
+        ));
     }
+    checks.extend(obstacles.iter().map(|obstacle| match obstacle.prevents() {
+        true => {
+            let remedy = format!("{}; or run as root", obstacle.remedy());
+            Check::problem(ABOUT, obstacle.to_string(), remedy)
+        }
+        false => Check::warn(ABOUT, obstacle.to_string(), obstacle.remedy()),
+    }));
+    checks
 }
 
 fn tap(opened: io::Result<()>) -> Check {
@@ -87,29 +57,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_capability_is_read_from_the_effective_set() {
-        assert!(may_administer("Name:\tx\nCapPrm:\t0\nCapEff:\t000001ffffffffff\n"));
-        assert!(may_administer("CapEff:\t0000000000001000"));
-        assert!(!may_administer("CapPrm:\tffffffffffffffff\nCapEff:\t0000000000000fff"));
-        assert!(!may_administer(""));
-    }
-
-    #[test]
-    fn without_the_capability_user_namespaces_are_second_best_and_neither_is_a_problem() {
-        let free = Namespaces { max: Some("63000\n".into()), ..Namespaces::default() };
-        assert_eq!(networks(true, &free).verdict, Verdict::Ok);
-        assert_eq!(networks(false, &free).verdict, Verdict::Warn);
-        let restricted =
-            Namespaces { unprivileged_clone: Some("0\n".into()), ..Namespaces::default() };
-        assert_eq!(networks(true, &restricted).verdict, Verdict::Ok);
-        let check = networks(false, &restricted);
-        assert_eq!(check.verdict, Verdict::Problem);
-        assert!(check.remedy.unwrap().contains("kernel.unprivileged_userns_clone=1"));
-        let none = Namespaces { max: Some("0".into()), ..Namespaces::default() };
-        assert!(none.forbidden_by().unwrap().contains("max_user_namespaces"));
-        let apparmor =
-            Namespaces { apparmor_restricts: Some("1\n".into()), ..Namespaces::default() };
-        assert!(apparmor.forbidden_by().unwrap().contains("apparmor"));
+    fn without_privileges_a_private_network_will_do_and_what_prevents_it_is_a_problem() {
+        let verdicts = |obstacles: &[Obstacle]| -> Vec<Verdict> {
+            without_privileges(obstacles).iter().map(|check| check.verdict).collect()
+        };
+        assert_eq!(verdicts(&[]), [Verdict::Ok]);
+        assert_eq!(verdicts(&[Obstacle::NoUplink]), [Verdict::Ok, Verdict::Warn]);
+        assert_eq!(verdicts(&[Obstacle::AppArmor]), [Verdict::Problem]);
+        let [check] = &without_privileges(&[Obstacle::Switched])[..] else {
+            panic!("there is one")
+        };
+        let remedy = check.remedy.as_deref().unwrap();
+        assert!(remedy.contains("kernel.unprivileged_userns_clone=1; or run as root"), "{remedy}");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::super::{
     fault::Fault,
     process,
     progress::Progress,
+    ssh,
 };
 use std::{
     io::{self, Read},
@@ -15,7 +16,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-const SSH_PORT: u16 = 22;
 /// A guest that is booting drops packets; asking again soon is quicker than TCP's own retries.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(2);
 const GREETING: &[u8] = b"SSH-";
@@ -34,7 +34,7 @@ pub fn until_ssh_answers(
         progress.step(&format!("waiting for ssh of {} at {address}", instance.instance_id));
         let socket = SocketAddr::new(
             address.parse().map_err(|_| Fault::failed(format!("`{address}` is no address")))?,
-            SSH_PORT,
+            ssh::port(address),
         );
         let left = patience.saturating_sub(begun.elapsed());
         if !process::wait_until(left, || Ok(greets(socket, CONNECT_PATIENCE)))? {

@@ -20,7 +20,7 @@
 //! Scripts are text rather than nft's JSON: they can be read, every value in them is typed, and a
 //! script is applied wholly or not at all. Other tables are neither changed nor overruled.
 
-use super::{HostOptions, identity::Identity, name::Names};
+use super::{HostOptions, capability::keep_net_admin, identity::Identity, name::Names};
 use crate::domain::{
     interface::Wire,
     port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
@@ -333,7 +333,9 @@ fn apply(script: &str) -> io::Result<()> {
 }
 
 fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
-    let mut child = Command::new("nft")
+    let mut command = Command::new("nft");
+    keep_net_admin(&mut command);
+    let mut child = command
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

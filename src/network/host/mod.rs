@@ -15,6 +15,7 @@
 //!
 //! Needs root or `CAP_NET_ADMIN` and `CAP_NET_RAW`, and the `nft` program. IPv6 is not offered.
 
+mod capability;
 mod dhcp;
 mod dhcp_server;
 mod firewall;

@@ -56,6 +56,7 @@ impl World {
             instance_types: InstanceTypes([("m1.small".to_owned(), SMALL)].into()),
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: std::time::Duration::from_secs(3600),
+            reach: crate::domain::settings::Reach::Routed,
         };
         let mut state = CloudState::default();
         for node in ["node-one", "node-two"] {
