@@ -1,5 +1,6 @@
 """What is refused, with the code and the words that EC2's clients expect, and nothing changed."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ class World:
     owner: Tenant
     instance: str
     rule: str
+    # A security group that nothing uses.
+    spare: str
 
     def fill(self, text):
         """Puts the ids of this world where `text` names them."""
@@ -36,9 +39,12 @@ def world(cloud, tmp_path_factory):
             "IpRanges": [{"CidrIp": "10.0.0.0/8"}],
         }],
     )
+    spare = owner.ec2.create_security_group(GroupName="spare", Description="of no use")["GroupId"]
     [instance] = owner.launch()
     owner.wait("running", instance)
-    yield World(owner, instance, authorized["SecurityGroupRules"][0]["SecurityGroupRuleId"])
+    rule = authorized["SecurityGroupRules"][0]["SecurityGroupRuleId"]
+    yield World(owner, instance, rule, spare)
+    owner.ec2.delete_security_group(GroupId=spare)
     owner.leave()
 
 
@@ -267,6 +273,7 @@ def dry_runs(world):
         "stop_instances": {"InstanceIds": one},
         "start_instances": {"InstanceIds": one},
         "modify_instance_attribute": {"InstanceId": one[0], "DisableApiTermination": {"Value": True}},
+        "modify_instance_metadata_options": {"InstanceId": one[0], "HttpTokens": "required"},
         "get_console_output": {"InstanceId": one[0]},
         "describe_instances": {}, "describe_instance_status": {},
         "describe_instance_attribute": {"InstanceId": one[0], "Attribute": "userData"},
@@ -280,6 +287,7 @@ def dry_runs(world):
         "delete_key_pair": {"KeyName": key},
         "describe_key_pairs": {},
         "create_security_group": {"GroupName": "dry", "Description": "run"},
+        "delete_security_group": {"GroupId": world.spare},
         "describe_security_groups": {}, "describe_security_group_rules": {},
         "authorize_security_group_ingress": {"GroupId": group, "IpPermissions": ONE_RULE},
         "authorize_security_group_egress": {"GroupId": group, "IpPermissions": ONE_RULE},
@@ -296,21 +304,40 @@ def dry_runs(world):
         "delete_tags": {"Resources": one, "Tags": [{"Key": "dry"}]},
         "describe_tags": {},
         "describe_regions": {}, "describe_availability_zones": {}, "describe_account_attributes": {},
-        "describe_vpcs": {}, "describe_subnets": {}, "describe_network_interfaces": {},
+        "describe_vpcs": {}, "describe_vpc_attribute": {
+            "VpcId": world.owner.describe(one[0])["VpcId"], "Attribute": "enableDnsSupport"},
+        "describe_subnets": {}, "describe_network_interfaces": {},
         "describe_addresses": {},
     }
 
 
+WOULD = (412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+
+
 def test_a_dry_run_of_any_action_says_that_it_would_succeed_and_does_nothing(world):
-    ec2, wrong = world.owner.ec2, {}
     before = everything(world.owner)
-    for action, parameters in dry_runs(world).items():
-        outcome = dry_run(ec2, action, parameters)
-        if outcome != (412, "DryRunOperation",
-                       "Request would have succeeded, but DryRun flag is set."):
-            wrong[action] = outcome
-    assert not wrong
+    outcomes = {
+        action: dry_run(world.owner.ec2, action, parameters)
+        for action, parameters in dry_runs(world).items()
+    }
+    assert {action: said for action, said in outcomes.items() if said != WOULD} == {}
     assert everything(world.owner) == before
+
+
+def test_a_dry_run_of_registering_an_image_registers_none(cloud, world, tmp_path):
+    ec2, disk = world.owner.ec2, tmp_path / "disk"
+    # A boot sector that names a partition of Linux is all that a disk is asked for.
+    sector = bytes(450) + b"\x83" + bytes(59) + b"\x55\xaa"
+    disk.write_bytes(sector + bytes(1024 * 1024 - len(sector)))
+    cloud.mallee(
+        "image", "add", str(disk), "--name", "there already", "--private", "--state", str(cloud.state)
+    )
+    [image] = ec2.describe_images(Filters=[{"Name": "name", "Values": ["there already"]}])["Images"]
+    before = everything(world.owner)
+    location = f"blob:{hashlib.sha256(disk.read_bytes()).hexdigest()}?size=1"
+    assert dry_run(ec2, "register_image", {"Name": "dry", "ImageLocation": location}) == WOULD
+    assert everything(world.owner) == before
+    ec2.deregister_image(ImageId=image["ImageId"])
 
 
 def dry_run(ec2, action, parameters):
@@ -319,6 +346,13 @@ def dry_run(ec2, action, parameters):
     except ec2.exceptions.ClientError as error:
         said = error.response["Error"]
         return error.response["ResponseMetadata"]["HTTPStatusCode"], said["Code"], said["Message"]
+
+
+def test_a_dry_run_of_our_own_actions_does_nothing_either(cloud, world):
+    wanted = {"Action": "CreateAccount", "AccountName": "dry"}
+    assert cloud.call({**wanted, "DryRun": "true"}).refusal == WOULD
+    accounts = cloud.call({"Action": "DescribeAccounts"}).text
+    assert "<accountName>dry<" not in accounts and "<accountName>root<" in accounts
 
 
 def test_a_dry_run_of_what_would_fail_says_how_it_would(world):

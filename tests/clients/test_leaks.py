@@ -59,7 +59,8 @@ def holdings(cloud):
         # By number: which thread or file has it is nobody's business.
         "descriptors": numbered(process / "fd"),
         "threads": numbered(process / "task"),
-        "links": {line for line in host.links() if cloud.prefix in line},
+        # By name: whether a bridge has a carrier depends on who is there.
+        "links": {line.split(":")[0] for line in host.links() if f" {cloud.prefix}-" in line},
         "rules": {line for line in host.rules() if f" {cloud.prefix} " in line},
         "processes": {line for line in host.processes(str(cloud.state)) if "qemu" in line},
         # Records are the memory of what was, and their files the store's own affair.
