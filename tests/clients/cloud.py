@@ -183,7 +183,7 @@ memory_mib = 128
         self.mallee("down", "--purge", "--state", str(self.state))
 
         def changed():
-            return host.difference(self.before, host.residue(str(self.state)))
+            return host.difference(self.before, host.residue(str(self.state)), self.prefix)
 
         try:
             # A killed emulator is gone a moment after it was killed.

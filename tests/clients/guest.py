@@ -11,6 +11,8 @@ from eventually import eventually
 
 # What the demo image prints on its console when people may come in.
 READY = "mallee-demo: ready"
+# … and when it has been shut down in good order.
+CLEAN = "mallee-demo: the root file system is clean"
 # Emulated guests on a busy machine of two cores take their time.
 BOOT_SECONDS = 120
 

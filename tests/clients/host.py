@@ -1,13 +1,18 @@
-"""What a cloud could leave behind on its host, as lines that can be compared."""
+"""What a cloud could leave behind on its host, as lines that can be compared.
+
+Everything is compared, whatever its name: what a cloud leaves behind need not bear its name. Only
+what belongs to another cloud on the same host is left out, for that comes and goes as it likes.
+"""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
 # Where an emulator, a libvirt or a careless cloud would leave files.
 PLACES = [
     "/etc/libvirt", "/etc/nftables.conf", "/etc/sysctl.d", "/run/libvirt", "/run/mallee",
-    "/run/netns", "/var/cache/libvirt", "/var/lib/libvirt", "/var/lib/mallee", "/var/log/libvirt",
+    "/run/netns", "/var/cache/libvirt", "/var/lib/libvirt", "/var/log/libvirt",
 ]
 
 
@@ -23,8 +28,9 @@ def links():
 
 
 def rules():
-    # Stateless: without the packets other people's rules have counted.
-    return ["rule " + line for line in output("nft", "-s", "list", "ruleset").splitlines()]
+    """One line for a whole table, and without what other people's rules have counted."""
+    tables = output("nft", "-s", "list", "ruleset").split("\ntable ")
+    return [f"rules of {table.removeprefix('table ').strip()}" for table in tables if table.strip()]
 
 
 def switches():
@@ -68,11 +74,19 @@ def processes(text):
     return found
 
 
-def difference(before, after):
-    """What was added and what was taken away, as one readable list."""
-    gone = [f"- {line}" for line in before if line not in set(after)]
-    come = [f"+ {line}" for line in after if line not in set(before)]
-    return gone + come
+def difference(before, after, prefix):
+    """What was added and what was taken away, but for what is another cloud's."""
+    shown = set(before) ^ set(after)
+    others = {name for line in shown for name in BRIDGE.findall(line)} - {prefix}
+    signs = [re.compile(rf"\b{name}(-|\b \{{)") for name in sorted(others)]
+    return sorted(
+        ("+ " if line in after else "- ") + line
+        for line in shown if not any(sign.search(line) for sign in signs)
+    )
+
+
+# How a cloud's public bridge is called, wherever it is mentioned.
+BRIDGE = re.compile(r"\b([a-z][a-z0-9]*)-pub\b")
 
 
 def output(*command):

@@ -49,7 +49,7 @@ def everything(owner):
         ec2.describe_instances()["Reservations"], ec2.describe_key_pairs()["KeyPairs"],
         ec2.describe_security_groups()["SecurityGroups"], ec2.describe_tags()["Tags"],
         ec2.describe_security_group_rules()["SecurityGroupRules"],
-        ec2.describe_images()["Images"],
+        ec2.describe_images()["Images"], ec2.describe_network_interfaces()["NetworkInterfaces"],
     ]
     return repr(seen)
 

@@ -60,7 +60,7 @@ def holdings(cloud):
         "descriptors": numbered(process / "fd"),
         "threads": numbered(process / "task"),
         "links": {line for line in host.links() if cloud.prefix in line},
-        "rules": {line for line in host.rules() if cloud.prefix in line or cloud.network in line},
+        "rules": {line for line in host.rules() if f" {cloud.prefix} " in line},
         "processes": {line for line in host.processes(str(cloud.state)) if "qemu" in line},
         # Records are the memory of what was, and their files the store's own affair.
         "files": {

@@ -27,7 +27,8 @@ use link::Link;
 use mode::Mode;
 use std::{
     collections::BTreeSet,
-    path::Path,
+    fs, io,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
@@ -83,6 +84,8 @@ pub struct LibvirtHypervisor {
     options: LibvirtOptions,
     link: Arc<Link>,
     watch: Arc<Watch>,
+    /// Where an embedded libvirt keeps a log for every domain. A daemon's are the host's affair.
+    domain_logs: Option<PathBuf>,
     /// Instances whose `start` is under way: defining twice would redefine, not refuse.
     starting: Mutex<BTreeSet<InstanceId>>,
 }
@@ -115,10 +118,12 @@ impl LibvirtHypervisor {
         options: LibvirtOptions,
         sink: EventSink,
     ) -> Result<LibvirtHypervisor, HypervisorFault> {
+        let mut domain_logs = None;
         if let Mode::Embed { root } = mode {
             mode::prepare_embed(root).map_err(|error| {
                 HypervisorFault::Unreachable(format!("`{}`: {error}", root.display()))
             })?;
+            domain_logs = Some(root.join("log/qemu"));
         }
         let (closed, told) = mpsc::channel();
         let watch = Arc::new(Watch {
@@ -128,7 +133,8 @@ impl LibvirtHypervisor {
             closed,
         });
         let link = Link::open(mode.clone(), Arc::clone(&watch), told)?;
-        let hypervisor = LibvirtHypervisor { options, link, watch, starting: Mutex::default() };
+        let starting = Mutex::default();
+        let hypervisor = LibvirtHypervisor { options, link, watch, domain_logs, starting };
         hypervisor.learn_capabilities()?;
         Ok(hypervisor)
     }
@@ -240,6 +246,20 @@ impl LibvirtHypervisor {
         Ok(())
     }
 
+    /// libvirt itself never removes a log, and no instance comes again.
+    fn remove_log(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
+        let Some(directory) = &self.domain_logs else { return Ok(()) };
+        let name = domain_xml::domain_name(&self.options.domain.name_prefix, instance);
+        let path = directory.join(format!("{name}.log"));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                let text = format!("`{}` cannot be removed: {error}", path.display());
+                Err(HypervisorFault::Refused(text))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn describe(&self, domain: &VirtDomain) -> Result<Domain, virt::error::Error> {
         let info = domain.get_info()?;
         Ok(Domain {
@@ -311,10 +331,10 @@ impl Hypervisor for LibvirtHypervisor {
     }
 
     fn remove(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
-        match self.find(instance)? {
-            Some(domain) => erase(&domain),
-            None => Ok(()),
+        if let Some(domain) = self.find(instance)? {
+            erase(&domain)?;
         }
+        self.remove_log(instance)
     }
 
     fn domains(&self) -> Result<Vec<Domain>, HypervisorFault> {
