@@ -125,7 +125,8 @@ fn there_is_no_room_for_homeless_functions() {
 }
 
 /// Files that exist in tests only, and may name anything.
-const OF_TESTS: [&str; 4] = ["tests.rs", "testing.rs", "conformance.rs", "recorded.rs"];
+const OF_TESTS: [&str; 5] =
+    ["tests.rs", "testing.rs", "conformance.rs", "recorded.rs", "effort.rs"];
 
 fn sources() -> Vec<(PathBuf, String)> {
     let mut paths = Vec::new();
@@ -188,4 +189,34 @@ fn first_level_names(group: &str) -> Vec<String> {
         }
     }
     names
+}
+
+/// The list of actions in the docs is what the endpoint answers, with each file's own first words.
+/// `MALLEE_WRITE=1 cargo test --test tidy` writes it anew.
+#[test]
+fn the_documented_actions_are_those_there_are() {
+    let mut described: BTreeMap<String, String> = BTreeMap::new();
+    let mut files = Vec::new();
+    rust_files(Path::new("src/api/actions"), &mut files);
+    for path in files {
+        let text = fs::read_to_string(path).unwrap();
+        let Some((_, after)) = text.split_once("const NAME: &'static str = \"") else { continue };
+        let name = after.split('"').next().unwrap().to_owned();
+        let header: Vec<&str> =
+            text.lines().map_while(|line| line.strip_prefix("//!")).map(str::trim).collect();
+        let first = header.split(|line| line.is_empty()).next().unwrap().join(" ");
+        let words = first.split_once(": ").map_or(first.as_str(), |(_, words)| words).to_owned();
+        described.insert(name, words);
+    }
+    let mut names = mallee::api::actions::NAMES.to_vec();
+    names.sort_unstable();
+    let mut text = format!("# Actions\n\nThe {} actions this cloud answers.\n\n", names.len());
+    for name in names {
+        text.push_str(&format!("- `{name}`: {}\n", described[name]));
+    }
+    if std::env::var_os("MALLEE_WRITE").is_some() {
+        fs::write("docs/api.md", &text).unwrap();
+    }
+    let documented = fs::read_to_string("docs/api.md").unwrap_or_default();
+    assert_eq!(documented, text, "docs/api.md is not what the list of actions says");
 }

@@ -28,3 +28,6 @@ pub mod selection;
 pub mod error;
 pub mod response;
 pub mod time;
+
+#[cfg(test)]
+mod effort;

@@ -138,6 +138,7 @@ impl<R: Serialize> Serialize for Named<'_, R> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::effort;
     use crate::api::time::DateTime;
     use crate::domain::time::Timestamp;
 
@@ -250,17 +251,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_answer_takes_time_proportional_to_its_length() {
-        fn seconds(instances: usize) -> f64 {
+    fn a_long_answer_costs_in_proportion_to_its_length() {
+        fn cost(instances: usize) -> f64 {
             let body = body(instances);
-            let quickest = (0..5).map(|_| {
-                let start = std::time::Instant::now();
+            effort::of(|| {
                 assert!(render("X", "", "r", &body).unwrap().len() > 200 * instances);
-                start.elapsed().as_secs_f64()
-            });
-            quickest.fold(f64::INFINITY, f64::min)
+            })
         }
-        let (small, large) = (seconds(500), seconds(8_000));
-        assert!(large < small * 80.0, "{small} s for 500 instances, {large} s for 8000");
+        effort::assert_proportional(cost(500), cost(8_000));
     }
 }

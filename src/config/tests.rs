@@ -56,8 +56,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "[[node]]\n[[node]]\nhipervisor = \"auto\"",
         "f.toml:3: unknown field `hipervisor`, expected one of `name`, `group`, `hypervisor`, \
-         `libvirt_uri`, `vcpus`, `memory_mib`, `disk_gib`, `image_cache_gib`, `dns`, `simulated`; \
-         did you mean `hypervisor`?",
+         `libvirt_uri`, `vcpus_per_core`, `vcpus`, `memory_mib`, `disk_gib`, `image_cache_gib`, \
+         `dns`, `simulated`; did you mean `hypervisor`?",
     );
     refused(
         "# a comment\n[netwrok]",

@@ -72,15 +72,22 @@ class Cloud:
 
     def start(self):
         log.info("starting a cloud with `%s` guests in %s", self.hypervisor, self.state)
-        configuration = self.state.parent / "configuration.toml"
-        configuration.write_text(self.configuration())
-        self.mallee(
-            "up", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}",
-            "--config", str(configuration), "--hypervisor", self.hypervisor, "--detach",
-        )
+        self.configuration_file.write_text(self.configuration())
+        self.start_again()
         if not self.simulated:
             self.build_image()
         log.info("a cloud of process %s answers at %s", self.process, self.endpoint)
+
+    @property
+    def configuration_file(self):
+        return self.state.parent / "configuration.toml"
+
+    def start_again(self):
+        """Also after a kill: the state is what the process before left."""
+        self.mallee(
+            "up", "--state", str(self.state), "--listen", f"127.0.0.1:{self.port}",
+            "--config", str(self.configuration_file), "--hypervisor", self.hypervisor, "--detach",
+        )
 
     def configuration(self):
         """Names and addresses that no other cloud on this host has."""

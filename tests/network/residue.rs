@@ -89,14 +89,10 @@ fn the_price_of_an_attachment_does_not_grow_with_their_number() {
         host.datapath().attach(&instance, &public(number, vec![egress()])).unwrap();
         times.push(started.elapsed());
     }
-    let median = |times: &[std::time::Duration]| {
-        let mut sorted = times.to_vec();
-        sorted.sort();
-        sorted[sorted.len() / 2]
-    };
-    let (first, last) = (median(&times[..50]), median(&times[150..]));
+    // The least of each: what a busy machine adds is not the price.
+    let (first, last) = (times[..50].iter().min().unwrap(), times[150..].iter().min().unwrap());
     println!("attach: {first:?} at first, {last:?} with 200 ports");
-    assert!(last < first * 3, "{first:?} grew to {last:?}");
+    assert!(*last < *first * 3, "{first:?} grew to {last:?}");
 }
 
 #[test]

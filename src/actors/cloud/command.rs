@@ -22,6 +22,7 @@ impl<C: Decide> Handler<Call<Commanded<C>>> for CloudManager {
     type Result = ResponseFuture<Result<C::Reply, CloudFault>>;
 
     fn handle(&mut self, call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
+        call.trace();
         let core = self.core.clone();
         Box::pin(async move { core.carry_out(call.context, call.body).await })
     }

@@ -178,6 +178,7 @@ impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
+        call.trace();
         let core = self.core.clone();
         Box::pin(async move { core.take_report(call.body.report).await })
     }
@@ -187,6 +188,7 @@ impl Handler<Call<ReadConsole>> for CloudManager {
     type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
 
     fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
+        call.trace();
         let core = self.core.clone();
         Box::pin(async move { core.read_console(call.context, call.body).await })
     }

@@ -137,6 +137,7 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for GroupManager {
             type Result = ResponseFuture<Result<$reply, GroupFault>>;
             fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
+                call.trace();
                 let core = self.core.clone();
                 Box::pin(async move { core.$method(call.context, call.body).await })
             }

@@ -231,6 +231,7 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for NodeManager {
             type Result = ResponseFuture<Result<$reply, NodeFault>>;
             fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
+                call.trace();
                 let core = self.core.clone();
                 let myself = context.address();
                 Box::pin(async move { core.$method(call.context, call.body, myself).await })
