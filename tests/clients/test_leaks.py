@@ -12,7 +12,7 @@ from eventually import eventually_nothing
 log = logging.getLogger("clients")
 
 CYCLES = int(os.environ.get("MALLEE_TEST_CYCLES", "100"))
-CYCLES_WITH_GUESTS = int(os.environ.get("MALLEE_TEST_GUEST_CYCLES", "5"))
+CYCLES_WITH_GUESTS = int(os.environ.get("MALLEE_TEST_GUEST_CYCLES", "20"))
 
 
 @pytest.mark.simulated
