@@ -2,9 +2,11 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
+from eventually import eventually
 from tenant import TCP_22, Tenant
 
 pytestmark = pytest.mark.guests
@@ -13,7 +15,10 @@ KILLS = 3
 
 
 def kill_and_start_again(cloud):
-    os.kill(cloud.process, signal.SIGKILL)
+    process = cloud.process
+    os.kill(process, signal.SIGKILL)
+    # A killed process takes a moment to go; until then a cloud runs, and none needs to be started.
+    eventually("it is gone", lambda: not Path(f"/proc/{process}").exists(), within=10)
     cloud.start_again()
 
 
