@@ -53,28 +53,52 @@ impl Drop for Reign {
     }
 }
 
+/// How long the lock may be held by nobody who can be seen. A killed cloud keeps it until the last
+/// of its threads is gone, and so does a child it was just making, until that runs its own program.
+const DYING: Duration = Duration::from_secs(2);
+
 /// The process that is the cloud now.
 pub fn find(state: &StateDirectory) -> Result<Option<u32>, Fault> {
     let path = state.pid();
-    let mut file = match open(&path, OpenOptions::new().read(true)) {
+    let mut holder = None;
+    wait_until(DYING, || {
+        holder = look(&path)?;
+        Ok(holder != Some(Holder::Unseen))
+    })?;
+    match holder {
+        None => Ok(None),
+        Some(Holder::Cloud(pid)) => Ok(Some(pid)),
+        Some(Holder::Unseen) => {
+            let shown = path.display();
+            Err(Fault::failed(format!("a cloud holds `{shown}`, and cannot be seen from here"))
+                .remedy("ask as the user who started it, and on the same host"))
+        }
+    }
+}
+
+/// Who holds the lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Holder {
+    Cloud(u32),
+    Unseen,
+}
+
+fn look(path: &Path) -> Result<Option<Holder>, Fault> {
+    let mut file = match open(path, OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Fault::io("open", &path)(error)),
+        Err(error) => return Err(Fault::io("open", path)(error)),
     };
     // Shared, so that two commands looking at once do not take each other for the cloud.
     match file.try_lock_shared() {
         Ok(()) => return Ok(None),
         Err(TryLockError::WouldBlock) => {}
-        Err(TryLockError::Error(error)) => return Err(Fault::io("lock", &path)(error)),
+        Err(TryLockError::Error(error)) => return Err(Fault::io("lock", path)(error)),
     }
     let mut text = String::new();
-    file.read_to_string(&mut text).map_err(Fault::io("read", &path))?;
-    let holder = text.trim().parse().ok().filter(|pid| has_open(*pid, &path));
-    holder.map(Some).ok_or_else(|| {
-        let shown = path.display();
-        Fault::failed(format!("a cloud holds `{shown}`, and cannot be seen from here"))
-            .remedy("ask as the user who started it, and on the same host")
-    })
+    file.read_to_string(&mut text).map_err(Fault::io("read", path))?;
+    let cloud = text.trim().parse().ok().filter(|pid| has_open(*pid, path));
+    Ok(Some(cloud.map_or(Holder::Unseen, Holder::Cloud)))
 }
 
 /// Asks the cloud to stop and waits until it has.
