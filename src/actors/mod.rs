@@ -10,3 +10,6 @@ pub mod switchboard;
 pub mod cloud;
 pub mod group;
 pub mod node;
+
+#[cfg(test)]
+pub mod testing;

@@ -2,7 +2,7 @@
 
 use super::{BootFault, enclosed_datapath::EnclosedDatapath, host};
 use crate::{
-    actors::node::{Happened, NodeManager, host::Host, record::InstanceRecord},
+    actors::node::{Happened, NodeManager, host::Host},
     ambient::Ambient,
     blobs::{
         cache::ImageCache,
@@ -27,11 +27,11 @@ use crate::{
         host::{HostDatapath, HostOptions},
         simulated::SimulatedDatapath,
     },
-    store::{Store, journal::Journal, record::load_all},
+    store::{Store, journal::Journal},
 };
 use actix::{Addr, ArbiterHandle};
 use std::{
-    fs,
+    fs, io,
     net::{SocketAddr, TcpListener},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -147,7 +147,7 @@ pub fn build(
     let facts = hypervisor
         .host()
         .map_err(|source| BootFault::Hypervisor { node: section.name.to_string(), source })?;
-    let total = total(section, facts.resources, &instances, &*store)?;
+    let total = total(section, facts.resources, &instances)?;
     let journal = Journal::start(store.clone())
         .map_err(BootFault::io("the node's journal cannot be started"))?;
     let host = Host {
@@ -217,7 +217,6 @@ fn total(
     section: &NodeSection,
     found: Resources,
     instances: &Path,
-    store: &dyn Store,
 ) -> Result<Resources, BootFault> {
     if section.hypervisor == HypervisorChoice::Simulated {
         return Ok(Resources {
@@ -227,18 +226,20 @@ fn total(
             disk_gib: section.disk_gib.unwrap_or(SIMULATED_HOST.disk_gib),
         });
     }
-    let free = host::free_gib(instances)
-        .map_err(BootFault::io(format!("`{}` cannot be measured", instances.display())))?;
-    // What our own guests have written is counted among their holdings, not missing.
-    let held: Resources = load_all::<InstanceRecord>(store)
-        .map_err(|source| BootFault::Store { role: "node manager".into(), source })?
-        .iter()
-        .map(|record| record.report(record.settled).held)
-        .sum();
+    let measured = || -> io::Result<u64> {
+        // What our own guests have written is counted among their holdings, not missing; what they
+        // may still write is free until they do.
+        Ok(host::free_gib(instances)? + host::written_gib(instances)?)
+    };
+    let disk_gib = match section.disk_gib {
+        Some(configured) => configured,
+        None => measured()
+            .map_err(BootFault::io(format!("`{}` cannot be measured", instances.display())))?,
+    };
     Ok(Resources {
         vcpus: section.vcpus.unwrap_or(found.vcpus * section.vcpus_per_core),
         memory_mib: section.memory_mib.unwrap_or(found.memory_mib.saturating_sub(HOST_MEMORY_MIB)),
-        disk_gib: section.disk_gib.unwrap_or(free + held.disk_gib),
+        disk_gib,
     })
 }
 

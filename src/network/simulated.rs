@@ -65,6 +65,13 @@ impl SimulatedDatapath {
         }
     }
 
+    /// What an attached interface's port admits now.
+    pub fn filter(&self, interface: &InterfaceId) -> Option<PortFilter> {
+        let table = self.table();
+        let port = table.get(interface).filter(|port| port.attached)?;
+        Some(port.interface.filter.clone())
+    }
+
     fn table(&self) -> MutexGuard<'_, BTreeMap<InterfaceId, SimulatedPort>> {
         // Every change is one insertion or removal, so a panic elsewhere leaves no half of one.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)

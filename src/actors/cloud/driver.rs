@@ -36,6 +36,9 @@ use std::{
 /// A wish nobody has taken up is repeated after this long.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// What outcomes of updates say for a revision: requests count from 1.
+const UPDATE: u64 = 0;
+
 /// EC2 keeps a client token at least a day.
 const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -46,6 +49,10 @@ pub struct Driver {
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
     /// The revision a node has taken up, and the generation of its reports that know of it.
     accepted: HashMap<InstanceId, (u64, u64)>,
+    /// Stops that do not wait for the guest, however often they have to be asked.
+    forced: BTreeSet<InstanceId>,
+    /// Instances whose node has not confirmed what may change without a boot, and when it was told.
+    updates: BTreeMap<InstanceId, Option<Timestamp>>,
     /// Scopes whose filters a group has not confirmed.
     stale_filters: BTreeSet<Scope>,
     /// The newest generation seen of each node.
@@ -53,19 +60,50 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// After a restart everything transient is wished for anew, and filters are sent once more.
+    /// After a restart everything transient is wished for anew, and what nodes are told of the
+    /// others, filters included, is told once more.
     pub fn restored(state: &CloudState) -> Driver {
-        let wishes = state
-            .instances()
-            .filter(|instance| instance.state.is_transient())
-            .map(|instance| (instance.id.clone(), None))
-            .collect();
+        let existing = state.instances().filter(|instance| instance.state.exists());
+        let (transient, settled): (Vec<_>, Vec<_>) =
+            existing.partition(|instance| instance.state.is_transient());
+        let of = |instances: Vec<&Arc<Instance>>| {
+            instances.into_iter().map(|instance| (instance.id.clone(), None)).collect()
+        };
         Driver {
-            wishes,
+            wishes: of(transient),
+            updates: of(settled),
+            forced: BTreeSet::new(),
             accepted: HashMap::new(),
             stale_filters: state.scopes.keys().cloned().collect(),
             generations: BTreeMap::new(),
         }
+    }
+
+    /// A node has taken up the latest request.
+    fn take_accepted(&mut self, state: &CloudState, done: Done) {
+        let Done { instance, revision, outcome } = done;
+        let latest = state.instance(&instance).is_some_and(|i| i.revision == revision);
+        if let Outcome::Accepted { generation, .. } = outcome
+            && latest
+        {
+            self.wishes.remove(&instance);
+            self.forced.remove(&instance);
+            self.accepted.insert(instance, (revision, generation));
+        }
+    }
+
+    /// An update that may have met a boot on its way, or met nobody, is told again.
+    fn take_update(&mut self, state: &CloudState, done: &Done) {
+        let unanswered = matches!(done.outcome, Outcome::Unanswered);
+        let booting = state.instance(&done.instance).is_some_and(|i| self.is_unplaced(i));
+        if !unanswered && !booting {
+            self.updates.remove(&done.instance);
+        }
+    }
+
+    /// A boot with an older view of things may be on its way to a node.
+    fn is_unplaced(&self, instance: &Instance) -> bool {
+        instance.state == InstanceState::Pending && self.wishes.contains_key(&instance.id)
     }
 
     /// The generation from which on a node's reports know of the record's latest request.
@@ -96,21 +134,27 @@ impl Core {
         {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
-            let forced: BTreeSet<InstanceId> = effects
-                .iter()
-                .filter_map(|effect| match effect {
-                    Effect::ForceStop(id) => Some(id.clone()),
-                    _ => None,
-                })
-                .collect();
             let state = book.durable.clone();
+            let mut driven = BTreeSet::new();
+            for effect in &effects {
+                if let Effect::ForceStop(id) = effect {
+                    book.driver.forced.insert(id.clone());
+                }
+            }
             for effect in effects {
                 match effect {
                     Effect::Drive(id) | Effect::ForceStop(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
-                        book.driver.wishes.insert(id.clone(), Some(now));
+                        if !driven.insert(id.clone()) {
+                            continue;
+                        }
+                        if instance.state == InstanceState::Pending {
+                            book.driver.forced.remove(&id);
+                        }
+                        let forced = book.driver.forced.contains(&id);
+                        book.driver.wishes.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
-                        self.wish(instance, forced.contains(&id), &state, wishes);
+                        self.wish(instance, forced, &state, wishes);
                     }
                     Effect::Reboot(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
@@ -119,12 +163,17 @@ impl Core {
                     }
                     Effect::Update(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
+                        book.driver.updates.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
                         wishes.update.extend(update_of(instance, &state));
                     }
                     Effect::Forget(id) => {
-                        let Some(instance) = state.instance(&id) else { continue };
+                        // While its end is not on the disk yet, the node is not to forget it.
+                        let ended = |instance: &&Arc<Instance>| !instance.state.exists();
+                        let Some(instance) = state.instance(&id).filter(ended) else { continue };
                         book.driver.wishes.remove(&id);
+                        book.driver.updates.remove(&id);
+                        book.driver.forced.remove(&id);
                         book.driver.accepted.remove(&id);
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
@@ -181,15 +230,20 @@ impl Core {
         send!(terminate, TerminateInstances { instances: terminate });
         send!(reboot, RebootInstances { instances: reboot });
         send!(update, UpdateInstances { instances: update });
-        if !forget.is_empty() {
-            let answer =
-                address.ask(self.own_context("forget"), ForgetInstances { instances: forget });
-            actix_rt::spawn(async move {
-                if let Err(fault) = answer.await {
-                    log::debug!("a group will be told again to forget: {fault}");
-                }
-            });
-        }
+        self.forget(group, forget);
+    }
+
+    /// Their ends are on record here, or nothing is: the group need not keep their last words.
+    pub(super) fn forget(&self, group: &GroupName, instances: Vec<InstanceId>) {
+        let Some(address) = self.groups.get(group).filter(|_| !instances.is_empty()) else {
+            return;
+        };
+        let answer = address.ask(self.own_context("forget"), ForgetInstances { instances });
+        actix_rt::spawn(async move {
+            if let Err(fault) = answer.await {
+                log::debug!("a group will be told again to forget: {fault}");
+            }
+        });
     }
 
     async fn take_outcomes(self: &Rc<Self>, answer: Answer<PlaceInstances>) {
@@ -214,13 +268,10 @@ impl Core {
         });
         {
             let mut book = self.book.borrow_mut();
-            for Done { instance, revision, outcome } in outcomes {
-                let latest = state.instance(&instance).is_some_and(|i| i.revision == revision);
-                if let Outcome::Accepted { generation, .. } = outcome
-                    && latest
-                {
-                    book.driver.wishes.remove(&instance);
-                    book.driver.accepted.insert(instance, (revision, generation));
+            for done in outcomes {
+                match done.revision {
+                    UPDATE => book.driver.take_update(&state, &done),
+                    _ => book.driver.take_accepted(&state, done),
                 }
             }
         }
@@ -253,18 +304,21 @@ impl Core {
     pub(super) async fn tick(self: &Rc<Self>) {
         let now = self.ambient.now();
         let due: BTreeSet<Effect> = {
-            let book = self.book.borrow();
+            let mut book = self.book.borrow_mut();
+            let state = book.durable.clone();
             let overdue = |asked: &Option<Timestamp>| {
                 asked.is_none_or(|asked| now.since(asked) >= RETRY_AFTER)
             };
-            book.driver
-                .wishes
-                .iter()
-                .filter(|(id, asked)| {
-                    overdue(asked)
-                        && book.durable.instance(id).is_some_and(|i| i.state.is_transient())
-                })
+            let transient = |id: &InstanceId| {
+                state.instance(id).is_some_and(|instance| instance.state.is_transient())
+            };
+            // What a report has settled meanwhile is no wish any more.
+            book.driver.wishes.retain(|id, _| transient(id));
+            let wishes = book.driver.wishes.iter().filter(|(_, asked)| overdue(asked));
+            let updates = book.driver.updates.iter().filter(|(_, asked)| overdue(asked));
+            wishes
                 .map(|(id, _)| Effect::Drive(id.clone()))
+                .chain(updates.map(|(id, _)| Effect::Update(id.clone())))
                 .collect()
         };
         self.enact(due, self.own_context("retry"));
@@ -318,6 +372,15 @@ impl Core {
             (book.durable.clone(), std::mem::take(&mut book.driver.stale_filters))
         };
         for scope in scopes {
+            // A boot on its way has the filters of when it was sent, and may come after these.
+            let once_more = {
+                let book = self.book.borrow();
+                let instances = state.scope(&scope).into_iter().flat_map(|s| s.instances.values());
+                instances.into_iter().any(|instance| book.driver.is_unplaced(instance))
+            };
+            if once_more {
+                self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
+            }
             let mut by_group: BTreeMap<GroupName, Vec<_>> = BTreeMap::new();
             for (group, assignment) in filters::of_scope(&state, &scope) {
                 by_group.entry(group).or_default().push(assignment);

@@ -21,6 +21,8 @@ pub mod report;
 pub mod scope;
 pub mod security_group;
 pub mod tag;
+#[cfg(test)]
+mod tests;
 
 use super::{
     address::{Address, Call},
@@ -202,7 +204,9 @@ impl Core {
         decision: Decision,
         context: CallContext,
     ) -> Result<(), CloudFault> {
-        if decision.changes.is_empty() {
+        // A decision that changes nothing may rest on one that is not durable yet: it is answered
+        // when that is.
+        if decision.changes.is_empty() && self.book.borrow().in_flight == 0 {
             self.enact(decision.effects, context);
             return Ok(());
         }

@@ -37,6 +37,7 @@ impl Core {
             self.publish(&mut book);
         }
         let mut strangers = Vec::new();
+        let mut unknown = Vec::new();
         let decision = self.decide(|draft| {
             let mut seen = BTreeSet::new();
             for stated in &report.instances {
@@ -48,6 +49,11 @@ impl Core {
                     Some(_) if stated.phase == BootPhase::Ended => {
                         draft.effect(Effect::Forget(stated.instance.clone()));
                     }
+                    // Its record was kept long enough and is gone, or was never ours.
+                    None if stated.phase == BootPhase::Ended => {
+                        unknown.push(stated.instance.clone());
+                    }
+                    Some(_) | None if stated.phase == BootPhase::Ending => {}
                     Some(_) | None => strangers.push((stated.instance.clone(), stated.revision)),
                 }
             }
@@ -56,6 +62,7 @@ impl Core {
             }
         });
         self.end_strangers(&group, strangers);
+        self.forget(&group, unknown);
         self.keep_own(decision, "report").await;
         Ok(())
     }
@@ -109,8 +116,10 @@ impl Core {
 
 fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draft: &mut Draft<'_>) {
     // The group's word on where it placed the instance may have been lost on the way.
-    let placed = match instance.node {
-        Some(_) => instance.clone(),
+    let placed = match &instance.node {
+        Some(known) if known == node => instance.clone(),
+        // It has been given to another since, and this is no word on what becomes of it there.
+        Some(_) => return,
         None => {
             let mut placed = Instance::clone(instance);
             placed.node = Some(node.clone());

@@ -83,16 +83,14 @@ impl Core {
     {
         let asked: Vec<_> = instances
             .into_iter()
-            .map(|(instance, revision)| {
-                let node = self.node_of(&instance);
-                (instance.clone(), revision, node, make(instance, revision))
-            })
+            .map(|(instance, revision)| (instance.clone(), revision, make(instance, revision)))
             .collect();
-        let outcomes = join_all(asked.into_iter().map(|(instance, revision, node, message)| {
+        let outcomes = join_all(asked.into_iter().map(|(instance, revision, message)| {
             let core = self.clone();
             let context = context.clone();
             async move {
-                let outcome = match node {
+                core.placed(&instance).await;
+                let outcome = match core.node_of(&instance) {
                     None => Outcome::NotPlaced,
                     Some(node) => match core.node(&node) {
                         Some(address) => outcome(node, address.ask(context, message).await),

@@ -8,6 +8,8 @@ pub mod forward;
 pub mod place;
 pub mod placements;
 pub mod report;
+#[cfg(test)]
+mod tests;
 
 use super::{
     address::{Address, Call},
@@ -36,6 +38,7 @@ use crate::{
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler, ResponseFuture};
 use placements::Placement;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use tokio::sync::Notify;
 
 /// What a group manager is started with.
 #[derive(Debug)]
@@ -57,6 +60,8 @@ struct Core {
     journal: Journal,
     root: AccountId,
     book: RefCell<Book>,
+    /// Somebody's placing is done.
+    placing_done: Notify,
 }
 
 #[derive(Debug)]
@@ -68,6 +73,8 @@ struct Book {
     placements: BTreeMap<InstanceId, Placement>,
     reports: BTreeMap<NodeName, NodeReport>,
     capacity: Capacity,
+    /// Instances being placed, and by how many requests.
+    placing: BTreeMap<InstanceId, usize>,
 }
 
 impl GroupManager {
@@ -87,8 +94,15 @@ impl GroupManager {
             placements,
             reports: BTreeMap::new(),
             capacity,
+            placing: BTreeMap::new(),
         };
-        let core = Core { name: parts.name, journal, root: parts.root, book: RefCell::new(book) };
+        let core = Core {
+            name: parts.name,
+            journal,
+            root: parts.root,
+            book: RefCell::new(book),
+            placing_done: Notify::new(),
+        };
         Ok(RestoredGroup(core))
     }
 }

@@ -17,6 +17,15 @@ use crate::{
 use futures_util::future::join_all;
 use std::{collections::BTreeSet, rc::Rc};
 
+/// Whom to ask for an instance.
+enum Boot {
+    /// The node on record.
+    Where(NodeName),
+    /// The first with room; others may follow.
+    First(NodeName),
+    Nowhere,
+}
+
 impl Core {
     /// Every instance is placed in the book before the first node is asked, so that requests that
     /// race cannot be given the same room.
@@ -28,26 +37,29 @@ impl Core {
         let mut new = Vec::new();
         let mut placed = Vec::new();
         for wanted in asked.instances {
-            let known = self.node_of(&wanted.spec.instance);
-            let node = match known {
-                Some(node) => Some(node),
-                None => {
-                    let chosen = self.choose(&wanted.spec.instance, wanted.spec.resources, &[]);
-                    new.extend(chosen.clone());
-                    chosen.map(|placement| placement.node)
-                }
+            let boot = match self.node_of(&wanted.spec.instance) {
+                Some(node) => Boot::Where(node),
+                None => match self.choose(&wanted.spec.instance, wanted.spec.resources, &[]) {
+                    Some(placement) => {
+                        new.push(placement.clone());
+                        Boot::First(placement.node)
+                    }
+                    None => Boot::Nowhere,
+                },
             };
-            placed.push((wanted, node));
+            placed.push((wanted, boot));
         }
+        let _placing = self.placing(placed.iter().map(|(wanted, _)| &wanted.spec.instance));
         self.record(&new).await?;
-        let outcomes = join_all(placed.into_iter().map(|(wanted, node)| {
+        let outcomes = join_all(placed.into_iter().map(|(wanted, boot)| {
             let core = self.clone();
             let context = context.clone();
             async move {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
-                let outcome = match node {
-                    Some(node) => core.boot(context, wanted, node).await,
-                    None => core.no_room(),
+                let outcome = match boot {
+                    Boot::Where(node) => core.boot_there(context, wanted, node).await,
+                    Boot::First(node) => core.boot(context, wanted, node).await,
+                    Boot::Nowhere => core.no_room(),
                 };
                 Done { instance, revision, outcome }
             }
@@ -87,11 +99,31 @@ impl Core {
         Some(placement)
     }
 
-    /// Asks the node; if it has no room after all, the next one with room.
+    /// Asks the node that has it, or has been asked before: its disk may be there, so no other node
+    /// will do.
+    async fn boot_there(&self, context: CallContext, wanted: Wanted, node: NodeName) -> Outcome {
+        let Wanted { spec, revision } = wanted;
+        let Some(address) = self.node(&node) else { return Outcome::Unanswered };
+        let boot = BootInstance { spec: Box::new(spec), revision };
+        match address.ask(context, boot).await {
+            Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
+            Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })) => Outcome::NoRoom,
+            Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::NotRecorded(_))) => {
+                Outcome::Unanswered
+            }
+            Err(AskError::Refused(fault)) => Outcome::Refused(fault.to_string()),
+            Err(AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_)) => {
+                Outcome::Unanswered
+            }
+        }
+    }
+
+    /// Asks a node that never had it; if that has no room after all, the next one with room.
     async fn boot(&self, context: CallContext, wanted: Wanted, first: NodeName) -> Outcome {
         let Wanted { spec, revision } = wanted;
         let (instance, resources) = (spec.instance.clone(), spec.resources);
         let mut tried = Vec::new();
+        let mut failed = None;
         let mut node = first;
         loop {
             let Some(address) = self.node(&node) else { return Outcome::Unanswered };
@@ -105,7 +137,7 @@ impl Core {
                 }
                 Err(AskError::Refused(NodeFault::Overtaken(_))) => return Outcome::Unanswered,
                 Err(AskError::Refused(NodeFault::NotRecorded(why))) => {
-                    log::error!("node `{node}`: {why}");
+                    failed = Some(format!("node `{node}` could not record it: {why}"));
                     self.give_up(std::slice::from_ref(&instance)).await;
                 }
                 Err(AskError::Refused(fault)) => return Outcome::Refused(fault.to_string()),
@@ -118,7 +150,7 @@ impl Core {
             }
             tried.push(node);
             let Some(next) = self.choose(&instance, resources, &tried) else {
-                return self.no_room();
+                return failed.map_or_else(|| self.no_room(), Outcome::Refused);
             };
             if let Err(fault) = self.record(std::slice::from_ref(&next)).await {
                 return Outcome::Refused(fault.to_string());

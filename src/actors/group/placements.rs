@@ -10,6 +10,7 @@ use crate::{
     store::{Batch, record::Record},
 };
 use serde::{Deserialize, Serialize};
+use std::rc::Rc;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Placement {
@@ -65,6 +66,33 @@ impl Core {
         }
     }
 
+    /// Marks instances as being placed, until what is returned is dropped.
+    pub(super) fn placing<'a>(
+        self: &Rc<Self>,
+        instances: impl Iterator<Item = &'a InstanceId>,
+    ) -> Placing {
+        let instances: Vec<InstanceId> = instances.cloned().collect();
+        let mut book = self.book.borrow_mut();
+        for instance in &instances {
+            *book.placing.entry(instance.clone()).or_default() += 1;
+        }
+        Placing { core: self.clone(), instances }
+    }
+
+    /// Waits until no node is being asked to boot the instance, so that no later request overtakes
+    /// its boot.
+    pub(super) async fn placed(&self, instance: &InstanceId) {
+        loop {
+            let mut done = std::pin::pin!(self.placing_done.notified());
+            // Listening before looking, so that no wake-up falls in between.
+            done.as_mut().enable();
+            if !self.book.borrow().placing.contains_key(instance) {
+                return;
+            }
+            done.await;
+        }
+    }
+
     pub(super) fn place(&self, placement: Placement) {
         let mut book = self.book.borrow_mut();
         let Placement { instance, node, resources } = &placement;
@@ -76,5 +104,26 @@ impl Core {
         let mut book = self.book.borrow_mut();
         book.capacity.release(instance);
         book.placements.remove(instance)
+    }
+}
+
+/// Instances some node is being asked to boot.
+pub(super) struct Placing {
+    core: Rc<Core>,
+    instances: Vec<InstanceId>,
+}
+
+impl Drop for Placing {
+    fn drop(&mut self) {
+        let mut book = self.core.book.borrow_mut();
+        for instance in &self.instances {
+            if let Some(count) = book.placing.get_mut(instance) {
+                *count -= 1;
+                if *count == 0 {
+                    book.placing.remove(instance);
+                }
+            }
+        }
+        self.core.placing_done.notify_waiters();
     }
 }

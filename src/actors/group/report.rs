@@ -30,15 +30,18 @@ impl Core {
             book.capacity.report(&self.name, &report.node, report.total, foreign, report.made_at);
             let mut adopted = Vec::new();
             for stated in &report.instances {
-                if book.placements.contains_key(&stated.instance) {
-                    let holding = stated.held;
-                    book.capacity.hold(&stated.instance, &self.name, &report.node, holding);
-                } else {
-                    adopted.push(Placement {
+                match book.placements.get(&stated.instance).map(|p| p.node == report.node) {
+                    Some(true) => {
+                        let holding = stated.held;
+                        book.capacity.hold(&stated.instance, &self.name, &report.node, holding);
+                    }
+                    // Made before this node gave the instance up, or refused it.
+                    Some(false) => {}
+                    None => adopted.push(Placement {
                         instance: stated.instance.clone(),
                         node: report.node.clone(),
                         resources: stated.held,
-                    });
+                    }),
                 }
             }
             book.reports.insert(report.node.clone(), report.clone());
@@ -49,7 +52,9 @@ impl Core {
         for placement in &adopted {
             self.place(placement.clone());
         }
-        self.record(&adopted).await?;
+        if let Err(fault) = self.record(&adopted).await {
+            log::error!("node `{}`: {fault}; its next report is taken up anew", report.node);
+        }
         if let Some(cloud) = cloud {
             let report = GroupReport { group: self.name.clone(), report };
             let answer = cloud.ask(self.own_context("report"), ReportGroup { report });

@@ -13,7 +13,7 @@ use crate::{
     hypervisor::{Domain, DomainState, OffReason, Ownership},
 };
 use actix::Addr;
-use std::{collections::BTreeMap, rc::Rc};
+use std::{collections::BTreeSet, rc::Rc};
 
 impl Core {
     /// Takes up every record, given what the hypervisor had when it was asked. Blocks while the
@@ -24,13 +24,13 @@ impl Core {
         domains: &[Domain],
         myself: &Addr<NodeManager>,
     ) {
-        let running = ours(domains);
+        let running = on(domains);
         for record in &records {
             self.know(record, record.settled);
         }
         for record in records {
             let instance = record.spec.instance.clone();
-            let runs = running.get(&instance) == Some(&DomainState::Running);
+            let runs = running.contains(&instance);
             let phase = phase_found(&record, runs);
             if phase == BootPhase::Running && runs {
                 // The taps are there; the process that answered for them is new.
@@ -47,27 +47,7 @@ impl Core {
         self.sweep(domains);
     }
 
-    /// After the hypervisor was away: whoever is gone went off meanwhile.
-    pub(super) async fn compare(self: &Rc<Self>) {
-        let host = self.host.clone();
-        let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
-        let Ok(Ok(domains)) = listed else { return };
-        let running = ours(&domains);
-        let gone: Vec<InstanceId> = {
-            let book = self.book.borrow();
-            book.instances
-                .iter()
-                .filter(|(_, known)| known.report.phase == BootPhase::Running)
-                .filter(|(id, _)| running.get(*id) != Some(&DomainState::Running))
-                .map(|(id, _)| id.clone())
-                .collect()
-        };
-        for instance in gone {
-            self.tell_off(&instance);
-        }
-    }
-
-    fn tell_off(&self, instance: &InstanceId) {
+    pub(super) fn tell_off(&self, instance: &InstanceId) {
         let book = self.book.borrow();
         if let Some(actor) = book.instances.get(instance).and_then(|known| known.actor.as_ref()) {
             actor.do_send(instance::WentOff(OffReason::Destroyed));
@@ -93,28 +73,27 @@ impl Core {
     }
 }
 
-fn ours(domains: &[Domain]) -> BTreeMap<InstanceId, DomainState> {
+/// Our guests that are on. A paused one is: its memory is there, and who paused it may resume it.
+pub(super) fn on(domains: &[Domain]) -> BTreeSet<InstanceId> {
     domains
         .iter()
+        .filter(|domain| domain.state != DomainState::Off)
         .filter_map(|domain| match &domain.ownership {
-            Ownership::Ours(id) => Some((id.clone(), domain.state)),
+            Ownership::Ours(id) => Some(id.clone()),
             Ownership::Foreign { .. } => None,
         })
         .collect()
 }
 
-/// Where an instance is, by its record and by whether its guest runs.
+/// Where an instance is, by its record and by whether its guest is on.
 fn phase_found(record: &InstanceRecord, runs: bool) -> BootPhase {
     match (record.settled, runs) {
         (BootPhase::Ended, _) => BootPhase::Ended,
         (_, true) => BootPhase::Running,
         // It ran when last seen, and is told next that it went off.
         (BootPhase::Running, false) if record.goal == Goal::Run => BootPhase::Running,
-        (BootPhase::Stopped, false) => BootPhase::Stopped,
-        // Half a boot is begun again, half a stop is finished from what is there.
-        (_, false) => match record.goal {
-            Goal::Run => BootPhase::Accepted,
-            Goal::Stop | Goal::End => BootPhase::Stopping,
-        },
+        (BootPhase::Stopped, false) if record.goal == Goal::Stop => BootPhase::Stopped,
+        // Whatever was begun is undone first: a boot may have left a domain that is off.
+        (_, false) => BootPhase::Stopping,
     }
 }

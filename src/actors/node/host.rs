@@ -13,7 +13,9 @@ use crate::{
     store::{Batch, StoreFault, journal::Journal},
 };
 use std::{
-    fs, io,
+    fs,
+    future::Future,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -42,28 +44,42 @@ impl Host {
         self.directory(instance).join("console.log")
     }
 
-    pub async fn record(&self, record: &InstanceRecord) -> Result<(), StoreFault> {
+    /// Handed to the journal at once: records land in the order of the calls, whoever awaits first.
+    pub fn record(
+        self: &Arc<Self>,
+        record: &InstanceRecord,
+    ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
         let mut batch = Batch::default();
         batch.put_record(record);
-        self.commit(batch).await
+        self.commit(batch)
     }
 
-    pub async fn erase(&self, records: &[InstanceRecord]) -> Result<(), StoreFault> {
+    pub fn erase(
+        self: &Arc<Self>,
+        records: &[InstanceRecord],
+    ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
         let mut batch = Batch::default();
         for record in records {
             batch.remove_record(record);
         }
-        self.commit(batch).await
+        self.commit(batch)
     }
 
     /// Records of different instances do not depend on one another, so one that failed stops none
     /// of those after it.
-    async fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
-        let outcome = self.journal.commit(batch).await;
-        if outcome.is_err() {
-            self.journal.resume();
+    fn commit(
+        self: &Arc<Self>,
+        batch: Batch,
+    ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
+        let host = self.clone();
+        let commit = self.journal.commit(batch);
+        async move {
+            let outcome = commit.await;
+            if outcome.is_err() {
+                host.journal.resume();
+            }
+            outcome
         }
-        outcome
     }
 
     pub fn fetch_image(&self, record: &InstanceRecord) -> Result<(), String> {

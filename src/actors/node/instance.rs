@@ -19,10 +19,10 @@ use crate::{
     messages::node::{InstanceSpec, NodeFault},
 };
 use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, WrapFuture,
+    Actor, ActorFutureExt, Addr, AsyncContext, AtomicResponse, Context, Handler, Message,
+    ResponseFuture, SpawnHandle, WrapFuture,
 };
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 #[derive(Debug)]
 pub struct InstanceActor {
@@ -38,11 +38,15 @@ pub struct InstanceActor {
     nics: Vec<Nic>,
     /// Running out means that the guest did not power off when asked.
     patience: Option<SpawnHandle>,
-    /// A failed tear-down is tried again.
-    attempts: u32,
+    /// A request that does not wait for the guest was taken up since the instance last rested.
+    forced: bool,
+    /// The guest went off before its start was known to have succeeded.
+    gone_early: Option<OffReason>,
+    /// The ports may not have the filters that the record says.
+    filters_due: bool,
 }
 
-/// How long a failed tear-down waits before it is tried again.
+/// How long a failed tear-down or record waits before it is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl InstanceActor {
@@ -64,7 +68,9 @@ impl InstanceActor {
             files,
             nics: Vec::new(),
             patience: None,
-            attempts: 0,
+            forced: false,
+            gone_early: None,
+            filters_due: false,
         }
     }
 
@@ -78,20 +84,19 @@ impl InstanceActor {
         if self.under_way.is_some() {
             return;
         }
-        let Some(step) = self.phase.step_towards(self.record.goal) else {
+        let mut next = self.phase.step_towards(self.record.goal);
+        if next == Some(Step::ShutDown) && self.forced {
+            self.phase = BootPhase::Stopping;
+            next = self.phase.step_towards(self.record.goal);
+        }
+        let Some(step) = next else {
             self.settle(context);
             return;
         };
         self.under_way = Some(step);
+        self.gone_early = None;
         self.tell();
-        let work = self.work(step);
-        let done = async move {
-            match actix_rt::time::timeout(step.deadline(), work).await {
-                Ok(Ok(outcome)) => outcome,
-                Ok(Err(_)) => Err("its thread ended without a word".to_owned()),
-                Err(_) => Err(format!("it took longer than {} s", step.deadline().as_secs())),
-            }
-        };
+        let done = within(step.deadline(), self.work(step));
         context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
             actor.finished(step, outcome, context);
         }));
@@ -120,6 +125,10 @@ impl InstanceActor {
     }
 
     fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
+        // The guest went off, or was not waited for, while it was still being asked.
+        if self.under_way != Some(step) {
+            return;
+        }
         match outcome {
             Ok(made) => {
                 match made {
@@ -127,17 +136,23 @@ impl InstanceActor {
                     Made::Files(files) => self.files = Some(files),
                     Made::Nics(nics) => self.nics = nics,
                 }
-                self.attempts = 0;
                 if step == Step::ShutDown {
                     self.wait_for_the_guest(context);
                     return;
                 }
                 self.under_way = None;
-                self.phase = step.done();
+                // Ports made with filters that have changed since are made once more.
+                let again = step == Step::AttachNetwork && std::mem::take(&mut self.filters_due);
+                if !again {
+                    self.phase = step.done();
+                }
                 if self.phase == BootPhase::Ended {
                     self.files = None;
                 }
-                self.go_on(context);
+                match self.gone_early.take() {
+                    Some(reason) => self.went_off(reason, context),
+                    None => self.go_on(context),
+                }
             }
             Err(why) => self.failed(step, &why, context),
         }
@@ -146,7 +161,9 @@ impl InstanceActor {
     /// `under_way` stays `ShutDown`, so that nothing else begins until the guest is off or the
     /// patience has run out.
     fn wait_for_the_guest(&mut self, context: &mut Context<Self>) {
-        if self.patience.is_none() && self.under_way == Some(Step::ShutDown) {
+        if self.forced {
+            self.stop_waiting(context);
+        } else if self.patience.is_none() {
             let limit = Step::ShutDown.deadline();
             self.patience = Some(context.run_later(limit, |actor, context| {
                 log::info!(
@@ -183,6 +200,7 @@ impl InstanceActor {
                     _ => Goal::End,
                 };
                 self.phase = step.phase();
+                self.keep(context);
                 self.go_on(context);
             }
             Step::ShutDown => {
@@ -190,7 +208,6 @@ impl InstanceActor {
                 self.go_on(context);
             }
             Step::SwitchOff | Step::TearDown => {
-                self.attempts += 1;
                 self.tell();
                 context.run_later(TRY_AGAIN_AFTER, |actor, context| actor.go_on(context));
             }
@@ -199,6 +216,7 @@ impl InstanceActor {
 
     /// Nothing more to be done: record it, and tell.
     fn settle(&mut self, context: &mut Context<Self>) {
+        self.forced = false;
         if self.phase == BootPhase::Running {
             self.record.reason = None;
         }
@@ -210,18 +228,32 @@ impl InstanceActor {
         self.keep(context);
     }
 
-    /// A record that cannot be written now differs from the truth in what a restart finds out.
+    /// Until it is recorded, a restart would go by an older record: it is tried again.
     fn keep(&self, context: &mut Context<Self>) {
-        let host = self.host.clone();
-        let record = self.record.clone();
-        context.spawn(
-            async move {
-                if let Err(fault) = host.record(&record).await {
-                    log::error!("instance `{}` is not recorded: {fault}", record.spec.instance);
-                }
+        let recorded = self.host.record(&self.record);
+        context.spawn(recorded.into_actor(self).map(|outcome, actor, context| {
+            if let Err(fault) = outcome {
+                let instance = &actor.record.spec.instance;
+                log::error!("instance `{instance}` is not recorded yet: {fault}");
+                context.run_later(TRY_AGAIN_AFTER, |actor, context| actor.keep(context));
             }
-            .into_actor(self),
-        );
+        }));
+    }
+}
+
+/// What the work comes to, or that it took too long; said when it is over even then, since what is
+/// done next must not meet what is still being done.
+async fn within<T>(
+    limit: Duration,
+    mut work: tokio::task::JoinHandle<Result<T, String>>,
+) -> Result<T, String> {
+    match actix_rt::time::timeout(limit, &mut work).await {
+        Ok(outcome) => outcome.unwrap_or_else(|_| Err("its thread ended without a word".into())),
+        Err(_) => {
+            log::error!("a step takes longer than {} s: it is waited for", limit.as_secs());
+            let _ = work.await;
+            Err(format!("it took longer than {} s", limit.as_secs()))
+        }
     }
 }
 
@@ -260,8 +292,9 @@ impl Handler<Pursue> for InstanceActor {
             let overtaken = NodeFault::Overtaken(self.record.spec.instance.clone());
             return Box::pin(async move { Err(overtaken) });
         }
-        let repeated = asked.revision == self.record.revision && self.record.goal == asked.goal;
-        if !repeated {
+        // A request that is repeated may have been answered by events already: a guest that went
+        // off is not started again by it. It is recorded once more, if that failed at first.
+        if asked.revision > self.record.revision {
             self.record.revision = asked.revision;
             // What has ended stays so.
             if self.record.goal != Goal::End {
@@ -274,12 +307,11 @@ impl Handler<Pursue> for InstanceActor {
                 self.record.reason = None;
             }
         }
-        let host = self.host.clone();
-        let record = self.record.clone();
+        let recorded = self.host.record(&self.record);
         let myself = context.address();
         let force = asked.force || asked.goal != Goal::Stop;
         Box::pin(async move {
-            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
             myself.do_send(GoOn { force });
             Ok(())
         })
@@ -297,12 +329,9 @@ impl Handler<GoOn> for InstanceActor {
     type Result = ();
 
     fn handle(&mut self, GoOn { force }: GoOn, context: &mut Self::Context) {
+        self.forced |= force;
         if force && self.patience.is_some() {
             self.stop_waiting(context);
-        } else if force && self.phase == BootPhase::Running && self.record.goal == Goal::Stop {
-            // Without being asked, straight to taking the power.
-            self.phase = BootPhase::Stopping;
-            self.go_on(context);
         } else {
             self.go_on(context);
         }
@@ -318,11 +347,19 @@ impl Handler<WentOff> for InstanceActor {
     type Result = ();
 
     fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
-        if self.under_way == Some(Step::ShutDown) {
-            self.stop_waiting(context);
-            return;
+        match self.under_way {
+            Some(Step::ShutDown) => self.stop_waiting(context),
+            Some(Step::StartDomain) => self.gone_early = Some(reason),
+            Some(_) => {}
+            None => self.went_off(reason, context),
         }
+    }
+}
+
+impl InstanceActor {
+    fn went_off(&mut self, reason: OffReason, context: &mut Context<Self>) {
         if self.phase != BootPhase::Running || self.record.goal != Goal::Run {
+            self.go_on(context);
             return;
         }
         let (goal, why) = self.after_going_off(reason);
@@ -333,9 +370,7 @@ impl Handler<WentOff> for InstanceActor {
         self.keep(context);
         self.go_on(context);
     }
-}
 
-impl InstanceActor {
     /// A guest that powers itself off does what the instance says it means. One that was killed or
     /// crashed keeps its disk: whoever killed it did not ask for the data.
     fn after_going_off(&self, reason: OffReason) -> (Goal, StateReason) {
@@ -379,9 +414,9 @@ impl Handler<Reboot> for InstanceActor {
         let runs = self.phase == BootPhase::Running && self.under_way.is_none();
         self.tell();
         let host = self.host.clone();
-        let record = self.record.clone();
+        let recorded = host.record(&self.record);
         Box::pin(async move {
-            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
             if !runs {
                 return Ok(());
             }
@@ -408,56 +443,84 @@ pub enum Amend {
 }
 
 impl Handler<Amend> for InstanceActor {
-    type Result = ResponseFuture<Result<(), NodeFault>>;
+    /// Holds the actor, so that of two amendments the later one is in force afterwards.
+    type Result = AtomicResponse<Self, Result<(), NodeFault>>;
 
     fn handle(&mut self, amend: Amend, _: &mut Self::Context) -> Self::Result {
-        let attached = matches!(
-            self.phase,
-            BootPhase::AttachingNetwork | BootPhase::StartingDomain | BootPhase::Running
-        ) || matches!(self.under_way, Some(Step::AttachNetwork));
         let before = self.record.spec.clone();
-        let mut changed = Vec::new();
         match amend {
             Amend::Facts { metadata, shutdown_behavior } => {
                 self.record.spec.metadata = *metadata;
                 self.record.spec.shutdown_behavior = shutdown_behavior;
-                if attached {
+                if self.has_ports() {
                     self.host.metadata.insert(&self.record.spec.metadata);
                 }
             }
             Amend::Filters(filters) => {
                 for interface in &mut self.record.spec.interfaces {
-                    let Some((_, filter)) = filters.iter().find(|(id, _)| *id == interface.id)
-                    else {
-                        continue;
-                    };
-                    if interface.filter != **filter {
+                    let assigned = filters.iter().find(|(id, _)| *id == interface.id);
+                    if let Some((_, filter)) = assigned
+                        && interface.filter != **filter
+                    {
                         interface.filter = PortFilter::clone(filter);
-                        changed.push((interface.id.clone(), filter.clone()));
+                        self.filters_due = true;
                     }
                 }
             }
         }
-        if self.record.spec == before {
-            return Box::pin(async { Ok(()) });
+        let attaching = self.under_way == Some(Step::AttachNetwork);
+        if !attaching && !self.has_ports() {
+            self.filters_due = false;
         }
-        let host = self.host.clone();
-        let record = self.record.clone();
-        Box::pin(async move {
-            host.record(&record).await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
-            if !attached || changed.is_empty() {
-                return Ok(());
+        let recorded = (self.record.spec != before).then(|| self.host.record(&self.record));
+        let set = (self.filters_due && !attaching).then(|| self.set_filters());
+        let done = async move {
+            if let Some(recorded) = recorded {
+                recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
             }
+            match set {
+                None => Ok(false),
+                Some(set) => set.await.map(|()| true).map_err(NodeFault::Failed),
+            }
+        };
+        AtomicResponse::new(Box::pin(done.into_actor(self).map(|outcome, actor, context| {
+            match &outcome {
+                Ok(true) => actor.filters_due = false,
+                Ok(false) => {}
+                // The same amendment once more changes nothing, and would not be recorded.
+                Err(NodeFault::NotRecorded(_)) => actor.keep(context),
+                // What could not be set is still due when it is asked again.
+                Err(_) => {}
+            }
+            outcome.map(|_| ())
+        })))
+    }
+}
+
+impl InstanceActor {
+    /// From when they are made until they begin to be taken away.
+    fn has_ports(&self) -> bool {
+        let made = matches!(
+            self.phase,
+            BootPhase::AttachingNetwork | BootPhase::StartingDomain | BootPhase::Running
+        );
+        made && !matches!(self.under_way, Some(Step::SwitchOff | Step::TearDown))
+    }
+
+    fn set_filters(&self) -> impl Future<Output = Result<(), String>> + use<> {
+        let host = self.host.clone();
+        let interfaces = self.record.spec.interfaces.clone();
+        async move {
             let set = tokio::task::spawn_blocking(move || {
-                changed
-                    .iter()
-                    .try_for_each(|(interface, filter)| host.datapath.set_filter(interface, filter))
+                interfaces.iter().try_for_each(|interface| {
+                    host.datapath.set_filter(&interface.id, &interface.filter)
+                })
             });
             match set.await {
-                Ok(outcome) => outcome.map_err(|fault| NodeFault::Failed(fault.to_string())),
-                Err(_) => Err(NodeFault::Failed("setting filters ended without a word".into())),
+                Ok(outcome) => outcome.map_err(|fault| fault.to_string()),
+                Err(_) => Err("setting filters ended without a word".to_owned()),
             }
-        })
+        }
     }
 }
 

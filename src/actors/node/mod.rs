@@ -11,6 +11,8 @@ pub mod instance;
 pub mod record;
 pub mod report;
 pub mod requests;
+#[cfg(test)]
+mod tests;
 
 use super::{
     address::{Address, Call},
@@ -219,7 +221,7 @@ impl Handler<Happened> for NodeManager {
             DomainEvent::Reconnected => {
                 log::info!("the hypervisor is back");
                 let core = self.core.clone();
-                actix_rt::spawn(async move { core.compare().await });
+                actix_rt::spawn(async move { core.look_around().await });
             }
         }
     }

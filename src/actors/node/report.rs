@@ -1,8 +1,8 @@
 //! What a node says of itself, and when.
 
-use super::{Core, NodeManager, REPORT_TOGETHER};
+use super::{Core, Known, NodeManager, REPORT_TOGETHER, adoption};
 use crate::{
-    domain::resources::Resources,
+    domain::{boot_phase::BootPhase, id::InstanceId, resources::Resources},
     hypervisor::{DomainState, Ownership},
     messages::{
         group::ReportNode,
@@ -66,8 +66,14 @@ impl Core {
         }
     }
 
-    /// Counts the guests that are not ours.
+    /// Counts the guests that are not ours, and notices those of ours whose end was not told.
     pub(super) async fn look_around(self: &Rc<Self>) {
+        // Those that run before the hypervisor is asked: one that starts meanwhile is not missed.
+        let running: Vec<InstanceId> = {
+            let book = self.book.borrow();
+            let runs = |known: &&Known| known.report.phase == BootPhase::Running;
+            book.instances.values().filter(runs).map(|k| k.report.instance.clone()).collect()
+        };
         let host = self.host.clone();
         let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
         let domains = match listed {
@@ -76,8 +82,15 @@ impl Core {
                 log::warn!("the guests of this host cannot be listed: {fault}");
                 return;
             }
-            Err(_) => return,
+            Err(_) => {
+                log::warn!("listing the guests of this host ended without a word");
+                return;
+            }
         };
+        let on = adoption::on(&domains);
+        for instance in running.iter().filter(|instance| !on.contains(instance)) {
+            self.tell_off(instance);
+        }
         let foreign = domains
             .into_iter()
             .filter_map(|domain| match domain.ownership {

@@ -10,6 +10,7 @@ use crate::{
         boot_phase::{BootPhase, Goal},
         id::InstanceId,
         port_filter::PortFilter,
+        resources::Resources,
         time::Timestamp,
     },
     messages::{
@@ -19,7 +20,7 @@ use crate::{
             ForgetInstances, NodeFault, ReadConsole, RebootInstance, SetFilters, StopInstance,
             TerminateInstance, UpdateInstance,
         },
-        report::NodeReport,
+        report::{InstanceReport, NodeReport},
     },
 };
 use actix::{Actor, Addr};
@@ -37,9 +38,13 @@ impl Core {
         let BootInstance { spec, revision } = asked;
         let instance = spec.instance.clone();
         if let Some(actor) = self.find(&context, &instance)? {
-            self.check_room_to_start(&instance, &spec.resources)?;
+            let before = self.take_room_to_start(&instance, spec.resources)?;
             let pursue = Pursue { goal: Goal::Run, revision, force: false, spec: Some(spec) };
-            return self.send(&actor, pursue).await;
+            let answer = self.send(&actor, pursue).await;
+            if answer.is_err() {
+                self.give_room_back(before);
+            }
+            return answer;
         }
         let free = self.free();
         if !spec.resources.fits_in(free) {
@@ -163,23 +168,32 @@ impl Core {
         let mut ended = Vec::new();
         for instance in asked.instances {
             let actor = {
-                let book = self.book.borrow();
-                book.instances
-                    .get(&instance)
+                let mut book = self.book.borrow_mut();
+                let known = book.instances.get_mut(&instance);
+                known
                     .filter(|known| known.report.phase == BootPhase::Ended)
-                    .and_then(|known| known.actor.clone())
+                    .and_then(|known| known.actor.take())
             };
             let Some(actor) = actor else { continue };
-            if let Ok(record) = actor.send(Forget).await {
-                ended.push(record);
+            match actor.send(Forget).await {
+                Ok(record) => ended.push(record),
+                Err(_) => log::error!("instance `{instance}`: its actor has ended already"),
             }
-            self.book.borrow_mut().instances.remove(&instance);
         }
-        if !ended.is_empty() {
-            let erased = self.host.erase(&ended).await;
-            erased.map_err(|fault| NodeFault::NotRecorded(fault.to_string()))?;
-            self.touch(&myself);
+        if ended.is_empty() {
+            return Ok(self.accepted());
         }
+        // The book follows the disk: what is still recorded is still answered for.
+        if let Err(fault) = self.host.erase(&ended).await {
+            for record in ended {
+                self.begin(record, BootPhase::Ended, &myself);
+            }
+            return Err(NodeFault::NotRecorded(fault.to_string()));
+        }
+        for record in &ended {
+            self.book.borrow_mut().instances.remove(&record.spec.instance);
+        }
+        self.touch(&myself);
         Ok(self.accepted())
     }
 
@@ -242,22 +256,37 @@ impl Core {
         self.find(context, instance)?.ok_or_else(|| NodeFault::InstanceNotFound(instance.clone()))
     }
 
-    /// A stopped instance holds its disk already, and needs the rest.
-    fn check_room_to_start(
+    /// A stopped instance holds its disk already, and needs the rest: taken before its actor is
+    /// asked, which tells what it really holds. Returns how things were.
+    fn take_room_to_start(
         &self,
         instance: &InstanceId,
-        wanted: &crate::domain::resources::Resources,
-    ) -> Result<(), NodeFault> {
-        let held = {
-            let book = self.book.borrow();
-            book.instances.get(instance).map(|known| known.report.held).unwrap_or_default()
-        };
-        let needed = wanted.less(held);
+        wanted: Resources,
+    ) -> Result<Option<InstanceReport>, NodeFault> {
         let free = self.free();
-        if needed.fits_in(free) {
-            Ok(())
-        } else {
-            Err(NodeFault::InsufficientCapacity { wanted: needed, free })
+        let mut book = self.book.borrow_mut();
+        let known = book.instances.get_mut(instance);
+        let Some(known) = known.filter(|known| known.report.phase != BootPhase::Ended) else {
+            return Ok(None);
+        };
+        let needed = wanted.less(known.report.held);
+        if !needed.fits_in(free) {
+            return Err(NodeFault::InsufficientCapacity { wanted: needed, free });
+        }
+        let before = known.report.clone();
+        known.report.held += needed;
+        Ok(Some(before))
+    }
+
+    /// The actor refused, and will tell nothing.
+    fn give_room_back(&self, before: Option<InstanceReport>) {
+        let Some(before) = before else { return };
+        let mut book = self.book.borrow_mut();
+        if let Some(known) = book.instances.get_mut(&before.instance)
+            && known.report.revision == before.revision
+            && known.report.phase == before.phase
+        {
+            known.report = before;
         }
     }
 

@@ -1,0 +1,213 @@
+//! What the cloud promises its users when groups, nodes and disks fail, told to all three managers.
+
+use crate::{
+    actors::{
+        address::AskError,
+        testing::{Cloud, Fate, Node, a_launch, losing, spec, vcpus, wait},
+    },
+    domain::{
+        boot_phase::BootPhase,
+        fault::CloudFault,
+        id::InstanceId,
+        instance::{InstanceState, ShutdownBehavior},
+    },
+    messages::{
+        cloud::{
+            InstanceAttribute, LaunchReservation, ModifyInstance, StartInstances, StopInstances,
+            TerminateInstances,
+        },
+        node::{DescribeNode, TerminateInstance},
+    },
+    store::StoreFault,
+};
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
+
+fn full() -> Option<StoreFault> {
+    Some(StoreFault::Full("no space left".to_owned()))
+}
+
+fn stop(id: &InstanceId, force: bool) -> StopInstances {
+    StopInstances { instances: vec![id.clone()], force }
+}
+
+fn terminate(id: &InstanceId) -> TerminateInstances {
+    TerminateInstances { instances: vec![id.clone()] }
+}
+
+async fn until(cloud: &Cloud, id: &InstanceId, state: InstanceState) -> String {
+    let instance = cloud.until(id, |instance| instance.state == state).await;
+    instance.state_reason.clone().map(|reason| reason.message).unwrap_or_default()
+}
+
+fn held(cloud: &Cloud) -> u32 {
+    let state = cloud.published.load();
+    let group = crate::actors::testing::GROUP.parse().unwrap();
+    state.capacity.nodes_of(&group).map(|(_, node)| node.held.vcpus).sum()
+}
+
+#[actix_rt::test]
+async fn an_instance_lives_through_all_its_states_and_leaves_nothing() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, false)).await.unwrap();
+    until(&cloud, &id, InstanceState::Stopped).await;
+    assert_eq!(held(&cloud), 0);
+    cloud.command(StartInstances { instances: vec![id.clone()] }).await.unwrap();
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(terminate(&id)).await.unwrap();
+    until(&cloud, &id, InstanceState::Terminated).await;
+    let node = &cloud.group.nodes[0];
+    wait("it is forgotten", || async { node.instance(&id).await.is_none().then_some(()) }).await;
+    assert_eq!((held(&cloud), node.leftovers()), (0, Vec::new()));
+}
+
+#[actix_rt::test]
+async fn a_guest_killed_from_outside_ends_stopped_with_the_reason_and_gives_its_room_back() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    assert!(cloud.group.nodes[0].hypervisor().kill_from_outside(&id));
+    let why = until(&cloud, &id, InstanceState::Stopped).await;
+    assert!(why.contains("the guest's emulator ended"), "{why}");
+    assert_eq!(held(&cloud), 0);
+}
+
+#[actix_rt::test]
+async fn a_launch_that_a_node_cannot_carry_out_ends_terminated_with_the_reason() {
+    for call in ["attach", "start"] {
+        let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+        cloud.group.nodes[0].hindrance.fail_next(call);
+        let id = cloud.launch(1).await.remove(0);
+        let why = until(&cloud, &id, InstanceState::Terminated).await;
+        assert!(why.contains("told to fail"), "{why}");
+        assert_eq!(held(&cloud), 0);
+    }
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    cloud.group.nodes[0].store.fail_next([full()]);
+    let id = cloud.launch(1).await.remove(0);
+    let why = until(&cloud, &id, InstanceState::Terminated).await;
+    assert!(why.contains("disk is full"), "{why}");
+    let next = cloud.launch(1).await.remove(0);
+    until(&cloud, &next, InstanceState::Running).await;
+}
+
+#[actix_rt::test]
+async fn a_forced_stop_that_was_lost_is_asked_again_as_a_forced_stop() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let weather = losing("group.stop_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![node]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, true)).await.unwrap();
+    until(&cloud, &id, InstanceState::Stopped).await;
+    assert_eq!(cloud.group.nodes[0].hindrance.begun("shut_down"), 0);
+}
+
+#[actix_rt::test]
+async fn an_update_that_was_lost_is_told_again() {
+    let weather = losing("group.update_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    let attribute = InstanceAttribute::ShutdownBehavior(ShutdownBehavior::Terminate);
+    cloud.command(ModifyInstance { instance: id.clone(), attribute }).await.unwrap();
+    let node = &cloud.group.nodes[0];
+    wait("the node has it", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        node.recorded(&id).filter(|spec| spec.shutdown_behavior == ShutdownBehavior::Terminate)
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_boot_that_comes_late_does_not_bring_old_filters() {
+    let late = Arc::new(Notify::new());
+    let weather = losing("group.place_instances", Fate::Late(late.clone()), 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    let first = cloud.launch(1).await.remove(0);
+    let second = cloud.launch(1).await.remove(0);
+    until(&cloud, &second, InstanceState::Running).await;
+    late.notify_one();
+    until(&cloud, &first, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    let port = |id: &InstanceId| cloud.instance(id).interfaces[0].id.clone();
+    wait("members of one group admit the same", || async {
+        let (one, other) = (port(&first), port(&second));
+        (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let launch = || LaunchReservation { client_token: Some("once".to_owned()), ..a_launch() };
+    cloud.store.fail_next([full()]);
+    let (first, repeated) = tokio::join!(cloud.command(launch()), cloud.command(launch()));
+    for answer in [first, repeated] {
+        let refused = matches!(answer, Err(AskError::Refused(CloudFault::NotRecorded(_))));
+        assert!(refused, "{answer:?}");
+    }
+    let id = cloud.command(launch()).await.unwrap().instances.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    assert_eq!((cloud.published.load().instances().count(), held(&cloud)), (1, 1));
+}
+
+#[actix_rt::test]
+async fn last_words_of_an_instance_nobody_remembers_are_forgotten() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.boot(&spec, 1).await.unwrap();
+    let instance = spec.instance.clone();
+    node.ask(TerminateInstance { instance, revision: 2 }).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+    let cloud = Cloud::start(vec![node]).await;
+    wait("it is forgotten", || async {
+        let report = cloud.group.nodes[0].ask(DescribeNode).await.unwrap();
+        report.instances.is_empty().then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_guest_nobody_remembers_is_ended() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.boot(&spec, 1).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    let cloud = Cloud::start(vec![node]).await;
+    let node = &cloud.group.nodes[0];
+    wait("it is gone", || async {
+        (node.instance(&spec.instance).await.is_none() && node.leftovers().is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_request_that_is_lost_or_comes_twice_is_carried_out_once() {
+    for fate in [Fate::LoseQuestion, Fate::LoseAnswer, Fate::Twice] {
+        for name in [
+            "group.place_instances",
+            "group.stop_instances",
+            "group.terminate_instances",
+            "group.forget_instances",
+        ] {
+            let weather = losing(name, fate.clone(), 1);
+            let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+            let id = cloud.launch(1).await.remove(0);
+            until(&cloud, &id, InstanceState::Running).await;
+            cloud.command(stop(&id, false)).await.unwrap();
+            until(&cloud, &id, InstanceState::Stopped).await;
+            cloud.command(terminate(&id)).await.unwrap();
+            until(&cloud, &id, InstanceState::Terminated).await;
+            let node = &cloud.group.nodes[0];
+            wait("it is forgotten", || async { node.instance(&id).await.is_none().then_some(()) })
+                .await;
+            assert_eq!((held(&cloud), node.hindrance.begun("start")), (0, 1), "{fate:?} {name}");
+        }
+    }
+}

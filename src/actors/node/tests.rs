@@ -1,0 +1,460 @@
+//! What a node promises its group, told to a real manager over a simulated host.
+
+use crate::{
+    actors::{
+        address::AskError,
+        testing::{Node, account, spec, user, vcpus, wait},
+    },
+    domain::{
+        account::{Caller, Role},
+        boot_phase::BootPhase,
+        id::InstanceId,
+        port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
+    },
+    hypervisor::{DomainEvent, Hypervisor, OffReason},
+    messages::node::{
+        FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance, SetFilters,
+        StopInstance, TerminateInstance,
+    },
+    network::Datapath,
+    store::StoreFault,
+};
+use std::time::Duration;
+
+fn stop(spec: &InstanceSpec, revision: u64) -> StopInstance {
+    StopInstance { instance: spec.instance.clone(), revision, force: false }
+}
+
+fn terminate(spec: &InstanceSpec, revision: u64) -> TerminateInstance {
+    TerminateInstance { instance: spec.instance.clone(), revision }
+}
+
+fn forget(spec: &InstanceSpec) -> ForgetInstances {
+    ForgetInstances { instances: vec![spec.instance.clone()] }
+}
+
+fn full() -> Option<StoreFault> {
+    Some(StoreFault::Full("no space left".to_owned()))
+}
+
+/// One instance, running.
+async fn running(node: &Node) -> InstanceSpec {
+    let spec = spec(1, vcpus(1));
+    node.boot(&spec, 1).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    spec
+}
+
+async fn stopped(node: &Node) -> InstanceSpec {
+    let spec = running(node).await;
+    node.ask(stop(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    spec
+}
+
+async fn begun(node: &Node, call: &'static str, times: usize) {
+    wait(call, || async { (node.hindrance.begun(call) >= times).then_some(()) }).await;
+}
+
+/// Until the instance's actor has been told that its guest went off.
+async fn heard_off(node: &Node, id: &InstanceId) {
+    let off = |event: &DomainEvent| matches!(event, DomainEvent::Off(of, _) if of == id);
+    wait("an event", || async { node.heard.lock().unwrap().iter().any(off).then_some(()) }).await;
+    // The event goes the way of every request: through both mailboxes, ahead of this one.
+    let old = node.ask(RebootInstance { instance: id.clone(), revision: 0 }).await;
+    assert_eq!(old, Err(AskError::Refused(NodeFault::Overtaken(id.clone()))));
+}
+
+fn message(report: &crate::messages::report::InstanceReport) -> String {
+    report.reason.clone().expect("a reason").message
+}
+
+#[actix_rt::test]
+async fn a_boot_ends_in_a_running_guest_and_a_termination_in_nothing() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    assert!(node.runs(&spec.instance));
+    node.ask(terminate(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn only_the_owner_or_an_administrator_is_obeyed_by_the_node_itself() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let stranger = Caller { account: account('2'), role: Role::User };
+    let refusal = Err(AskError::Refused(NodeFault::NotOwner(spec.instance.clone())));
+    assert_eq!(node.ask_as(stranger.clone(), terminate(&spec, 2)).await, refusal);
+    assert_eq!(node.ask_as(stranger.clone(), stop(&spec, 2)).await, refusal);
+    let reboot = RebootInstance { instance: spec.instance.clone(), revision: 2 };
+    assert_eq!(node.ask_as(stranger, reboot).await, refusal);
+    assert!(node.runs(&spec.instance));
+    node.ask_as(user(), stop(&spec, 2)).await.unwrap();
+    let administrator = Caller { account: account('2'), role: Role::Administrator };
+    node.ask_as(administrator, terminate(&spec, 3)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+}
+
+#[actix_rt::test]
+async fn of_two_racing_boots_that_need_more_than_half_one_is_accepted() {
+    let node = Node::start("n1", 4);
+    let (one, other) = (spec(1, vcpus(3)), spec(2, vcpus(3)));
+    let answers = tokio::join!(node.boot(&one, 1), node.boot(&other, 1));
+    assert!(answers.0.is_ok());
+    let Err(AskError::Refused(NodeFault::InsufficientCapacity { free, .. })) = answers.1 else {
+        panic!("{:?}", answers.1);
+    };
+    assert_eq!(free.vcpus, 1);
+    node.until(&one.instance, BootPhase::Running).await;
+    assert!(node.leftovers().iter().all(|name| !name.contains(&other.instance.to_string())));
+}
+
+#[actix_rt::test]
+async fn of_two_racing_starts_that_need_more_than_half_one_is_accepted() {
+    let node = Node::start("n1", 4);
+    let (one, other) = (spec(1, vcpus(3)), spec(2, vcpus(3)));
+    for spec in [&one, &other] {
+        node.boot(spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        node.ask(stop(spec, 2)).await.unwrap();
+        node.until(&spec.instance, BootPhase::Stopped).await;
+    }
+    let answers = tokio::join!(node.boot(&one, 3), node.boot(&other, 3));
+    assert!(answers.0.is_ok());
+    let refused =
+        matches!(answers.1, Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })));
+    assert!(refused, "{:?}", answers.1);
+    node.until(&one.instance, BootPhase::Running).await;
+    let stated = node.instance(&other.instance).await.unwrap();
+    assert_eq!((stated.phase, stated.held.vcpus), (BootPhase::Stopped, 0));
+}
+
+#[actix_rt::test]
+async fn a_guest_killed_from_outside_ends_stopped_with_the_reason_and_is_not_started_again() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    assert!(node.hypervisor().kill_from_outside(&spec.instance));
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("ended"), "{stated:?}");
+    assert_eq!(stated.held.vcpus, 0);
+    // The request that started it, once more: its first answer was lost.
+    node.boot(&spec, 1).await.unwrap();
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("ended"), "{stated:?}");
+    assert!(!node.runs(&spec.instance));
+    assert_eq!(node.hindrance.begun("start"), 1);
+}
+
+#[actix_rt::test]
+async fn a_guest_that_dies_before_its_start_has_been_told_is_not_taken_for_running() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.hindrance.hold("started");
+    node.boot(&spec, 1).await.unwrap();
+    begun(&node, "started", 1).await;
+    assert!(node.hypervisor().kill_from_outside(&spec.instance));
+    heard_off(&node, &spec.instance).await;
+    node.hindrance.release("started");
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("ended"), "{stated:?}");
+}
+
+#[actix_rt::test]
+async fn a_boot_that_fails_ends_with_the_reason_and_leaves_nothing() {
+    for call in ["attach", "start"] {
+        let node = Node::start("n1", 4);
+        let spec = spec(1, vcpus(1));
+        node.hindrance.fail_next(call);
+        node.hindrance.hold("remove");
+        node.boot(&spec, 1).await.unwrap();
+        begun(&node, "remove", 1).await;
+        // Asked again while it is being torn down.
+        node.boot(&spec, 1).await.unwrap();
+        node.hindrance.release("remove");
+        let stated = node.until(&spec.instance, BootPhase::Ended).await;
+        assert!(message(&stated).contains("told to fail"), "{stated:?}");
+        assert_eq!(node.leftovers(), Vec::<String>::new());
+    }
+}
+
+#[actix_rt::test]
+async fn a_start_that_failed_is_not_tried_again_by_a_restarted_node() {
+    let mut node = Node::start("n1", 4);
+    let spec = stopped(&node).await;
+    node.hindrance.fail_next("start");
+    node.boot(&spec, 3).await.unwrap();
+    begun(&node, "start", 2).await;
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("told to fail"));
+    node.restart();
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("told to fail"), "{stated:?}");
+    assert_eq!(node.hindrance.begun("attach"), 0);
+}
+
+#[actix_rt::test]
+async fn a_stop_is_forced_even_while_the_guest_is_being_asked() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let spec = running(&node).await;
+    node.hindrance.hold("shut_down");
+    node.ask(stop(&spec, 2)).await.unwrap();
+    begun(&node, "shut_down", 1).await;
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    node.hindrance.release("shut_down");
+    node.until(&spec.instance, BootPhase::Stopped).await;
+}
+
+#[actix_rt::test]
+async fn a_termination_does_not_wait_for_the_guest() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let spec = running(&node).await;
+    node.ask(stop(&spec, 2)).await.unwrap();
+    begun(&node, "shut_down", 1).await;
+    node.ask(terminate(&spec, 3)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+}
+
+#[actix_rt::test]
+async fn a_power_button_that_answers_late_disturbs_nothing() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.hold("shut_down");
+    node.hindrance.fail_next("shut_down");
+    node.ask(stop(&spec, 2)).await.unwrap();
+    begun(&node, "shut_down", 1).await;
+    node.hypervisor().kill_from_outside(&spec.instance);
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.hindrance.hold("start");
+    node.boot(&spec, 3).await.unwrap();
+    begun(&node, "start", 2).await;
+    node.hindrance.release("shut_down");
+    // The late answer has been heard when a request behind it has.
+    node.boot(&spec, 3).await.unwrap();
+    node.hindrance.release("start");
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!((node.hindrance.begun("start"), node.hindrance.begun("attach")), (2, 4));
+}
+
+/// Everybody may send everything to the ports of this instance.
+fn open(spec: &InstanceSpec) -> SetFilters {
+    let permit =
+        Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: vec![Cidr::ANY] };
+    let interfaces = spec.interfaces.iter().map(|interface| interface.id.clone()).collect();
+    let filter = PortFilter { permits: vec![permit] };
+    SetFilters { assignments: vec![FilterAssignment { interfaces, filter }] }
+}
+
+fn is_open(node: &Node, spec: &InstanceSpec) -> bool {
+    let interface = &spec.interfaces[0].id;
+    node.datapath()
+        .filter(interface)
+        .is_some_and(|filter| filter == open(spec).assignments[0].filter)
+}
+
+#[actix_rt::test]
+async fn a_filter_that_could_not_be_set_is_set_when_asked_again() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.fail_next("set_filter");
+    assert!(matches!(node.ask(open(&spec)).await, Err(AskError::Refused(NodeFault::Failed(_)))));
+    assert!(!is_open(&node, &spec));
+    node.ask(open(&spec)).await.unwrap();
+    assert!(is_open(&node, &spec));
+}
+
+#[actix_rt::test]
+async fn a_filter_that_comes_while_the_ports_are_made_is_in_force() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.hindrance.hold("attach");
+    node.boot(&spec, 1).await.unwrap();
+    begun(&node, "attach", 1).await;
+    node.ask(open(&spec)).await.unwrap();
+    node.hindrance.release("attach");
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(is_open(&node, &spec));
+}
+
+#[actix_rt::test]
+async fn what_cannot_be_recorded_is_refused_and_leaves_nothing() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(3));
+    node.store.fail_next([full()]);
+    let refused = node.boot(&spec, 1).await;
+    assert!(matches!(refused, Err(AskError::Refused(NodeFault::NotRecorded(_)))), "{refused:?}");
+    assert_eq!(node.instance(&spec.instance).await, None);
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+    node.boot(&spec, 1).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+}
+
+#[actix_rt::test]
+async fn where_an_instance_rests_is_recorded_once_the_disk_takes_it() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.hold("remove");
+    node.ask(stop(&spec, 2)).await.unwrap();
+    begun(&node, "remove", 1).await;
+    node.store.fail_next([full()]);
+    node.hindrance.release("remove");
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    let commits = node.store.commits();
+    wait("the record", || async { (node.store.commits() > commits).then_some(()) }).await;
+    node.restart();
+    assert_eq!(node.instance(&spec.instance).await.unwrap().phase, BootPhase::Stopped);
+}
+
+#[actix_rt::test]
+async fn last_words_are_kept_until_they_are_erased_and_then_for_good() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.ask(forget(&spec)).await.unwrap();
+    assert!(node.runs(&spec.instance), "only what has ended is forgotten");
+    node.ask(terminate(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+    node.restart();
+    node.until(&spec.instance, BootPhase::Ended).await;
+    node.store.fail_next([full()]);
+    assert!(matches!(node.ask(forget(&spec)).await, Err(AskError::Refused(_))));
+    node.until(&spec.instance, BootPhase::Ended).await;
+    node.ask(forget(&spec)).await.unwrap();
+    assert_eq!(node.instance(&spec.instance).await, None);
+    node.restart();
+    assert_eq!(node.instance(&spec.instance).await, None);
+}
+
+#[actix_rt::test]
+async fn every_request_may_be_asked_twice_and_an_older_one_is_refused() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(3));
+    let id = spec.instance.clone();
+    let overtaken = || Err(AskError::Refused(NodeFault::Overtaken(id.clone())));
+    for _ in 0..2 {
+        node.boot(&spec, 5).await.unwrap();
+        node.until(&id, BootPhase::Running).await;
+    }
+    assert_eq!(node.ask(stop(&spec, 4)).await, overtaken());
+    for _ in 0..2 {
+        node.ask(RebootInstance { instance: id.clone(), revision: 6 }).await.unwrap();
+    }
+    assert_eq!(node.hindrance.begun("reboot"), 1);
+    assert_eq!(node.ask(stop(&spec, 5)).await, overtaken());
+    for _ in 0..2 {
+        node.ask(stop(&spec, 7)).await.unwrap();
+        node.until(&id, BootPhase::Stopped).await;
+    }
+    assert_eq!(node.boot(&spec, 6).await, overtaken());
+    for _ in 0..2 {
+        node.boot(&spec, 8).await.unwrap();
+        node.until(&id, BootPhase::Running).await;
+    }
+    assert_eq!(node.hindrance.begun("start"), 2);
+    for _ in 0..2 {
+        node.ask(terminate(&spec, 9)).await.unwrap();
+        node.until(&id, BootPhase::Ended).await;
+    }
+    node.boot(&spec, 10).await.unwrap();
+    node.until(&id, BootPhase::Ended).await;
+    for _ in 0..2 {
+        node.ask(forget(&spec)).await.unwrap();
+    }
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn a_node_killed_at_any_step_of_a_boot_goes_on_with_it() {
+    for call in ["attach", "start", "started"] {
+        let mut node = Node::start("n1", 4);
+        let spec = spec(1, vcpus(3));
+        node.hindrance.hold(call);
+        node.boot(&spec, 1).await.unwrap();
+        begun(&node, call, 1).await;
+        node.restart();
+        node.until(&spec.instance, BootPhase::Running).await;
+        assert!(node.runs(&spec.instance), "killed at {call}");
+        node.ask(terminate(&spec, 2)).await.unwrap();
+        node.until(&spec.instance, BootPhase::Ended).await;
+        assert_eq!(node.leftovers(), Vec::<String>::new(), "killed at {call}");
+    }
+}
+
+#[actix_rt::test]
+async fn a_node_killed_at_any_step_of_an_end_goes_on_with_it() {
+    for (call, goal) in [
+        ("shut_down", BootPhase::Stopped),
+        ("remove", BootPhase::Stopped),
+        ("detach", BootPhase::Stopped),
+        ("remove", BootPhase::Ended),
+        ("detach", BootPhase::Ended),
+    ] {
+        let mut node = Node::start("n1", 4);
+        let spec = running(&node).await;
+        node.hindrance.hold(call);
+        match goal {
+            BootPhase::Ended => node.ask(terminate(&spec, 2)).await.unwrap(),
+            _ => node.ask(stop(&spec, 2)).await.unwrap(),
+        };
+        begun(&node, call, 1).await;
+        node.restart();
+        let stated = node.until(&spec.instance, goal).await;
+        assert_eq!((stated.revision, stated.held.vcpus), (2, 0), "killed at {call}");
+        assert!(!node.runs(&spec.instance));
+    }
+}
+
+#[actix_rt::test]
+async fn a_restarted_node_adopts_a_running_guest_and_notices_one_that_went_off() {
+    let mut node = Node::start("n1", 4);
+    let (one, other) = (spec(1, vcpus(1)), spec(2, vcpus(1)));
+    for spec in [&one, &other] {
+        node.boot(spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+    }
+    let before = node.ask(crate::messages::node::DescribeNode).await.unwrap().generation;
+    node.hypervisor().kill_from_outside(&other.instance);
+    node.restart();
+    let stated = node.until(&other.instance, BootPhase::Stopped).await;
+    assert!(stated.reason.is_some());
+    node.until(&one.instance, BootPhase::Running).await;
+    assert_eq!(node.hindrance.begun("start"), 0);
+    assert_eq!(node.datapath().ports().unwrap().len(), 2);
+    assert!(node.ask(crate::messages::node::DescribeNode).await.unwrap().generation > before);
+}
+
+#[actix_rt::test]
+async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
+    let mut node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.hindrance.hold("started");
+    node.boot(&spec, 1).await.unwrap();
+    begun(&node, "started", 1).await;
+    node.hypervisor().kill_from_outside(&spec.instance);
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(node.runs(&spec.instance));
+}
+
+#[actix_rt::test]
+async fn a_guest_that_powers_itself_off_does_what_its_shutdown_behavior_says() {
+    use crate::domain::instance::ShutdownBehavior;
+    for (behavior, phase) in [
+        (ShutdownBehavior::Stop, BootPhase::Stopped),
+        (ShutdownBehavior::Terminate, BootPhase::Ended),
+    ] {
+        let node = Node::start("n1", 4);
+        let mut spec = spec(1, vcpus(1));
+        spec.shutdown_behavior = behavior;
+        node.boot(&spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        node.hypervisor().shut_down(&spec.instance).unwrap();
+        let stated = node.until(&spec.instance, phase).await;
+        assert!(message(&stated).contains("Instance initiated"), "{stated:?}");
+        let heard = node.heard.lock().unwrap().clone();
+        assert!(heard.contains(&DomainEvent::Off(spec.instance.clone(), OffReason::Shutdown)));
+    }
+}

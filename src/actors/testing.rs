@@ -1,0 +1,660 @@
+//! Managers for tests: real actors over simulated hosts, with stores, links and drivers that fail
+//! when told.
+//!
+//! A node lives on a thread of its own, so that it can be killed as a process is: between any two
+//! of its steps, with nobody told. What it leaves in its directories and its store is there for the
+//! next `begin`. Waiting is for conditions, with a limit no working test comes near.
+
+use super::{
+    address::{Address, Answer, Call, Serves},
+    cloud::{CloudManager, CloudParts, Published, command::Decide, instance_spec, scope},
+    group::{GroupManager, GroupParts, MeetCloud, MeetNode},
+    node::{Happened, MeetGroup, NodeManager, NodeParts, host::Host, record::InstanceRecord},
+    switchboard::Switchboard,
+};
+use crate::{
+    ambient::{Ambient, ManualClock},
+    blobs::disks::SimulatedDisks,
+    domain::{
+        account::{Caller, Role},
+        blob::BlobId,
+        boot_phase::BootPhase,
+        cloud_state::{Change, CloudState, Entry},
+        draft::Draft,
+        id::{AccountId, InstanceId, InterfaceId, NodeName},
+        image::{DiskFormat, Image, ImageIdFamily, ImageKind},
+        instance::{Instance, ShutdownBehavior},
+        instance_type::InstanceTypes,
+        interface::InterfaceSpec,
+        metadata::MetadataOptions,
+        port_filter::PortFilter,
+        resources::Resources,
+        scope::Scope,
+        settings::{CloudSettings, GroupSettings, Regions},
+        tag::Tags,
+        time::Timestamp,
+    },
+    hypervisor::{
+        Domain, DomainEvent, DomainSpec, EventSink, HostFacts, Hypervisor, HypervisorFault,
+        simulated::{SimulatedHypervisor, SimulatedOptions},
+    },
+    messages::{
+        Ask, CallContext,
+        cloud::{Command, Commanded, LaunchReservation},
+        envelope::{Envelope, LinkFault},
+        node::{BootInstance, DescribeNode, InstanceSpec},
+        report::InstanceReport,
+    },
+    metadata::registry::MetadataRegistry,
+    network::{Datapath, NetworkFault, Port, simulated::SimulatedDatapath},
+    store::{Store, journal::Journal, memory::MemoryStore, record::load_all},
+    transport::loopback::Loopback,
+};
+use actix::{Actor, Addr, Arbiter, ArbiterHandle, Handler, dev::ToEnvelope};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    future::Future,
+    rc::Rc,
+    sync::{Arc, Condvar, Mutex},
+    time::{Duration, Instant},
+};
+use tokio::sync::Notify;
+
+pub const IMAGE: &str = "ami-0000000a";
+pub const GROUP: &str = "zone-one";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub fn vcpus(vcpus: u32) -> Resources {
+    Resources { vcpus, memory_mib: 256, disk_gib: 2 }
+}
+
+pub fn account(digit: char) -> AccountId {
+    digit.to_string().repeat(12).parse().unwrap()
+}
+
+pub fn user() -> Caller {
+    Caller { account: account('1'), role: Role::User }
+}
+
+pub fn on_behalf_of(caller: Caller) -> CallContext {
+    CallContext { request_id: "test".to_owned(), time_left_ms: 20_000, on_behalf_of: caller }
+}
+
+/// Looks until there is something.
+pub async fn wait<T, F: Future<Output = Option<T>>>(what: &str, mut look: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never: {what}");
+        actix_rt::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+/// Calls that fail, or stand still, when told.
+#[derive(Debug, Default)]
+pub struct Hindrance {
+    told: Mutex<Told>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    failing: Vec<&'static str>,
+    held: BTreeSet<&'static str>,
+    /// How often each call was begun.
+    begun: BTreeMap<&'static str, usize>,
+    /// Calls that stand still never get further: their process is gone.
+    killed: bool,
+}
+
+impl Hindrance {
+    pub fn fail_next(&self, call: &'static str) {
+        self.told.lock().unwrap().failing.push(call);
+    }
+
+    pub fn hold(&self, call: &'static str) {
+        self.told.lock().unwrap().held.insert(call);
+    }
+
+    pub fn release(&self, call: &'static str) {
+        self.told.lock().unwrap().held.remove(call);
+        self.changed.notify_all();
+    }
+
+    pub fn begun(&self, call: &'static str) -> usize {
+        self.told.lock().unwrap().begun.get(call).copied().unwrap_or_default()
+    }
+
+    /// Ends what stands still; afterwards nothing is hindered.
+    fn kill(&self) {
+        self.told.lock().unwrap().killed = true;
+        self.changed.notify_all();
+    }
+
+    fn pass(&self, call: &'static str) -> Result<(), String> {
+        let mut told = self.told.lock().unwrap();
+        *told.begun.entry(call).or_default() += 1;
+        while told.held.contains(call) {
+            if told.killed {
+                return Err("killed".to_owned());
+            }
+            told = self.changed.wait(told).unwrap();
+        }
+        match told.failing.iter().position(|failing| *failing == call) {
+            Some(at) => Err(format!("told to fail: {}", told.failing.remove(at))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A simulated host whose calls may be hindered.
+#[derive(Debug)]
+struct Hindered<T> {
+    driver: Arc<T>,
+    hindrance: Arc<Hindrance>,
+}
+
+impl<T> Hindered<T> {
+    fn guest(&self, call: &'static str) -> Result<&T, HypervisorFault> {
+        self.hindrance.pass(call).map_err(HypervisorFault::Refused)?;
+        Ok(&self.driver)
+    }
+
+    fn wire(&self, call: &'static str) -> Result<&T, NetworkFault> {
+        self.hindrance.pass(call).map_err(NetworkFault::Kernel)?;
+        Ok(&self.driver)
+    }
+}
+
+impl Hypervisor for Hindered<SimulatedHypervisor> {
+    fn host(&self) -> Result<HostFacts, HypervisorFault> {
+        self.driver.host()
+    }
+    fn start(&self, domain: &DomainSpec) -> Result<(), HypervisorFault> {
+        self.guest("start")?.start(domain)?;
+        // The guest runs, and the caller does not know yet.
+        self.hindrance.pass("started").map_err(HypervisorFault::Refused)
+    }
+    fn shut_down(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
+        self.guest("shut_down")?.shut_down(instance)
+    }
+    fn power_off(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
+        self.guest("power_off")?.power_off(instance)
+    }
+    fn reboot(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
+        self.guest("reboot")?.reboot(instance)
+    }
+    fn remove(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
+        self.guest("remove")?.remove(instance)
+    }
+    fn domains(&self) -> Result<Vec<Domain>, HypervisorFault> {
+        self.driver.domains()
+    }
+}
+
+impl Datapath for Hindered<SimulatedDatapath> {
+    fn attach(&self, of: &InstanceId, interface: &InterfaceSpec) -> Result<Port, NetworkFault> {
+        self.wire("attach")?.attach(of, interface)
+    }
+    fn set_filter(&self, of: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
+        self.wire("set_filter")?.set_filter(of, filter)
+    }
+    fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
+        self.wire("detach")?.detach(interface)
+    }
+    fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
+        self.driver.ports()
+    }
+    fn sweep(&self) -> Result<(), NetworkFault> {
+        self.driver.sweep()
+    }
+    fn purge(&self) -> Result<(), NetworkFault> {
+        self.driver.purge()
+    }
+}
+
+/// A node manager and its host, which outlives it.
+pub struct Node {
+    pub name: NodeName,
+    pub store: Arc<MemoryStore>,
+    pub hindrance: Arc<Hindrance>,
+    /// How long a guest takes to power off when asked.
+    pub shutdown: Duration,
+    /// What the hypervisor told.
+    pub heard: Arc<Mutex<Vec<DomainEvent>>>,
+    directory: tempfile::TempDir,
+    total: Resources,
+    process: Option<Process>,
+}
+
+struct Process {
+    node: Addr<NodeManager>,
+    arbiter: Arbiter,
+    hypervisor: Arc<SimulatedHypervisor>,
+    datapath: Arc<SimulatedDatapath>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl Node {
+    pub fn start(name: &str, vcpus: u32) -> Node {
+        let mut node = Node {
+            name: name.parse().unwrap(),
+            store: Arc::default(),
+            hindrance: Arc::default(),
+            shutdown: Duration::from_millis(1),
+            heard: Arc::default(),
+            directory: tempfile::tempdir().unwrap(),
+            total: Resources { vcpus, memory_mib: 1 << 20, disk_gib: 1 << 20 },
+            process: None,
+        };
+        node.begin();
+        node
+    }
+
+    /// The process begins; nobody has met it yet.
+    pub fn begin(&mut self) {
+        assert!(self.process.is_none(), "it runs already");
+        let listener: Arc<Mutex<Option<Addr<NodeManager>>>> = Arc::default();
+        let told = listener.clone();
+        let heard = self.heard.clone();
+        let sink: EventSink = Arc::new(move |event| {
+            heard.lock().unwrap().push(event.clone());
+            if let Some(node) = &*told.lock().unwrap() {
+                node.do_send(Happened(event));
+            }
+        });
+        let options = SimulatedOptions {
+            directory: Some(self.directory.path().join("domains")),
+            shutdown: self.shutdown,
+            ..SimulatedOptions::default()
+        };
+        let hypervisor = Arc::new(SimulatedHypervisor::open(options, sink).unwrap());
+        let ports = self.directory.path().join("ports");
+        let datapath = Arc::new(SimulatedDatapath::in_directory(ports).unwrap());
+        let instances = self.directory.path().join("instances");
+        std::fs::create_dir_all(&instances).unwrap();
+        let (hindrance, store) = (&self.hindrance, self.store.clone() as Arc<dyn Store>);
+        let host = Host {
+            hypervisor: Arc::new(Hindered {
+                driver: hypervisor.clone(),
+                hindrance: hindrance.clone(),
+            }),
+            datapath: Arc::new(Hindered { driver: datapath.clone(), hindrance: hindrance.clone() }),
+            disks: Arc::new(SimulatedDisks),
+            metadata: Arc::new(MetadataRegistry::default()),
+            journal: Journal::start(store.clone()).unwrap(),
+            ambient: Ambient::seeded(1, Timestamp(0)).0,
+            instances,
+        };
+        let parts = NodeParts {
+            name: self.name.clone(),
+            root: account('9'),
+            host: Arc::new(host),
+            total: self.total,
+            store,
+            hypervisor: "simulated".to_owned(),
+        };
+        let arbiter = Arbiter::new();
+        let node = NodeManager::restore(parts).unwrap().start(&arbiter.handle());
+        *listener.lock().unwrap() = Some(node.clone());
+        self.process = Some(Process { node, arbiter, hypervisor, datapath });
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        let process = self.process.take().expect("it runs");
+        process.arbiter.stop();
+        self.hindrance.kill();
+        process.arbiter.join().unwrap();
+        *self.hindrance.told.lock().unwrap() = Told::default();
+    }
+
+    pub fn restart(&mut self) {
+        self.kill();
+        self.begin();
+    }
+
+    fn process(&self) -> &Process {
+        self.process.as_ref().expect("it runs")
+    }
+
+    pub fn hypervisor(&self) -> &SimulatedHypervisor {
+        &self.process().hypervisor
+    }
+
+    pub fn datapath(&self) -> &SimulatedDatapath {
+        &self.process().datapath
+    }
+
+    pub async fn ask<M>(&self, message: M) -> Answer<M>
+    where
+        M: Ask,
+        NodeManager: Serves<M> + Handler<Call<M>>,
+        <NodeManager as Actor>::Context: ToEnvelope<NodeManager, Call<M>>,
+    {
+        self.ask_as(user(), message).await
+    }
+
+    pub async fn ask_as<M>(&self, caller: Caller, message: M) -> Answer<M>
+    where
+        M: Ask,
+        NodeManager: Serves<M> + Handler<Call<M>>,
+        <NodeManager as Actor>::Context: ToEnvelope<NodeManager, Call<M>>,
+    {
+        Address::Local(self.process().node.clone()).ask(on_behalf_of(caller), message).await
+    }
+
+    pub async fn boot(&self, spec: &InstanceSpec, revision: u64) -> Answer<BootInstance> {
+        self.ask(BootInstance { spec: Box::new(spec.clone()), revision }).await
+    }
+
+    pub async fn instance(&self, id: &InstanceId) -> Option<InstanceReport> {
+        let report = self.ask(DescribeNode).await.unwrap();
+        report.instances.into_iter().find(|stated| stated.instance == *id)
+    }
+
+    pub async fn until(&self, id: &InstanceId, phase: BootPhase) -> InstanceReport {
+        let what = format!("`{id}` {phase:?} on `{}`", self.name);
+        wait(&what, || async { self.instance(id).await.filter(|stated| stated.phase == phase) })
+            .await
+    }
+
+    /// What the node's records say is wanted of the instance.
+    pub fn recorded(&self, id: &InstanceId) -> Option<InstanceSpec> {
+        let records = load_all::<InstanceRecord>(&*self.store).unwrap();
+        records.into_iter().map(|record| record.spec).find(|spec| spec.instance == *id)
+    }
+
+    pub fn runs(&self, id: &InstanceId) -> bool {
+        use crate::hypervisor::{DomainState, Ownership};
+        let domains = self.hypervisor().domains().unwrap();
+        domains.iter().any(|domain| {
+            domain.ownership == Ownership::Ours(id.clone()) && domain.state == DomainState::Running
+        })
+    }
+
+    /// Names of what there is of instances: directories, domains, ports.
+    pub fn leftovers(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for kind in ["instances", "domains", "ports"] {
+            for entry in std::fs::read_dir(self.directory.path().join(kind)).unwrap() {
+                found.push(format!("{kind}/{}", entry.unwrap().file_name().display()));
+            }
+        }
+        found
+    }
+}
+
+/// What a link does with one question.
+#[derive(Debug, Clone)]
+pub enum Fate {
+    Deliver,
+    /// Only when this is notified.
+    Late(Arc<Notify>),
+    LoseQuestion,
+    LoseAnswer,
+    Twice,
+}
+
+/// Decides over each question on a link.
+pub type Weather = Arc<dyn Fn(&Envelope) -> Fate + Send + Sync>;
+
+pub fn fair() -> Weather {
+    Arc::new(|_| Fate::Deliver)
+}
+
+/// Loses the next questions (or their answers) of this name.
+pub fn losing(name: &'static str, fate: Fate, times: usize) -> Weather {
+    let left = Mutex::new(times);
+    Arc::new(move |envelope| {
+        let mut left = left.lock().unwrap();
+        if envelope.name == name && *left > 0 {
+            *left -= 1;
+            return fate.clone();
+        }
+        Fate::Deliver
+    })
+}
+
+/// An address through bytes and weather.
+fn linked<A: Actor>(
+    addr: &Addr<A>,
+    attach: fn(&Addr<A>, &mut Switchboard),
+    on: &ArbiterHandle,
+    weather: Weather,
+) -> Address<A> {
+    let addr = addr.clone();
+    let link = Loopback::start_in_arbiter(on, move |_| {
+        let mut board = Switchboard::default();
+        attach(&addr, &mut board);
+        let board = Rc::new(board);
+        Loopback::new(Box::new(move |envelope| {
+            let (board, fate) = (board.clone(), weather(&envelope));
+            Box::pin(async move {
+                match fate {
+                    Fate::Deliver => board.put_through(envelope).await,
+                    Fate::Late(when) => {
+                        when.notified().await;
+                        board.put_through(envelope).await
+                    }
+                    Fate::LoseQuestion => Err(LinkFault::Unanswered),
+                    Fate::LoseAnswer => {
+                        let _ = board.put_through(envelope).await;
+                        Err(LinkFault::Unanswered)
+                    }
+                    Fate::Twice => {
+                        let _ = board.put_through(envelope.clone()).await;
+                        board.put_through(envelope).await
+                    }
+                }
+            })
+        }))
+    });
+    Address::Remote(link.recipient())
+}
+
+/// A group of nodes, on the test's own thread.
+#[derive(Debug)]
+pub struct Group {
+    pub store: Arc<MemoryStore>,
+    pub addr: Addr<GroupManager>,
+    pub nodes: Vec<Node>,
+}
+
+impl Group {
+    pub async fn start(nodes: Vec<Node>) -> Group {
+        let store = Arc::<MemoryStore>::default();
+        let addr = Group::manager(&store);
+        let group = Group { store, addr, nodes };
+        group.introduce(&fair()).await;
+        group
+    }
+
+    fn manager(store: &Arc<MemoryStore>) -> Addr<GroupManager> {
+        let parts =
+            GroupParts { name: GROUP.parse().unwrap(), store: store.clone(), root: account('9') };
+        GroupManager::restore(parts).unwrap().start(&Arbiter::current())
+    }
+
+    /// Group and nodes meet; what the group asks of nodes goes through this weather from now on.
+    pub async fn introduce(&self, weather: &Weather) {
+        for node in &self.nodes {
+            self.meet(node, weather).await;
+        }
+    }
+
+    pub async fn meet(&self, node: &Node, weather: &Weather) {
+        let process = node.process();
+        let on = process.arbiter.handle();
+        let known = linked(&process.node, NodeManager::attach, &on, weather.clone());
+        self.addr.send(MeetNode(node.name.clone(), known)).await.unwrap();
+        let parent = Address::Parent(self.addr.downgrade());
+        process.node.send(MeetGroup(parent)).await.unwrap();
+    }
+
+    pub async fn ask<M>(&self, message: M) -> Answer<M>
+    where
+        M: Ask,
+        GroupManager: Serves<M> + Handler<Call<M>>,
+        <GroupManager as Actor>::Context: ToEnvelope<GroupManager, Call<M>>,
+    {
+        Address::Local(self.addr.clone()).ask(on_behalf_of(user()), message).await
+    }
+}
+
+/// A cloud of one group.
+#[derive(Debug)]
+pub struct Cloud {
+    pub store: Arc<MemoryStore>,
+    pub addr: Addr<CloudManager>,
+    pub published: Published,
+    pub clock: ManualClock,
+    pub group: Group,
+}
+
+impl Cloud {
+    pub async fn start(nodes: Vec<Node>) -> Cloud {
+        Cloud::start_in(fair(), nodes).await
+    }
+
+    /// What the cloud asks of its group goes through this weather.
+    pub async fn start_in(weather: Weather, nodes: Vec<Node>) -> Cloud {
+        let group = Group::start(nodes).await;
+        let store = Arc::<MemoryStore>::default();
+        let mut batch = crate::store::Batch::default();
+        batch.put_record(&image());
+        store.commit(batch).unwrap();
+        let (ambient, clock) = Ambient::seeded(1, Timestamp(0));
+        let on = Arbiter::current();
+        let below = linked(&group.addr, GroupManager::attach, &on, weather);
+        let parts = CloudParts {
+            settings: Arc::new(settings()),
+            ambient,
+            store: store.clone(),
+            groups: [(GROUP.parse().unwrap(), below)].into(),
+            root: account('9'),
+        };
+        let (restored, published) = CloudManager::restore(parts).unwrap();
+        let addr = restored.start(&on);
+        let parent = Address::Parent(addr.downgrade());
+        group.addr.send(MeetCloud(parent)).await.unwrap();
+        group.introduce(&fair()).await;
+        Cloud { store, addr, published, clock, group }
+    }
+
+    pub async fn command<C: Decide>(&self, command: C) -> Answer<Commanded<C>>
+    where
+        CloudManager: Serves<Commanded<C>>,
+        C: Command,
+    {
+        let region = "us-east-1".parse().unwrap();
+        let asked = Commanded { region, dry_run: false, command };
+        Address::Local(self.addr.clone()).ask(on_behalf_of(user()), asked).await
+    }
+
+    pub async fn launch(&self, count: u32) -> Vec<InstanceId> {
+        let launch = LaunchReservation { min_count: count, max_count: count, ..a_launch() };
+        self.command(launch).await.unwrap().instances
+    }
+
+    pub fn instance(&self, id: &InstanceId) -> Arc<Instance> {
+        self.published.load().instance(id).unwrap().clone()
+    }
+
+    /// Waits for an instance to be so; time goes on, so that what is overdue is asked again.
+    pub async fn until(&self, id: &InstanceId, is: impl Fn(&Instance) -> bool) -> Arc<Instance> {
+        wait(&format!("{id}"), || async {
+            self.clock.advance(Duration::from_millis(20));
+            Some(self.instance(id)).filter(|instance| is(instance))
+        })
+        .await
+    }
+}
+
+pub fn settings() -> CloudSettings {
+    CloudSettings {
+        regions: Regions::Any { default: "us-east-1".parse().unwrap() },
+        groups: vec![GroupSettings {
+            name: GROUP.parse().unwrap(),
+            public_addresses: "198.51.100.0/24".parse().unwrap(),
+            gateway: "198.51.100.1".parse().unwrap(),
+        }],
+        instance_types: InstanceTypes([("m1.small".to_owned(), vcpus(1))].into()),
+        image_id_family: ImageIdFamily::Ami,
+        terminated_shown: Duration::from_secs(3600),
+    }
+}
+
+pub fn a_launch() -> LaunchReservation {
+    LaunchReservation {
+        image: IMAGE.parse().unwrap(),
+        kernel: None,
+        ramdisk: None,
+        min_count: 1,
+        max_count: 1,
+        instance_type: None,
+        key_name: None,
+        security_groups: Vec::new(),
+        zone: None,
+        subnet: None,
+        user_data: None,
+        shutdown_behavior: ShutdownBehavior::Stop,
+        disable_api_termination: false,
+        disable_api_stop: false,
+        ebs_optimized: false,
+        monitoring: false,
+        metadata_options: MetadataOptions::default(),
+        root_gib: None,
+        instance_tags: Tags::new(),
+        volume_tags: Tags::new(),
+        interface_tags: Tags::new(),
+        client_token: None,
+    }
+}
+
+fn image() -> Image {
+    Image {
+        id: IMAGE.parse().unwrap(),
+        kind: ImageKind::Machine,
+        owner: account('9'),
+        name: "demo".to_owned(),
+        description: None,
+        architecture: "x86_64".to_owned(),
+        blob: BlobId::of_digest([7; 32]),
+        format: DiskFormat::Raw,
+        size_gib: 1,
+        kernel: None,
+        ramdisk: None,
+        root_device_name: "/dev/sda1".to_owned(),
+        public: true,
+        launch_permissions: BTreeSet::new(),
+        created_at: Timestamp(0),
+    }
+}
+
+/// The spec of an instance that a cloud would launch; another for each number.
+pub fn spec(number: u64, resources: Resources) -> InstanceSpec {
+    let settings = settings();
+    let mut state = CloudState::default();
+    state.apply(&Change::Put(Entry::Image(Arc::new(image()))));
+    let everything = Resources { vcpus: 99, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+    let (group, node) = (GROUP.parse().unwrap(), "somewhere".parse().unwrap());
+    state.capacity.report(&group, &node, everything, Resources::NONE, Timestamp(0));
+    let caller = user();
+    let scope = Scope { account: caller.account.clone(), region: "us-east-1".parse().unwrap() };
+    let mut chance = Ambient::seeded(number, Timestamp(0)).0.chance("spec");
+    let mut draft = Draft::new(&state, &settings, &caller, scope, Timestamp(0), &mut *chance);
+    scope::open(&mut draft);
+    let launched = a_launch().decide(&mut draft).unwrap();
+    let state = draft.decided().state;
+    let instance = state.instance(&launched.instances[0]).unwrap();
+    InstanceSpec { resources, ..instance_spec::of(instance, &state, &settings).unwrap() }
+}
