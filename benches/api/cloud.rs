@@ -1,6 +1,6 @@
 //! Our side: the release binary with simulated guests, and instances in it to tell of.
 
-use super::{
+use super::bed::{
     program::{Program, directory, free_address, mallee},
     request::{ACCESS_KEY, ACCOUNT, Request, SECRET_KEY, all, first},
 };

@@ -1,6 +1,6 @@
 //! The floor of a launch: as many bytes as its records have, written and synced on the same disk.
 
-use super::program::directory;
+use super::bed::program::directory;
 use std::{
     fs::File,
     io::Write,

@@ -4,7 +4,7 @@
 //! A process of its own, so that it competes for the processor with nobody but the load, as the
 //! cloud does.
 
-use super::{
+use super::bed::{
     program::{Program, free_address},
     request::{ACCESS_KEY, ACCOUNT, Request, SECRET_KEY},
 };

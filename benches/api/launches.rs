@@ -5,14 +5,16 @@
 //! processors; that is part of what is measured.
 
 use super::{
+    bed::{
+        program::directory,
+        request::Request,
+        table::{self, Target},
+    },
     cloud::Cloud,
     commit,
     load::{self, Load, Measured},
     moto,
-    program::directory,
     reads::tail_of,
-    request::Request,
-    table::{self, Target},
 };
 use std::time::Duration;
 
@@ -45,8 +47,8 @@ pub fn launches() {
     commits.sort();
     let (alone, together) = (Measured::median(alone), Measured::median(together));
     let commit = commits[ROUNDS / 2];
-    println!("{:<44} {}", "RunInstances, c=1", table::rate(alone));
-    println!("{:<44} {}", "RunInstances, c=16", table::rate(together));
+    println!("{:<44} {}", "RunInstances, c=1", alone.shown());
+    println!("{:<44} {}", "RunInstances, c=16", together.shown());
     table::figures(
         &format!("p50, c=1 | write + fsync of {} bytes", commit::LAUNCH_BYTES),
         &table::milliseconds(alone.p50),
@@ -56,8 +58,8 @@ pub fn launches() {
     );
     if peer.is_some() {
         let (one, many) = (Measured::median(peers.0), Measured::median(peers.1));
-        table::rates("RunInstances, c=1", alone, "moto", one, Target::None);
-        table::rates("RunInstances, c=16", together, "moto", many, Target::AtLeast(30.0));
+        load::compare("RunInstances, c=1", alone, "moto", one, Target::None);
+        load::compare("RunInstances, c=16", together, "moto", many, Target::AtLeast(30.0));
     }
     tail_of("RunInstances", &cloud, &requests);
     settle(&cloud, &regions);

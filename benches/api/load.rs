@@ -3,7 +3,10 @@
 //! Requests are signed once before each run. There is no replay cache, so the same signed launch
 //! sent again is another launch, as it is for a client that repeats itself within a second.
 
-use super::request::{Request, Signed};
+use super::bed::{
+    request::{Request, Signed},
+    table::{Target, milliseconds},
+};
 use std::{fmt::Write, fs, net::SocketAddr, process::Command, time::Duration};
 
 /// How the load is given.
@@ -33,7 +36,6 @@ pub struct Measured {
     pub per_second: f64,
     pub p50: Duration,
     pub p99: Duration,
-    pub requests: u64,
 }
 
 impl Measured {
@@ -41,12 +43,24 @@ impl Measured {
     pub fn median(mut runs: Vec<Measured>) -> Measured {
         let middle = runs.len() / 2;
         runs.sort_by(|one, other| one.per_second.total_cmp(&other.per_second));
-        let (per_second, requests) = (runs[middle].per_second, runs[middle].requests);
+        let per_second = runs[middle].per_second;
         runs.sort_by_key(|run| run.p50);
         let p50 = runs[middle].p50;
         runs.sort_by_key(|run| run.p99);
-        Measured { per_second, p50, p99: runs[middle].p99, requests }
+        Measured { per_second, p50, p99: runs[middle].p99 }
     }
+
+    pub fn shown(self) -> String {
+        let (p50, p99) = (milliseconds(self.p50), milliseconds(self.p99));
+        format!("{:>7.0}/s p50 {p50} p99 {p99}", self.per_second)
+    }
+}
+
+/// Prints requests a second of ours beside another's.
+pub fn compare(what: &str, ours: Measured, name: &str, other: Measured, target: Target) {
+    let ratio = ours.per_second / other.per_second;
+    let (ours, other, words) = (ours.shown(), other.shown(), target.words(ratio));
+    println!("{what:<44} {ours} | {name} {other} | ratio {ratio:.2} {words}");
 }
 
 /// Sends the requests in turns. A refusal or a broken connection is a failure of the bench.
@@ -74,7 +88,6 @@ pub fn run(server: SocketAddr, requests: &[Request], load: Load) -> Measured {
         per_second: requests * 1e6 / duration_us,
         p50: Duration::from_nanos((p50_us * 1e3) as u64),
         p99: Duration::from_nanos((p99_us * 1e3) as u64),
-        requests: requests as u64,
     }
 }
 

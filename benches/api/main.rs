@@ -9,17 +9,16 @@
 //! `flatness` and `launches`. It asserts nothing but that requests are answered: a missed target
 //! is printed, not failed, since a bench on a busy machine must not be a test.
 
+#[path = "../bed/mod.rs"]
+mod bed;
 mod cloud;
 mod commit;
 mod floor;
 mod launches;
 mod load;
 mod moto;
-mod program;
 mod reads;
-mod request;
 mod start;
-mod table;
 
 use std::env;
 

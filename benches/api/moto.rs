@@ -1,7 +1,7 @@
 //! The peer: moto's server, what one would point a test at today. It keeps nothing and checks no
 //! signature.
 
-use super::{
+use super::bed::{
     program::{Program, free_address},
     request::{Request, first},
 };

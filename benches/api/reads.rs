@@ -1,12 +1,14 @@
 //! Describe calls beside the floor, and whether what exists makes asking for one thing dearer.
 
 use super::{
+    bed::{
+        program::directory,
+        request::Request,
+        table::{self, Target},
+    },
     cloud::{Cloud, regions},
     floor,
     load::{self, Load, Measured},
-    program::directory,
-    request::Request,
-    table::{self, Target},
 };
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -53,7 +55,7 @@ fn compare(what: &str, cloud: &Cloud, request: &Request, target: f64) {
         }
         let (ours, floors) = (Measured::median(ours), Measured::median(floors));
         let what = format!("{what}, c={connections}");
-        table::rates(&what, ours, "floor", floors, Target::AtLeast(target));
+        load::compare(&what, ours, "floor", floors, Target::AtLeast(target));
     }
 }
 
@@ -119,7 +121,7 @@ pub fn flatness() {
             [("by InstanceId", measured[0], few[0]), ("by filter", measured[1], few[1])]
         {
             let what = format!("{how}, {count} there, c=16");
-            table::rates(&what, many, "10 there", few, Target::AtLeast(0.8));
+            load::compare(&what, many, "10 there", few, Target::AtLeast(0.8));
         }
     }
 }

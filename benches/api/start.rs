@@ -2,9 +2,11 @@
 //! the memory it idles in.
 
 use super::{
+    bed::{
+        program::mallee,
+        table::{self, Target},
+    },
     cloud::Cloud,
-    program::mallee,
-    table::{self, Target},
 };
 use std::{fs, time::Duration};
 

@@ -1,6 +1,5 @@
 //! What is printed: ours, the floor's or peer's, their ratio and the target, a line each.
 
-use super::load::Measured;
 use std::time::Duration;
 
 /// What the ratio must be.
@@ -13,7 +12,7 @@ pub enum Target {
 }
 
 impl Target {
-    fn words(self, ratio: f64) -> String {
+    pub fn words(self, ratio: f64) -> String {
         let (sign, bound, met) = match self {
             Target::AtLeast(bound) => ("≥", bound, ratio >= bound),
             Target::AtMost(bound) => ("≤", bound, ratio <= bound),
@@ -27,17 +26,6 @@ pub fn title(text: &str) {
     println!("\n{text}");
 }
 
-/// Requests a second of ours and of another, and what a request takes.
-pub fn rates(what: &str, ours: Measured, name: &str, other: Measured, target: Target) {
-    let ratio = ours.per_second / other.per_second;
-    println!(
-        "{what:<44} {} | {name} {} | ratio {ratio:.2} {}",
-        rate(ours),
-        rate(other),
-        target.words(ratio)
-    );
-}
-
 /// Two durations (or sizes) and how many times the second goes into the first.
 pub fn figures(what: &str, ours: &str, other: &str, ratio: f64, target: Target) {
     println!("{what:<44} {ours} | {other} | ratio {ratio:.2} {}", target.words(ratio));
@@ -46,15 +34,6 @@ pub fn figures(what: &str, ours: &str, other: &str, ratio: f64, target: Target) 
 /// One figure with a bound of its own.
 pub fn figure(what: &str, value: f64, unit: &str, target: Target) {
     println!("{what:<44} {value:.3} {unit} {}", target.words(value));
-}
-
-pub fn rate(measured: Measured) -> String {
-    format!(
-        "{:>7.0}/s p50 {} p99 {}",
-        measured.per_second,
-        milliseconds(measured.p50),
-        milliseconds(measured.p99)
-    )
 }
 
 pub fn milliseconds(duration: Duration) -> String {

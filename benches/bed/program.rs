@@ -24,14 +24,7 @@ impl Program {
     pub fn start(command: &mut Command, address: SocketAddr, log: &Path) -> Program {
         let file = fs::File::create(log).unwrap();
         let begun = Instant::now();
-        // SAFETY: `prctl` is safe between fork and exec. However the bench ends, even by a signal,
-        // what it started ends too.
-        unsafe {
-            command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
-                -1 => Err(io::Error::last_os_error()),
-                _ => Ok(()),
-            });
-        }
+        end_with_us(command);
         let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
@@ -71,6 +64,17 @@ impl Drop for Program {
         // SAFETY: a signal to a child that has not been waited for.
         unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
         _ = self.child.wait();
+    }
+}
+
+/// However the bench ends, even by a signal, what the command starts ends too.
+pub fn end_with_us(command: &mut Command) {
+    // SAFETY: `prctl` is safe between fork and exec.
+    unsafe {
+        command.pre_exec(|| match libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM) {
+            -1 => Err(io::Error::last_os_error()),
+            _ => Ok(()),
+        });
     }
 }
 
