@@ -55,6 +55,9 @@ pub struct Driver {
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
     /// Scopes whose filters a group has not confirmed.
     stale_filters: BTreeSet<Scope>,
+    /// Filters on their way. Those of a scope are sent whole, so of a hundred changes that come
+    /// while a group is busy with the first, the last is all it needs to hear of.
+    filters_sent: BTreeSet<(GroupName, Scope)>,
     /// The newest generation seen of each node.
     pub generations: BTreeMap<(GroupName, NodeName), u64>,
 }
@@ -75,6 +78,7 @@ impl Driver {
             forced: BTreeSet::new(),
             accepted: HashMap::new(),
             stale_filters: state.scopes.keys().cloned().collect(),
+            filters_sent: BTreeSet::new(),
             generations: BTreeMap::new(),
         }
     }
@@ -366,6 +370,7 @@ impl Core {
         }
     }
 
+    /// Sends what is stale to the groups that have answered for what they were sent before.
     fn refresh_filters(self: &Rc<Self>) {
         let (state, scopes) = {
             let mut book = self.book.borrow_mut();
@@ -387,15 +392,31 @@ impl Core {
             }
             for (group, assignments) in by_group {
                 let Some(address) = self.groups.get(&group) else { continue };
+                let sent = (group, scope.clone());
+                if !self.book.borrow_mut().driver.filters_sent.insert(sent.clone()) {
+                    self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
+                    continue;
+                }
                 let answer = address.ask(self.own_context("filters"), SetFilters { assignments });
                 let core = self.clone();
-                let scope = scope.clone();
-                actix_rt::spawn(async move {
-                    if let Err(fault) = answer.await {
-                        log::warn!("filters of `{scope}` will be sent again: {fault}");
-                        core.book.borrow_mut().driver.stale_filters.insert(scope);
-                    }
-                });
+                actix_rt::spawn(async move { core.take_filters_answer(sent, answer.await) });
+            }
+        }
+    }
+
+    fn take_filters_answer(self: &Rc<Self>, sent: (GroupName, Scope), answer: Answer<SetFilters>) {
+        let mut book = self.book.borrow_mut();
+        book.driver.filters_sent.remove(&sent);
+        match answer {
+            Ok(_) if book.driver.stale_filters.contains(&sent.1) => {
+                drop(book);
+                self.refresh_filters();
+            }
+            Ok(_) => {}
+            // At the next tick, since what failed now would fail at once again.
+            Err(fault) => {
+                log::warn!("filters of `{}` will be sent again: {fault}", sent.1);
+                book.driver.stale_filters.insert(sent.1);
             }
         }
     }
