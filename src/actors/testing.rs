@@ -581,6 +581,7 @@ impl Cloud {
 
 pub fn settings() -> CloudSettings {
     CloudSettings {
+        reach: crate::domain::settings::Reach::Routed,
         regions: Regions::Any { default: "us-east-1".parse().unwrap() },
         groups: vec![GroupSettings {
             name: GROUP.parse().unwrap(),
