@@ -13,3 +13,5 @@ pub mod node;
 
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+mod tests;
