@@ -187,6 +187,7 @@ memory_mib = 128
         images = self.state / "images"
         if images.is_symlink():
             images.unlink()
+        self.keep_logs()
         self.mallee("down", "--purge", "--state", str(self.state))
 
         def changed():
@@ -197,6 +198,15 @@ memory_mib = 128
             eventually_nothing("the host is not as it was", changed, within=10)
         finally:
             shutil.rmtree(self.state.parent)
+
+    def keep_logs(self):
+        """Where those who ask why can still read them."""
+        kept = TARGET / "clients-logs" / self.hypervisor
+        kept.mkdir(parents=True, exist_ok=True)
+        for name in ["log", "libvirt.log"]:
+            if (self.state / name).exists():
+                shutil.copy(self.state / name, kept)
+        log.info("its logs are in %s", kept)
 
 
 def free_number():
