@@ -242,18 +242,32 @@ impl Founded {
         })
     }
 
-    /// Stops every role. What was acknowledged is on the disk already.
+    /// Stops every role. What was acknowledged is on the disk already, so a role whose thread is in
+    /// the middle of something long (fetching an image) is not waited for beyond `END_PATIENCE`.
     pub fn end(self) {
         let Founded { cloud, nodes, groups, manager, arbiters } = self;
         drop((cloud, nodes, groups, manager));
-        for arbiter in arbiters.into_iter().rev() {
+        for arbiter in &arbiters {
             arbiter.stop();
-            if arbiter.join().is_err() {
-                log::error!("a role's thread panicked");
+        }
+        let (tell, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for arbiter in arbiters {
+                if arbiter.join().is_err() {
+                    log::error!("a role's thread panicked");
+                }
             }
+            // Nobody listens any more if the patience has run out.
+            let _ = tell.send(());
+        });
+        if ended.recv_timeout(END_PATIENCE).is_err() {
+            log::warn!("a role is still at work; it is taken up again at the next start");
         }
     }
 }
+
+/// How long the end of the process waits for roles to come to an end themselves.
+const END_PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
 fn open_store(directory: &std::path::Path, role: &str) -> Result<Arc<dyn Store>, BootFault> {
     let store = SledStore::open(directory, crate::store::sled::Options::default())
