@@ -3,7 +3,7 @@
 
 MALLEE = target/release/mallee
 
-.PHONY: up test
+.PHONY: up test bench
 
 up:
 	@scripts/packages.sh run
@@ -15,3 +15,8 @@ up:
 test:
 	@scripts/packages.sh test
 	@scripts/test.sh
+
+# Figures beside their floors and peers; docs/benchmarks.md says how to read them.
+bench:
+	@scripts/packages.sh bench
+	@scripts/bench.sh

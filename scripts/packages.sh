@@ -3,6 +3,7 @@
 #
 #   scripts/packages.sh run     what building and running Mallee needs
 #   scripts/packages.sh test    that, and what its tests need
+#   scripts/packages.sh bench   what building, running and measuring Mallee needs
 #
 # Does nothing, quickly, when nothing is missing. Needs root or sudo when something is.
 set -eu
@@ -16,12 +17,15 @@ run="gcc libc6-dev
 test="busybox-static iputils-ping mmdebstrap python3-venv slirp4netns tcpdump"
 # A user who may not touch the host's network: the guests' way to the world.
 [ "$(id -u)" = 0 ] || run="$run slirp4netns"
+# A load generator, and what the peer runs in.
+bench="python3-venv wrk"
 
 case "${1:-}" in
 run) wanted=$run ;;
 test) wanted="$run $test" ;;
+bench) wanted="$run $bench" ;;
 *)
-	echo "usage: $0 run|test" >&2
+	echo "usage: $0 run|test|bench" >&2
 	exit 2
 	;;
 esac

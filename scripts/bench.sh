@@ -1,0 +1,28 @@
+#!/bin/sh
+# Every bench there is, one after the other; a busy machine gives busy figures.
+#
+# What makes networks and guests runs as root, through sudo if need be.
+set -eu
+cd "$(dirname "$0")/.."
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root="sudo --preserve-env=PATH,HOME,CARGO_HOME,RUSTUP_HOME"
+
+# The peer of launches: what one would point a test at today.
+moto=target/bench/moto
+if [ ! -x "$moto/bin/moto_server" ]; then
+	echo "mallee: installing moto into $moto, to compare with" >&2
+	python3 -m venv "$moto"
+	"$moto/bin/pip" install --quiet --requirement benches/api/requirements.txt
+fi
+export MALLEE_BENCH_MOTO="$PWD/$moto/bin/moto_server"
+
+cargo bench --locked --bench decisions
+cargo bench --locked --bench store
+cargo bench --locked --bench api
+if [ -z "$as_root" ]; then
+	cargo bench --locked --bench launch
+else
+	host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
+	env "CARGO_TARGET_${host}_RUNNER=$as_root" cargo bench --locked --bench launch
+fi
