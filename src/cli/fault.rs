@@ -48,6 +48,11 @@ impl Fault {
         fault.remedy("start it with `mallee up --detach`")
     }
 
+    /// No cloud runs, or not yet.
+    pub fn is_not_running(&self) -> bool {
+        self.exit == Exit::NotRunning
+    }
+
     pub fn remedy(self, remedy: impl fmt::Display) -> Fault {
         Fault { remedy: Some(remedy.to_string()), ..self }
     }

@@ -232,7 +232,11 @@ fn answers(state: &StateDirectory, region: &RegionName) -> Result<bool, Fault> {
     if client::read_endpoint(state)?.is_none() || process::find(state)?.is_none() {
         return Ok(false);
     }
-    let client = Client::connect(state, Some(region))?;
+    let client = match Client::connect(state, Some(region)) {
+        // The address was that of a cloud that was killed, and the new one has just removed it.
+        Err(fault) if fault.is_not_running() => return Ok(false),
+        client => client?,
+    };
     Ok(client.call::<Done>(&Request::new("DescribeRegions")).is_ok())
 }
 

@@ -12,6 +12,7 @@
 //! stays on throughout.
 
 mod events;
+mod half_started;
 mod link;
 pub mod loader;
 pub mod mode;
@@ -120,9 +121,13 @@ impl LibvirtHypervisor {
     ) -> Result<LibvirtHypervisor, HypervisorFault> {
         let mut domain_logs = None;
         if let Mode::Embed { root } = mode {
-            mode::prepare_embed(root).map_err(|error| {
+            let unusable = |error: io::Error| {
                 HypervisorFault::Unreachable(format!("`{}`: {error}", root.display()))
-            })?;
+            };
+            mode::prepare_embed(root).map_err(unusable)?;
+            for domain in half_started::end(&root.join("run/qemu")).map_err(unusable)? {
+                log::info!("`{domain}` was being started when this cloud was killed: it is ended");
+            }
             domain_logs = Some(root.join("log/qemu"));
         }
         let (closed, told) = mpsc::channel();
