@@ -23,7 +23,7 @@ use crate::{
     },
     metadata::{self, TokenKey, registry::MetadataRegistry},
     network::{
-        Datapath,
+        Datapath, NetworkFault,
         host::{HostDatapath, HostOptions},
         simulated::SimulatedDatapath,
     },
@@ -298,7 +298,7 @@ fn host_datapath(
     Ok(datapath)
 }
 
-fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
+fn network_fault(section: &NodeSection, source: NetworkFault) -> BootFault {
     BootFault::Network { node: section.name.to_string(), source }
 }
 
@@ -368,6 +368,13 @@ pub fn purge(
         // What was made was made in an enclosure, which is gone with its last guest.
         return Ok(());
     }
-    let datapath = host_datapath(configuration, section, &directory, None)?;
+    let datapath = match host_datapath(configuration, section, &directory, None) {
+        // Another cloud's prefix or range, so this one never had anything in the kernel.
+        Err(BootFault::Network {
+            source: NetworkFault::PrefixTaken { .. } | NetworkFault::RangeTaken { .. },
+            ..
+        }) => return Ok(()),
+        opened => opened?,
+    };
     datapath.purge().map_err(|source| network_fault(section, source))
 }

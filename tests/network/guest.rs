@@ -18,6 +18,7 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
     },
+    path::Path,
     process::{Command, Output},
     thread::JoinHandle,
     time::Duration,
@@ -168,14 +169,7 @@ impl Host {
     }
 
     pub fn options(&self) -> HostOptions {
-        HostOptions {
-            prefix: "mallee".to_owned(),
-            subnet: "10.213.0.0/16".parse().unwrap(),
-            gateway: GATEWAY,
-            dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
-            state_dir: self.state.path().to_owned(),
-            metadata_port: METADATA_PORT,
-        }
+        options(self.state.path())
     }
 
     pub fn datapath(&self) -> &HostDatapath {
@@ -207,6 +201,18 @@ impl Host {
         outside.run("ip link set eth0 up");
         self.namespace.run("ip route add default via 192.0.2.2");
         outside
+    }
+}
+
+/// What a cloud with this state directory is given by default.
+pub fn options(state: &Path) -> HostOptions {
+    HostOptions {
+        prefix: "mallee".to_owned(),
+        subnet: "10.213.0.0/16".parse().unwrap(),
+        gateway: GATEWAY,
+        dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
+        state_dir: state.to_owned(),
+        metadata_port: METADATA_PORT,
     }
 }
 

@@ -11,4 +11,5 @@ mod lease;
 mod metadata;
 mod residue;
 mod spoofing;
+mod two_clouds;
 mod wires;
