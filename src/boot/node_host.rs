@@ -368,13 +368,12 @@ pub fn purge(
         // What was made was made in an enclosure, which is gone with its last guest.
         return Ok(());
     }
-    let datapath = match host_datapath(configuration, section, &directory, None) {
-        // Another cloud's prefix or range, so this one never had anything in the kernel.
-        Err(BootFault::Network {
-            source: NetworkFault::PrefixTaken { .. } | NetworkFault::RangeTaken { .. },
-            ..
-        }) => return Ok(()),
-        opened => opened?,
+    let group = group(configuration, section)?;
+    let options = host_options(configuration, section, group, &directory, None);
+    let datapath = match HostDatapath::find(options) {
+        // Another cloud's prefix, so this one never had anything in the kernel.
+        Err(NetworkFault::PrefixTaken { .. }) => return Ok(()),
+        found => found.map_err(|source| network_fault(section, source))?,
     };
     datapath.purge().map_err(|source| network_fault(section, source))
 }

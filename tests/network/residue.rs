@@ -1,7 +1,7 @@
 //! What is left on the host: nothing.
 
 use crate::guest::{Host, Namespace, egress, private, public};
-use mallee::network::Datapath;
+use mallee::network::{Datapath, host::HostDatapath};
 use std::{fs, path::Path};
 
 /// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
@@ -55,9 +55,10 @@ fn a_purge_leaves_the_host_as_it_was_found() {
     let during = state(&host.namespace);
     assert!(during.contains("mallee-pub") && during.contains("masquerade"));
     assert!(during.contains("/proc/sys/net/ipv4/conf/uplink/forwarding 1"));
-    // Even a process that knows nothing of the first one's doings.
-    host.reopen();
-    host.datapath().purge().unwrap();
+    // Even a process that knows nothing of the first one's doings, and does nothing first.
+    host.datapath = None;
+    let found = HostDatapath::find(host.options()).unwrap();
+    found.purge().unwrap();
     check_same(&before, &state(&host.namespace));
     assert_eq!(fs::read_dir(host.state.path()).unwrap().count(), 0);
 }

@@ -6,10 +6,11 @@
 //!
 //! **What a guest may talk to** is settled in the `ip` table. Kernels need not have connection
 //! tracking on bridges, so ports of the public bridge are isolated and every packet of a guest,
-//! even to its neighbour, is routed by the host and passes `input`, `output` or `forward`. Two maps
-//! lead from an address to the port's chains, and these to the chains of its filter (`permits`),
-//! which all ports with an equal filter share. So the cost of a packet, and of an attachment, does
-//! not grow with the number of guests, nor that of a change with the number of rules times theirs.
+//! even to its neighbour, is routed by the host and passes `input`, `output` or `forward`. Maps
+//! lead from a guest's address to the chains of its filter (`permits`), which all ports with an
+//! equal filter share. So the cost of a packet, and of an attachment, does not grow with the number
+//! of guests, and giving a port a filter that another one has is a change of elements only: a
+//! script that names a chain makes `nft` read every rule of the host first.
 //!
 //! Filters are stateful but not sticky: a flow begins in the direction of a permit and is answered
 //! in the other, and packets of both are judged by the filter of today. A revoked rule therefore
@@ -35,14 +36,23 @@ use crate::domain::{interface::Wire, port_filter::PortFilter};
 use std::{
     collections::{BTreeSet, HashMap},
     io,
+    net::Ipv4Addr,
+    slice,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
-    /// Which filter each tap's chains lead to, as far as this process has seen to it.
-    in_force: Mutex<HashMap<String, String>>,
+    in_force: Mutex<InForce>,
+}
+
+/// What the kernel has of ours that changes, as far as we know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct InForce {
+    /// The filter of each address.
+    ports: HashMap<Ipv4Addr, String>,
+    filters: BTreeSet<String>,
 }
 
 impl Firewall {
@@ -52,55 +62,102 @@ impl Firewall {
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
-        nft::apply(&foundation(&self.names, options, opened))
+        nft::apply(&foundation(&self.names, options, opened))?;
+        *self.in_force() = InForce::read(self.names.table())?;
+        Ok(())
     }
 
     /// Brings a port into force, or replaces its filter; packets see the old or the new, whole.
     pub fn admit(&self, tap: &str, identity: &Identity, filter: &PortFilter) -> io::Result<()> {
         let table = self.names.table();
+        let who = elements("add", table, tap, identity);
         if identity.wire != Wire::Public {
-            return nft::apply(&elements("add", table, tap, identity));
+            return nft::apply(&who);
         }
-        let mut in_force = self.in_force();
         let rules = Rules::of(filter);
-        let earlier = in_force.get(tap);
-        let is_known = in_force.values().any(|name| name == rules.name());
-        let mut script = if is_known { String::new() } else { rules.script(table) };
-        script += &leads(table, tap, rules.name());
-        script += &elements("add", table, tap, identity);
-        if let Some(earlier) = earlier.filter(|name| *name != rules.name()) {
-            script += &forgotten(table, earlier, tap, &in_force);
-        }
-        nft::apply(&script)?;
-        in_force.insert(tap.to_owned(), rules.name().to_owned());
-        Ok(())
+        self.change(|in_force| {
+            let mut script = match in_force.filters.insert(rules.name().to_owned()) {
+                true => rules.script(table),
+                false => String::new(),
+            };
+            let earlier = in_force.ports.insert(identity.address, rules.name().to_owned());
+            script += &who;
+            if earlier.as_deref() != Some(rules.name()) {
+                script += &earlier.map(|_| unlinked(table, identity.address)).unwrap_or_default();
+                script += &linked(table, identity.address, rules.name());
+            }
+            script + &in_force.forget_unused(table)
+        })
     }
 
     /// Takes a port out of force. One that is not in force is no error.
     pub fn withdraw(&self, tap: &str, identity: &Identity) -> io::Result<()> {
         let table = self.names.table();
+        // What is added first can always be deleted, whether the port was there or not.
+        let mut nobody = elements("add", table, tap, identity);
+        nobody += &elements("delete", table, tap, identity);
+        self.change(|in_force| {
+            let mut script = nobody.clone();
+            if identity.wire == Wire::Public && in_force.ports.remove(&identity.address).is_some() {
+                script += &unlinked(table, identity.address);
+            }
+            script + &in_force.forget_unused(table)
+        })
+    }
+
+    /// Applies what turns one state into another. Should the kernel not be as we thought, we look,
+    /// and try once more.
+    fn change(&self, script: impl Fn(&mut InForce) -> String) -> io::Result<()> {
         let mut in_force = self.in_force();
-        let mut script = no_port(table, tap, identity);
-        if let Some(name) = in_force.get(tap) {
-            script += &forgotten(table, name, tap, &in_force);
+        let mut changed = in_force.clone();
+        if let Err(error) = nft::apply(&script(&mut changed)) {
+            let found = InForce::read(self.names.table())?;
+            if found == *in_force {
+                return Err(error);
+            }
+            log::warn!("the packet filter was changed by somebody else: {error}");
+            *in_force = found;
+            changed = in_force.clone();
+            nft::apply(&script(&mut changed))?;
         }
-        nft::apply(&script)?;
-        in_force.remove(tap);
+        *in_force = changed;
         Ok(())
     }
 
-    /// Takes away the filters of an earlier process that no port has any more.
-    pub fn sweep(&self) -> io::Result<()> {
-        let in_force = self.in_force();
+    /// Takes everybody out of force but these: a process that was interrupted may have taken a tap
+    /// away and not what led to it.
+    pub fn sweep(&self, kept: &[(String, &Identity)]) -> io::Result<()> {
         let table = self.names.table();
-        let chains = nft::list(&["chains", "ip"])?;
-        let ours = chains.iter().map(|object| &object["chain"]).filter(|c| c["table"] == table);
-        let stale: BTreeSet<&str> = ours
-            .filter_map(|chain| permits::filter_of(chain["name"].as_str()?))
-            .filter(|name| !in_force.values().any(|used| used == name))
-            .collect();
-        let script: String = stale.into_iter().map(|name| permits::no_rules(table, name)).collect();
-        if script.is_empty() { Ok(()) } else { nft::apply(&script) }
+        let taps: BTreeSet<&str> = kept.iter().map(|(tap, _)| tap.as_str()).collect();
+        let mut strangers = String::new();
+        for object in nft::list(&["table", "bridge", table])? {
+            let set = &object["set"];
+            let elements = set["elem"].as_array().into_iter().flatten();
+            for element in elements {
+                // Who is at a tap begins with its name; elsewhere the name is all there is.
+                let words = element["concat"].as_array().map_or(slice::from_ref(element), |w| w);
+                let words: Vec<&str> = words.iter().filter_map(|word| word.as_str()).collect();
+                if let ([tap, who @ ..], Some(set)) = (&words[..], set["name"].as_str())
+                    && !taps.contains(tap)
+                {
+                    let element = [&[format!("\"{tap}\"").as_str()], who].concat().join(" . ");
+                    strangers += &format!("delete element bridge {table} {set} {{ {element} }}\n");
+                }
+            }
+        }
+        let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
+        let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
+        self.change(|in_force| {
+            let mut script = strangers.clone();
+            in_force.ports.retain(|address, _| {
+                let is_kept = addresses.contains(address);
+                if !is_kept {
+                    script += &unlinked(table, *address);
+                }
+                is_kept
+            });
+            script + &in_force.forget_unused(table)
+        })
     }
 
     pub fn remove(&self) -> io::Result<()> {
@@ -111,7 +168,7 @@ impl Firewall {
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
         nft::apply(&script)?;
-        self.in_force().clear();
+        *self.in_force() = InForce::default();
         Ok(())
     }
 
@@ -139,9 +196,38 @@ impl Firewall {
             .collect())
     }
 
-    fn in_force(&self) -> MutexGuard<'_, HashMap<String, String>> {
-        // It is changed by one insertion or removal, after the kernel has agreed.
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        // It is replaced as a whole, after the kernel has agreed.
         self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InForce {
+    fn read(table: &str) -> io::Result<InForce> {
+        let mut found = InForce::default();
+        for object in nft::list(&["table", "ip", table])? {
+            if let Some(chain) = object["chain"]["name"].as_str() {
+                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            }
+            if object["map"]["name"] == Judged::Incoming.map() {
+                let elements = object["map"]["elem"].as_array().into_iter().flatten();
+                found.ports.extend(elements.filter_map(|element| {
+                    let address = element[0].as_str()?.parse().ok()?;
+                    let chain = element[1]["goto"]["target"].as_str()?;
+                    Some((address, permits::filter_of(chain)?.to_owned()))
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What takes the chains of filters away that no port has.
+    fn forget_unused(&mut self, table: &str) -> String {
+        let used: BTreeSet<&String> = self.ports.values().collect();
+        let is_unused = |name: &String| !used.contains(name);
+        let unused: Vec<String> = self.filters.iter().filter(|n| is_unused(n)).cloned().collect();
+        self.filters.retain(|name| !unused.contains(name));
+        unused.iter().map(|name| permits::no_rules(table, name)).collect()
     }
 }
 
@@ -159,6 +245,9 @@ fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String
             )
         })
         .collect();
+    let maps =
+        permits::ALL.map(|judged| format!("map {} {{ type ipv4_addr : verdict; }}", judged.map()));
+    let maps = maps.join("\n    ");
     // Declared, emptied and filled in one transaction, so that a newer version of these rules
     // replaces an older one without a moment in which there are none.
     format!(
@@ -173,8 +262,7 @@ table bridge {table} {{
     chain guest_arp {{ }}
 }}
 table ip {table} {{
-    map ingress {{ type ipv4_addr : verdict; }}
-    map egress {{ type ipv4_addr : verdict; }}
+    {maps}
     set {OPENED} {{ type ifname; }}
     set {WANTED} {{ type ifname; }}
     chain untracked {{ type filter hook prerouting priority raw; policy accept; }}
@@ -260,13 +348,15 @@ table ip {table} {{
     chain from_guest {{
         ct state invalid ip protocol != icmp drop
         ct state related return
-        ip saddr vmap @egress
+        ct direction reply ip saddr vmap @incoming_answered
+        ip saddr vmap @outgoing
         drop
     }}
     chain to_guest {{
         ct state invalid ip protocol != icmp drop
         ct state related return
-        ip daddr vmap @ingress
+        ct direction reply ip daddr vmap @outgoing_answered
+        ip daddr vmap @incoming
         drop
     }}
 }}
@@ -274,53 +364,28 @@ table ip {table} {{
     )
 }
 
+/// Who is at a tap, and, of a private one, that no host is.
 fn elements(verb: &str, table: &str, tap: &str, identity: &Identity) -> String {
     let Identity { mac, address, wire, .. } = identity;
     let who =
         format!("{verb} element bridge {table} identity {{ \"{tap}\" . {mac} . {address} }}\n");
     match wire {
-        Wire::Public => format!(
-            "{who}{verb} element ip {table} ingress {{ {address} : goto in-{tap} }}\n\
-             {verb} element ip {table} egress {{ {address} : goto out-{tap} }}\n"
-        ),
+        Wire::Public => who,
         Wire::Private(_) => format!("{who}{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
     }
 }
 
-fn chains(verb: &str, table: &str, tap: &str) -> String {
-    format!("{verb} chain ip {table} in-{tap}\n{verb} chain ip {table} out-{tap}\n")
+/// Leads an address's packets to the chains of a filter.
+fn linked(table: &str, address: Ipv4Addr, filter: &str) -> String {
+    let element = |judged: Judged| {
+        let (map, chain) = (judged.map(), judged.chain(filter));
+        format!("add element ip {table} {map} {{ {address} : goto {chain} }}\n")
+    };
+    permits::ALL.map(element).concat()
 }
 
-/// Leads a port's packets to the chains of its filter. What comes out of a tap is either the
-/// guest's own beginning or its answer, and likewise what goes in.
-fn leads(table: &str, tap: &str, name: &str) -> String {
-    let mut script = chains("add", table, tap) + &chains("flush", table, tap);
-    for (chain, answers, begins) in [
-        ("in", Judged::OutgoingAnswered, Judged::Incoming),
-        ("out", Judged::IncomingAnswered, Judged::Outgoing),
-    ] {
-        let rule = format!("add rule ip {table} {chain}-{tap}");
-        let (answers, begins) = (answers.chain(name), begins.chain(name));
-        script += &format!("{rule} ct direction reply goto {answers}\n{rule} goto {begins}\n");
-    }
-    script
-}
-
-fn no_port(table: &str, tap: &str, identity: &Identity) -> String {
-    let is_public = identity.wire == Wire::Public;
-    // What is added first can always be deleted: the script succeeds whether the port was there,
-    // was half there or was not.
-    let mut script = if is_public { chains("add", table, tap) } else { String::new() };
-    script += &elements("add", table, tap, identity);
-    script += &elements("delete", table, tap, identity);
-    if is_public {
-        script += &(chains("flush", table, tap) + &chains("delete", table, tap));
-    }
-    script
-}
-
-/// Takes a filter's chains away if no other tap's lead to them.
-fn forgotten(table: &str, name: &str, tap: &str, in_force: &HashMap<String, String>) -> String {
-    let is_shared = in_force.iter().any(|(other, used)| other != tap && used == name);
-    if is_shared { String::new() } else { permits::no_rules(table, name) }
+fn unlinked(table: &str, address: Ipv4Addr) -> String {
+    let element =
+        |judged: Judged| format!("delete element ip {table} {} {{ {address} }}\n", judged.map());
+    permits::ALL.map(element).concat()
 }

@@ -95,26 +95,31 @@ struct KnownPort {
 impl HostDatapath {
     /// Prepares the host, or finds it prepared by an earlier process, whose guests notice nothing.
     pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
-        let names = Names::new(&options.prefix)?;
         if !options.subnet.contains(options.gateway) {
             let HostOptions { gateway, subnet, .. } = &options;
             let reason = format!("the gateway `{gateway}` is not in the subnet `{subnet}`");
             return Err(NetworkFault::NotPermitted(reason));
         }
         std::fs::create_dir_all(&options.state_dir).map_err(fault("make the state directory"))?;
+        let datapath = HostDatapath::find(options)?;
+        datapath.prepare()?;
+        Ok(datapath)
+    }
+
+    /// What there is on the host, without preparing anything: to `purge` it.
+    pub fn find(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
+        let names = Names::new(&options.prefix)?;
         let mut netlink = Netlink::open().map_err(fault("speak to the kernel"))?;
-        occupancy::check(&mut netlink, &names, &options)?;
-        let ports = find_ports(&mut netlink, &names)?;
-        let datapath = HostDatapath {
+        let links = netlink.links().map_err(fault("list devices"))?;
+        occupancy::check_prefix(&links, &names, &options)?;
+        Ok(HostDatapath {
             firewall: Firewall::new(names.clone()),
             forwarding: Forwarding::new(&options.state_dir),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
-            kernel: Mutex::new(Kernel { netlink, ports }),
+            kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
             names,
             options,
-        };
-        datapath.prepare()?;
-        Ok(datapath)
+        })
     }
 
     /// What on this host may keep guests from being reached and is not ours to change, in words
@@ -125,6 +130,9 @@ impl HostDatapath {
 
     fn prepare(&self) -> Result<(), NetworkFault> {
         let mut kernel = self.kernel();
+        let links = kernel.netlink.links().map_err(fault("list devices"))?;
+        let addresses = kernel.netlink.addresses().map_err(fault("list addresses"))?;
+        occupancy::check_range(&links, &addresses, &self.names, &self.options)?;
         let (name, owner) = (self.names.public_bridge(), occupancy::alias(&self.options));
         // First of all, because it says that the prefix is ours; it is of no use yet.
         let bridge = self.ensure_bridge(&mut kernel, &name, &owner)?;
@@ -164,9 +172,10 @@ impl HostDatapath {
             found = kernel.netlink.link(name).map_err(&refused)?;
         }
         let link = found.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
-        let is_ours = link.mac == Some(mac) && (link.alias.is_empty() || link.alias == alias);
         // Whose the public bridge was is settled already.
-        if link.kind != "bridge" || !(is_ours || name == self.names.public_bridge()) {
+        let is_settled = name == self.names.public_bridge();
+        let is_for_us = is_settled || link.alias.is_empty() || link.alias == alias;
+        if link.kind != "bridge" || link.mac != Some(mac) || !is_for_us {
             return Err(NetworkFault::Kernel(format!("device `{name}` is not ours")));
         }
         forwarding::disable_ipv6(name).map_err(&refused)?;
@@ -343,7 +352,8 @@ impl Datapath for HostDatapath {
 
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
         let kernel = &mut *self.kernel();
-        let found = find_ports(&mut kernel.netlink, &self.names)?;
+        let links = kernel.netlink.links().map_err(fault("list devices"))?;
+        let found = ports_among(&links, &self.names);
         let described =
             |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
         Ok(found.values().map(described).collect())
@@ -373,7 +383,9 @@ impl Datapath for HostDatapath {
                 kernel.netlink.delete(link.index).map_err(fault("remove a device"))?;
             }
         }
-        self.firewall.sweep().map_err(fault("remove old filters"))
+        let attached = kernel.ports.values().map(|port| &port.identity);
+        let kept: Vec<_> = attached.map(|port| (self.names.tap(&port.interface), port)).collect();
+        self.firewall.sweep(&kept).map_err(fault("remove what is left of old ports"))
     }
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
@@ -407,19 +419,14 @@ fn described(identity: &Identity, tap: String) -> Port {
 }
 
 /// The ports the kernel has, by what is written on them.
-fn find_ports(
-    netlink: &mut Netlink,
-    names: &Names,
-) -> Result<BTreeMap<InterfaceId, KnownPort>, NetworkFault> {
-    let links = netlink.links().map_err(fault("list devices"))?;
+fn ports_among(links: &[netlink::Link], names: &Names) -> BTreeMap<InterfaceId, KnownPort> {
     let taps = links.iter().filter(|link| link.kind == "tun" && names.is_tap(&link.name));
-    Ok(taps
-        .filter_map(|link| {
-            let identity: Identity = link.alias.parse().ok()?;
-            let port = KnownPort { device: link.index, attached: false, identity };
-            Some((port.identity.interface.clone(), port))
-        })
-        .collect())
+    taps.filter_map(|link| {
+        let identity: Identity = link.alias.parse().ok()?;
+        let port = KnownPort { device: link.index, attached: false, identity };
+        Some((port.identity.interface.clone(), port))
+    })
+    .collect()
 }
 
 /// Says what was being done, and tells what an administrator can allow from what they cannot.

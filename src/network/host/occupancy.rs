@@ -7,13 +7,10 @@
 use super::{
     HostOptions,
     name::Names,
-    netlink::{Netlink, PUBLIC_BRIDGES},
+    netlink::{Link, PUBLIC_BRIDGES},
 };
-use crate::{
-    domain::port_filter::Cidr,
-    network::{NetworkFault, host::fault},
-};
-use std::path::Path;
+use crate::{domain::port_filter::Cidr, network::NetworkFault};
+use std::{net::Ipv4Addr, path::Path};
 
 const BEGINNING: &str = "public bridge of ";
 /// What the kernel takes.
@@ -29,15 +26,13 @@ pub(super) fn alias(options: &HostOptions) -> String {
     alias
 }
 
-/// Refuses a prefix or a range that is another cloud's, and an address that is any other device's.
-pub(super) fn check(
-    netlink: &mut Netlink,
+/// Refuses a prefix that is another cloud's.
+pub(super) fn check_prefix(
+    links: &[Link],
     names: &Names,
     options: &HostOptions,
 ) -> Result<(), NetworkFault> {
-    let refused = fault("look at the devices there are");
     let own = names.public_bridge();
-    let links = netlink.links().map_err(&refused)?;
     if let Some(bridge) = links.iter().find(|link| link.name == own)
         && bridge.alias != alias(options)
         && let Some(holder) = bridge.alias.strip_prefix(BEGINNING)
@@ -46,7 +41,18 @@ pub(super) fn check(
         let prefix = names.table().to_owned();
         return Err(NetworkFault::PrefixTaken { prefix, holder: holder.to_owned() });
     }
-    for (index, address, length) in netlink.addresses().map_err(&refused)? {
+    Ok(())
+}
+
+/// Refuses a range that overlaps another cloud's, and a gateway that is any other device's address.
+pub(super) fn check_range(
+    links: &[Link],
+    addresses: &[(u32, Ipv4Addr, u8)],
+    names: &Names,
+    options: &HostOptions,
+) -> Result<(), NetworkFault> {
+    let own = names.public_bridge();
+    for &(index, address, length) in addresses {
         let device = links.iter().find(|link| link.index == index && link.name != own);
         let Some(device) = device else { continue };
         let range = Cidr::new(address, length);

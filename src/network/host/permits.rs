@@ -1,8 +1,8 @@
 //! What a port admits, as nftables rules.
 //!
 //! A filter becomes four chains. Two judge the packets of a flow in the direction it began, coming
-//! in and going out; two judge the answers, by the same permits seen in a mirror, so that what is
-//! revoked is silenced both ways.
+//! in and going out; two judge the answers, by the same permits seen in a mirror, so that an answer
+//! does not outlive the permit to ask.
 //!
 //! Permits that differ only in their peers, or only in their ports, become one rule with a set:
 //! neither the kernel nor `nft` need care how many there were.
@@ -30,10 +30,10 @@ pub(super) enum Judged {
     OutgoingAnswered,
 }
 
-const ALL: [Judged; 4] =
+pub(super) const ALL: [Judged; 4] =
     [Judged::Incoming, Judged::IncomingAnswered, Judged::Outgoing, Judged::OutgoingAnswered];
 
-/// What the names of these chains begin with; no tap's chains do.
+/// What the names of these chains begin with, and no others.
 const BEGINNING: &str = "filter-";
 const NAME_BYTES: usize = 16;
 
@@ -65,18 +65,22 @@ impl Rules {
         &self.name
     }
 
-    /// Makes the chains, or makes sure that they are whole.
+    /// Makes the chains.
     pub fn script(&self, table: &str) -> String {
         let mut script = String::new();
-        for (judged, rules) in ALL.into_iter().zip(&self.chains) {
-            let chain = judged.chain(&self.name);
+        for judged in ALL {
             // Infallible: a `String` takes whatever is written to it.
-            let _ =
-                writeln!(script, "add chain ip {table} {chain}\nflush chain ip {table} {chain}");
+            let _ = writeln!(script, "add chain ip {table} {}", judged.chain(&self.name));
+        }
+        for (judged, rules) in ALL.into_iter().zip(&self.chains) {
+            let rule = format!("add rule ip {table} {}", judged.chain(&self.name));
             for condition in rules {
-                let _ = writeln!(script, "add rule ip {table} {chain} {condition}return");
+                let _ = writeln!(script, "{rule} {condition}return");
             }
-            let _ = writeln!(script, "add rule ip {table} {chain} drop");
+            let _ = match judged.otherwise() {
+                None => writeln!(script, "{rule} drop"),
+                Some(begins) => writeln!(script, "{rule} goto {}", begins.chain(&self.name)),
+            };
         }
         script
     }
@@ -84,13 +88,27 @@ impl Rules {
 
 impl Judged {
     pub fn chain(self, name: &str) -> String {
-        let part = match self {
-            Judged::Incoming => "in",
-            Judged::IncomingAnswered => "in-answered",
-            Judged::Outgoing => "out",
-            Judged::OutgoingAnswered => "out-answered",
-        };
-        format!("{name}-{part}")
+        format!("{name}-{}", self.map())
+    }
+
+    /// The map that leads from a guest's address to its filter's chain.
+    pub fn map(self) -> &'static str {
+        match self {
+            Judged::Incoming => "incoming",
+            Judged::IncomingAnswered => "incoming_answered",
+            Judged::Outgoing => "outgoing",
+            Judged::OutgoingAnswered => "outgoing_answered",
+        }
+    }
+
+    /// How what is no answer is judged: its sender might begin with it, as both ends do where
+    /// neither has a port, or both the same.
+    fn otherwise(self) -> Option<Judged> {
+        match self {
+            Judged::Incoming | Judged::Outgoing => None,
+            Judged::IncomingAnswered => Some(Judged::Outgoing),
+            Judged::OutgoingAnswered => Some(Judged::Incoming),
+        }
     }
 
     /// Whether the packets come from the end that began.
@@ -344,7 +362,7 @@ mod tests {
         for judged in ALL {
             assert_eq!(filter_of(&judged.chain(&one)), Some(one.as_str()));
         }
-        assert_eq!(filter_of("in-mallee-tabcdefg"), None);
+        assert_eq!(filter_of("from_guest"), None);
     }
 
     #[test]
