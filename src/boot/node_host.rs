@@ -23,7 +23,7 @@ use crate::{
     },
     metadata::{self, TokenKey, registry::MetadataRegistry},
     network::{
-        Datapath,
+        Datapath, NetworkFault,
         host::{HostDatapath, HostOptions},
         simulated::SimulatedDatapath,
     },
@@ -298,7 +298,7 @@ fn host_datapath(
     Ok(datapath)
 }
 
-fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
+fn network_fault(section: &NodeSection, source: NetworkFault) -> BootFault {
     BootFault::Network { node: section.name.to_string(), source }
 }
 
@@ -368,6 +368,12 @@ pub fn purge(
         // What was made was made in an enclosure, which is gone with its last guest.
         return Ok(());
     }
-    let datapath = host_datapath(configuration, section, &directory, None)?;
+    let group = group(configuration, section)?;
+    let options = host_options(configuration, section, group, &directory, None);
+    let datapath = match HostDatapath::find(options) {
+        // Another cloud's prefix, so this one never had anything in the kernel.
+        Err(NetworkFault::PrefixTaken { .. }) => return Ok(()),
+        found => found.map_err(|source| network_fault(section, source))?,
+    };
     datapath.purge().map_err(|source| network_fault(section, source))
 }
