@@ -42,6 +42,7 @@ use crate::{
         Ask, CallContext,
         cloud::{Command, Commanded, LaunchReservation},
         envelope::{Envelope, LinkFault},
+        group::DescribeResources,
         node::{BootInstance, DescribeNode, InstanceSpec},
         report::InstanceReport,
     },
@@ -191,7 +192,10 @@ impl Hypervisor for Hindered<SimulatedHypervisor> {
         self.guest("remove")?.remove(instance)
     }
     fn domains(&self) -> Result<Vec<Domain>, HypervisorFault> {
-        self.driver.domains()
+        let domains = self.guest("domains")?.domains()?;
+        // What was found is what was there, and the caller does not know yet.
+        self.hindrance.pass("listed").map_err(HypervisorFault::Refused)?;
+        Ok(domains)
     }
 }
 
@@ -324,6 +328,11 @@ impl Node {
 
     fn process(&self) -> &Process {
         self.process.as_ref().expect("it runs")
+    }
+
+    /// An event of the hypervisor's, at a time of the test's choice.
+    pub fn happen(&self, event: DomainEvent) {
+        self.process().node.do_send(Happened(event));
     }
 
     pub fn hypervisor(&self) -> &SimulatedHypervisor {
@@ -484,6 +493,12 @@ impl Group {
         GroupManager::restore(parts).unwrap().start(&Arbiter::current())
     }
 
+    /// The process ends at any time, and begins again with what is on its disk.
+    pub async fn restart(&mut self) {
+        self.addr = Group::manager(&self.store);
+        self.introduce(&fair()).await;
+    }
+
     /// Group and nodes meet; what the group asks of nodes goes through this weather from now on.
     pub async fn introduce(&self, weather: &Weather) {
         for node in &self.nodes {
@@ -498,6 +513,11 @@ impl Group {
         self.addr.send(MeetNode(node.name.clone(), known)).await.unwrap();
         let parent = Address::Parent(self.addr.downgrade());
         process.node.send(MeetGroup(parent)).await.unwrap();
+    }
+
+    pub async fn free_vcpus(&self) -> u64 {
+        let each = Resources { vcpus: 1, ..Resources::NONE };
+        self.ask(DescribeResources { types: vec![each] }).await.unwrap().counts[0].0
     }
 
     pub async fn ask<M>(&self, message: M) -> Answer<M>

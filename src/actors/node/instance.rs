@@ -9,7 +9,7 @@ mod amend;
 
 pub use amend::Amend;
 
-use super::{Changed, NodeManager, host::Host, record::InstanceRecord};
+use super::{Changed, NodeManager, adoption, host::Host, record::InstanceRecord};
 use crate::{
     blobs::disks::BootFiles,
     domain::{
@@ -43,6 +43,9 @@ pub struct InstanceActor {
     forced: bool,
     /// The guest went off before its start was known to have succeeded.
     gone_early: Option<OffReason>,
+    /// How often this actor has begun to start the guest: what was found out of an earlier one is
+    /// not about this.
+    starts: u64,
     /// The ports may not have the filters that the record says.
     filters_due: bool,
 }
@@ -71,6 +74,7 @@ impl InstanceActor {
             patience: None,
             forced: false,
             gone_early: None,
+            starts: 0,
             filters_due: false,
         }
     }
@@ -96,6 +100,9 @@ impl InstanceActor {
         };
         self.under_way = Some(step);
         self.gone_early = None;
+        if step == Step::StartDomain {
+            self.starts += 1;
+        }
         self.tell();
         let done = within(step.deadline(), self.work(step));
         context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
@@ -141,6 +148,13 @@ impl InstanceActor {
                     self.wait_for_the_guest(context);
                     return;
                 }
+                if step == Step::StartDomain
+                    && let Some(reason) = self.gone_early.take()
+                {
+                    // The step lasts until that is known.
+                    self.look_into(reason, self.starts, context);
+                    return;
+                }
                 self.under_way = None;
                 // Ports made with filters that have changed since are made once more.
                 let again = step == Step::AttachNetwork && std::mem::take(&mut self.filters_due);
@@ -150,10 +164,7 @@ impl InstanceActor {
                 if self.phase == BootPhase::Ended {
                     self.files = None;
                 }
-                match self.gone_early.take() {
-                    Some(reason) => self.went_off(reason, context),
-                    None => self.go_on(context),
-                }
+                self.go_on(context);
             }
             Err(why) => self.failed(step, &why, context),
         }
@@ -339,7 +350,7 @@ impl Handler<GoOn> for InstanceActor {
     }
 }
 
-/// The guest went off.
+/// The guest went off, somebody says: it may have been an earlier guest of the same domain.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WentOff(pub OffReason);
@@ -349,15 +360,63 @@ impl Handler<WentOff> for InstanceActor {
 
     fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
         match self.under_way {
-            Some(Step::ShutDown) => self.stop_waiting(context),
             Some(Step::StartDomain) => self.gone_early = Some(reason),
+            Some(Step::ShutDown) | None => self.look_into(reason, self.starts, context),
             Some(_) => {}
-            None => self.went_off(reason, context),
         }
     }
 }
 
 impl InstanceActor {
+    /// Events come late, and a guest may have been started since: only what the hypervisor has now
+    /// is believed.
+    fn look_into(&mut self, reason: OffReason, starts: u64, context: &mut Context<Self>) {
+        let (host, instance) = (self.host.clone(), self.record.spec.instance.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let domains = host.hypervisor.domains().map_err(|fault| fault.to_string())?;
+            Ok(!adoption::on(&domains).contains(&instance))
+        });
+        context.spawn(looked.into_actor(self).map(move |found, actor, context| {
+            let found = found.unwrap_or_else(|_| Err("its thread ended without a word".to_owned()));
+            actor.looked_into(reason, starts, found, context);
+        }));
+    }
+
+    fn looked_into(
+        &mut self,
+        reason: OffReason,
+        starts: u64,
+        off: Result<bool, String>,
+        context: &mut Context<Self>,
+    ) {
+        if self.starts != starts {
+            return;
+        }
+        let instance = &self.record.spec.instance;
+        match (off, self.under_way) {
+            (Err(why), _) => {
+                log::warn!("whether the guest of `{instance}` is off cannot be told yet: {why}");
+                context.run_later(TRY_AGAIN_AFTER, move |actor, context| {
+                    actor.look_into(reason, starts, context);
+                });
+            }
+            (Ok(true), Some(Step::StartDomain)) => {
+                self.under_way = None;
+                self.phase = BootPhase::Running;
+                self.went_off(reason, context);
+            }
+            (Ok(false), Some(Step::StartDomain)) => {
+                self.finished(Step::StartDomain, Ok(Made::Nothing), context);
+            }
+            (Ok(true), Some(Step::ShutDown)) => self.stop_waiting(context),
+            (Ok(true), None) => self.went_off(reason, context),
+            (Ok(true), Some(_)) => {}
+            (Ok(false), _) => {
+                log::info!("instance `{instance}` runs: what was told is of an earlier guest");
+            }
+        }
+    }
+
     fn went_off(&mut self, reason: OffReason, context: &mut Context<Self>) {
         if self.phase != BootPhase::Running || self.record.goal != Goal::Run {
             self.go_on(context);

@@ -9,6 +9,7 @@ use crate::{
         account::{Caller, Role},
         boot_phase::BootPhase,
         id::InstanceId,
+        instance::ShutdownBehavior,
         port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
     },
     hypervisor::{DomainEvent, Hypervisor, OffReason},
@@ -158,6 +159,45 @@ async fn a_guest_that_dies_before_its_start_has_been_told_is_not_taken_for_runni
     node.hindrance.release("started");
     let stated = node.until(&spec.instance, BootPhase::Stopped).await;
     assert!(message(&stated).contains("ended"), "{stated:?}");
+}
+
+#[actix_rt::test]
+async fn a_stale_word_of_a_guests_end_does_not_end_the_one_started_since() {
+    let mut spec = spec(1, vcpus(1));
+    spec.shutdown_behavior = ShutdownBehavior::Terminate;
+    let node = Node::start("n1", 4);
+    node.boot(&spec, 1).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    let looked = node.hindrance.begun("listed");
+    node.happen(DomainEvent::Off(spec.instance.clone(), OffReason::Shutdown));
+    begun(&node, "listed", looked + 1).await;
+    // Only now does it really end, and not of its own will.
+    assert!(node.hypervisor().kill_from_outside(&spec.instance));
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("emulator ended"), "{stated:?}");
+}
+
+#[actix_rt::test]
+async fn a_word_looked_into_for_long_is_not_about_the_guest_started_meanwhile() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let looked = node.hindrance.begun("listed");
+    node.hindrance.hold("listed");
+    node.hypervisor().kill_from_outside(&spec.instance);
+    begun(&node, "listed", looked + 1).await;
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.hindrance.release("listed");
+    // Behind the answer, which the guest's actor gets in between.
+    node.ask(RebootInstance { instance: spec.instance.clone(), revision: 4 }).await.unwrap();
+    assert_eq!(node.until(&spec.instance, BootPhase::Running).await.reason, None);
+    assert!(node.runs(&spec.instance));
 }
 
 #[actix_rt::test]
@@ -441,7 +481,6 @@ async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
 
 #[actix_rt::test]
 async fn a_guest_that_powers_itself_off_does_what_its_shutdown_behavior_says() {
-    use crate::domain::instance::ShutdownBehavior;
     for (behavior, phase) in [
         (ShutdownBehavior::Stop, BootPhase::Stopped),
         (ShutdownBehavior::Terminate, BootPhase::Ended),
