@@ -41,7 +41,7 @@ use crate::{
     },
     messages::{
         CallContext,
-        cloud::{self as ask, Commanded, ReadConsole, ReportGroup},
+        cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
     },
     store::{
         Store, StoreFault,
@@ -174,7 +174,18 @@ serves!(CloudManager:
     Commanded<ask::CreateAccount>,
     ReadConsole,
     ReportGroup,
+    ReportPlacements,
 );
+
+impl Handler<Call<ReportPlacements>> for CloudManager {
+    type Result = Result<(), CloudFault>;
+
+    fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
+        call.trace();
+        self.core.take_placements(call.body);
+        Ok(())
+    }
+}
 
 impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;

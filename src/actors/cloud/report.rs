@@ -14,6 +14,7 @@ use crate::{
         instance::{Instance, InstanceState, LifecycleEvent, StateReason},
     },
     messages::{
+        cloud::ReportPlacements,
         group::TerminateInstances,
         report::{GroupReport, InstanceReport},
     },
@@ -65,6 +66,18 @@ impl Core {
         self.forget(&group, unknown);
         self.keep_own(decision, "report").await;
         Ok(())
+    }
+
+    /// Of what a group keeps room for and its nodes do not have, it may forget what has ended here:
+    /// an instance that never came to a node has no node to state its end.
+    pub(super) fn take_placements(self: &Rc<Self>, from: ReportPlacements) {
+        let over: Vec<InstanceId> = {
+            let book = self.book.borrow();
+            let exists =
+                |id: &InstanceId| book.durable.instance(id).is_some_and(|i| i.state.exists());
+            from.unstated.into_iter().filter(|id| !exists(id)).collect()
+        };
+        self.forget(&from.group, over);
     }
 
     /// Instances the node is on record to have and does not know.

@@ -183,6 +183,18 @@ async fn last_words_of_an_instance_nobody_remembers_are_forgotten() {
 }
 
 #[actix_rt::test]
+async fn room_of_an_instance_that_never_came_is_given_back_though_the_forgetting_was_lost() {
+    let weather = losing("group.forget_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    cloud.group.introduce(&losing("node.boot_instance", Fate::LoseQuestion, 1)).await;
+    let id = cloud.launch(1).await.remove(0);
+    cloud.command(terminate(&id)).await.unwrap();
+    until(&cloud, &id, InstanceState::Terminated).await;
+    wait("room at the group", || async { (cloud.group.free_vcpus().await == 4).then_some(()) })
+        .await;
+}
+
+#[actix_rt::test]
 async fn a_guest_nobody_remembers_is_ended() {
     let node = Node::start("n1", 4);
     let spec = spec(1, vcpus(1));
