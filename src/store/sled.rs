@@ -29,12 +29,20 @@
 //! <directory>/records.corrupt-<time>/   what `restore` moved aside
 //! ```
 
-use super::{Batch, Entry, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
+mod layout;
+mod restoration;
+mod witness;
+
+pub use restoration::Restored;
+
+use super::{Batch, Entry, Store, StoreFault, Table, export};
+use layout::COMMITS_KEY;
+use restoration::refuse_with_remedy;
 use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -42,8 +50,9 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
+use witness::Witness;
 
 /// Free bytes under a directory, as the file system reports them.
 pub type FreeBytes = fn(&Path) -> io::Result<u64>;
@@ -62,15 +71,6 @@ pub struct Options {
 pub struct SledStore {
     records: Arc<Records>,
     exporter: Option<(Sender<()>, JoinHandle<()>)>,
-}
-
-/// What `restore` did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
-    pub export: PathBuf,
-    /// Sled's entries, of which a large record has several.
-    pub entries: usize,
-    pub moved_aside_to: Option<PathBuf>,
 }
 
 impl Default for Options {
@@ -92,7 +92,7 @@ impl SledStore {
         let path = directory.join("records");
         let db = open_sled(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
         let db_file = File::open(path.join("db")).map_err(io_fault)?;
-        let commits = commits_in(&db)?;
+        let commits = layout::commits_in(&db)?;
         let witness = Witness::open(directory).map_err(io_fault)?;
         let witnessed = witness.read().map_err(io_fault)?;
         if commits < witnessed {
@@ -126,30 +126,6 @@ impl SledStore {
         Ok(SledStore { records, exporter: Some((close, exporter)) })
     }
 
-    /// Puts the newest readable export in the place of the records, which are moved aside, never
-    /// deleted. Whatever was acknowledged after that export is not in it.
-    pub fn restore(directory: &Path) -> Result<Restored, StoreFault> {
-        let _lock = lock(directory)?;
-        let (export, entries) = newest_readable_export(directory)?;
-        let fresh = directory.join("records.restoring");
-        if fresh.exists() {
-            fs::remove_dir_all(&fresh).map_err(io_fault)?;
-        }
-        let count = entries.len();
-        let commits = fill(&fresh, entries)?;
-        let path = directory.join("records");
-        let moved_aside_to = match path.exists() {
-            true => Some(move_aside(directory, &path)?),
-            false => None,
-        };
-        fs::rename(&fresh, &path).map_err(io_fault)?;
-        File::open(directory).and_then(|file| file.sync_all()).map_err(io_fault)?;
-        // Last: until it is done the witness leads, and opening is refused.
-        Witness::open(directory).and_then(|witness| witness.write(commits)).map_err(io_fault)?;
-        log::warn!("`{}` was restored from `{}`", path.display(), export.display());
-        Ok(Restored { export, entries: count, moved_aside_to })
-    }
-
     /// Writes an export now, and says where.
     pub fn export(&self) -> Result<PathBuf, StoreFault> {
         self.records.export()
@@ -159,28 +135,7 @@ impl SledStore {
 impl Store for SledStore {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let _state = self.records.sound()?;
-        let prefix = table_prefix(table);
-        let mut entries: Vec<Entry> = Vec::new();
-        for entry in self.records.db.scan_prefix(&prefix) {
-            let (sled_key, chunk) =
-                entry.map_err(|error| StoreFault::Corrupt(error.to_string()))?;
-            let corrupt = || {
-                let key = readable(&sled_key[prefix.len()..]);
-                StoreFault::Corrupt(format!("table `{table}` has a damaged part at `{key}`"))
-            };
-            let (key, part) = parse_key(&sled_key[prefix.len()..]).ok_or_else(corrupt)?;
-            match (part, entries.last_mut()) {
-                (0, _) => entries.push((key, chunk.to_vec())),
-                // Parts follow each other without a gap, all but the last of them full.
-                (part, Some((last, value)))
-                    if *last == key && value.len() == usize::from(part) * PART_BYTES =>
-                {
-                    value.extend_from_slice(&chunk);
-                }
-                _ => return Err(corrupt()),
-            }
-        }
-        Ok(entries)
+        layout::entries_of(&self.records.db, table)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
@@ -190,7 +145,7 @@ impl Store for SledStore {
         self.records.demand_free_bytes(needed)?;
         let mut writes = sled::Batch::default();
         for ((table, key), value) in settled {
-            self.records.add_parts(&mut writes, table, &key, value)?;
+            layout::add_parts(&self.records.db, &mut writes, table, &key, value)?;
         }
         let commits = state.commits + 1;
         writes.insert(COMMITS_KEY, &commits.to_be_bytes());
@@ -221,14 +176,6 @@ impl Drop for SledStore {
         }
     }
 }
-
-/// A value is cut into parts of this size.
-const PART_BYTES: usize = 4096;
-// Part numbers are one byte.
-const _: () = assert!(VALUE_BYTES_LIMIT / PART_BYTES <= u8::MAX as usize);
-
-/// Where the number of commits is kept: no table's name is empty, so it is in nobody's way.
-const COMMITS_KEY: &[u8] = b"\0commits";
 
 /// Dropped in this order: sled lets go of its files before the lock is released.
 struct Records {
@@ -277,30 +224,6 @@ impl Records {
         Ok(())
     }
 
-    fn add_parts(
-        &self,
-        writes: &mut sled::Batch,
-        table: Table,
-        key: &[u8],
-        value: Option<Vec<u8>>,
-    ) -> Result<(), StoreFault> {
-        let mut prefix = table_prefix(table);
-        append_key(&mut prefix, key);
-        for old in self.db.scan_prefix(&prefix).keys() {
-            writes.remove(old.map_err(|error| StoreFault::Corrupt(error.to_string()))?);
-        }
-        // A later insert replaces the removal of the same part: a sled batch is a map.
-        let Some(value) = value else { return Ok(()) };
-        let parts = value.len().div_ceil(PART_BYTES).max(1);
-        for part in 0..parts {
-            let mut part_key = prefix.clone();
-            part_key.push(part as u8);
-            let chunk = &value[part * PART_BYTES..value.len().min((part + 1) * PART_BYTES)];
-            writes.insert(part_key, chunk);
-        }
-        Ok(())
-    }
-
     fn write_durably(&self, writes: sled::Batch, commits: u64) -> Result<(), String> {
         self.db.apply_batch(writes).map_err(|error| error.to_string())?;
         self.db.flush().map_err(|error| error.to_string())?;
@@ -334,43 +257,6 @@ impl Records {
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
-
-/// How many commits were durable, at least.
-#[derive(Debug)]
-struct Witness(File);
-
-impl Witness {
-    fn open(directory: &Path) -> io::Result<Witness> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        Ok(Witness(options.open(directory.join("commits"))?))
-    }
-
-    fn read(&self) -> io::Result<u64> {
-        let mut number = [0; 8];
-        match self.0.read_exact_at(&mut number, 0) {
-            Ok(()) => Ok(u64::from_be_bytes(number)),
-            // Created, and lost before its first number reached the disk.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Only after what it counts is durable, or it would lead.
-    fn write(&self, commits: u64) -> io::Result<()> {
-        self.0.write_all_at(&commits.to_be_bytes(), 0)
-    }
-}
-
-fn commits_in(db: &sled::Db) -> Result<u64, StoreFault> {
-    match db.get(COMMITS_KEY).map_err(|error| StoreFault::Corrupt(error.to_string()))? {
-        None => Ok(0),
-        Some(number) => match number.as_ref().try_into() {
-            Ok(number) => Ok(u64::from_be_bytes(number)),
-            Err(_) => Err(StoreFault::Corrupt("the number of commits is damaged".to_owned())),
-        },
     }
 }
 
@@ -419,92 +305,6 @@ fn open_sled(path: &Path) -> Result<sled::Db, String> {
     }
 }
 
-fn refuse_with_remedy(directory: &Path, cause: &str) -> StoreFault {
-    let remedy = match newest_readable_export(directory) {
-        Ok((export, entries)) => {
-            let written = fs::metadata(&export).and_then(|metadata| metadata.modified());
-            let age = written.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs();
-            format!(
-                "restoring brings back `{}` ({} entries, {age} s old), without what was written since",
-                export.display(),
-                entries.len()
-            )
-        }
-        Err(_) => "there is no export to restore from".to_owned(),
-    };
-    StoreFault::Corrupt(format!("`{}`: {cause}; {remedy}", directory.display()))
-}
-
-fn newest_readable_export(directory: &Path) -> Result<(PathBuf, export::Entries), StoreFault> {
-    let exports = export::list(&directory.join("exports")).map_err(io_fault)?;
-    for path in exports.into_iter().rev() {
-        match export::read(&path) {
-            Ok(entries) => return Ok((path, entries)),
-            Err(error) => log::error!("export `{}` cannot be read: {error}", path.display()),
-        }
-    }
-    let directory = directory.display();
-    Err(StoreFault::Corrupt(format!("`{directory}` holds no readable export")))
-}
-
-/// Makes a store of the entries; answers their number of commits.
-fn fill(path: &Path, entries: export::Entries) -> Result<u64, StoreFault> {
-    let db = open_sled(path).map_err(StoreFault::Io)?;
-    let written = (|| {
-        for (key, value) in entries {
-            db.insert(key, value)?;
-        }
-        db.flush()
-    })();
-    written.map_err(|error| StoreFault::Io(error.to_string()))?;
-    let synced = File::open(path.join("db")).and_then(|file| file.sync_all());
-    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)?;
-    commits_in(&db)
-}
-
-fn move_aside(directory: &Path, path: &Path) -> Result<PathBuf, StoreFault> {
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let aside = directory.join(format!("records.corrupt-{}", time.as_millis()));
-    fs::rename(path, &aside).map_err(io_fault)?;
-    Ok(aside)
-}
-
-fn table_prefix(table: Table) -> Vec<u8> {
-    debug_assert!(!table.as_bytes().contains(&0), "a table's name holds no zero byte");
-    let mut prefix = table.as_bytes().to_vec();
-    prefix.push(0);
-    prefix
-}
-
-/// Escapes zero bytes and ends with one, so that no key is the beginning of another and the order
-/// of keys is kept.
-fn append_key(to: &mut Vec<u8>, key: &[u8]) {
-    for &byte in key {
-        to.push(byte);
-        if byte == 0 {
-            to.push(0xff);
-        }
-    }
-    to.extend([0, 1]);
-}
-
-fn parse_key(escaped: &[u8]) -> Option<(Vec<u8>, u8)> {
-    let mut key = Vec::with_capacity(escaped.len());
-    let mut bytes = escaped.iter().copied();
-    loop {
-        match bytes.next()? {
-            0 => match bytes.next()? {
-                0xff => key.push(0),
-                1 => break,
-                _ => return None,
-            },
-            byte => key.push(byte),
-        }
-    }
-    let part = bytes.next()?;
-    bytes.next().is_none().then_some((key, part))
-}
-
 fn io_fault(error: io::Error) -> StoreFault {
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
@@ -545,20 +345,6 @@ mod tests {
     fn keys(store: &SledStore) -> Vec<String> {
         let entries = store.scan("t").unwrap();
         entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
-    }
-
-    /// Closed, with one export of `a` and `b`, and damaged at the beginning of sled's log.
-    fn damaged_store(directory: &Path) {
-        let store = open(directory).unwrap();
-        store.commit(put("a", &"x".repeat(200_000))).unwrap();
-        store.commit(put("b", "x")).unwrap();
-        drop(store);
-        let db = directory.join("records/db");
-        let mut bytes = fs::read(&db).unwrap();
-        for byte in &mut bytes[..4096] {
-            *byte ^= 0x55;
-        }
-        fs::write(&db, bytes).unwrap();
     }
 
     #[test]
@@ -618,73 +404,5 @@ mod tests {
         assert_eq!(export::read(&after_first[0]).unwrap().len(), 2);
         drop(open(directory.path()).unwrap());
         assert_eq!(exports(), after_first);
-    }
-
-    #[test]
-    fn a_damaged_store_is_refused_with_its_remedy_every_time() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        for _ in 0..2 {
-            let refusal = open(directory.path()).unwrap_err();
-            let StoreFault::Corrupt(text) = refusal else { panic!("{refusal:?}") };
-            assert!(text.contains("restoring brings back"), "{text}");
-            assert!(text.contains("00000001.export"), "{text}");
-        }
-    }
-
-    #[test]
-    fn records_that_have_vanished_are_refused_and_not_begun_anew() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        fs::remove_dir_all(directory.path().join("records")).unwrap();
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("only 0 of at least 2 commits are left"), "{refusal}");
-    }
-
-    #[test]
-    fn a_store_that_sled_cannot_open_is_refused_with_its_remedy() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        fs::write(directory.path().join("records/conf"), "damaged").unwrap();
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("restoring brings back"), "{refusal}");
-    }
-
-    #[test]
-    fn a_restored_store_holds_the_export_and_the_damaged_files_are_kept_aside() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        let restored = SledStore::restore(directory.path()).unwrap();
-        assert!(restored.moved_aside_to.unwrap().join("db").exists());
-        let store = open(directory.path()).unwrap();
-        assert_eq!(keys(&store), ["a", "b"]);
-        assert_eq!(store.scan("t").unwrap()[0].1.len(), 200_000);
-    }
-
-    #[test]
-    fn a_damaged_newest_export_is_passed_over_for_the_one_before() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open(directory.path()).unwrap();
-        store.commit(put("a", "x")).unwrap();
-        store.export().unwrap();
-        store.commit(put("b", "x")).unwrap();
-        let newest = store.export().unwrap();
-        drop(store);
-        fs::write(newest, "torn").unwrap();
-        SledStore::restore(directory.path()).unwrap();
-        assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
-    }
-
-    #[test]
-    fn without_a_readable_export_nothing_is_restored_or_moved() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        for export in export::list(&directory.path().join("exports")).unwrap() {
-            fs::remove_file(export).unwrap();
-        }
-        assert!(matches!(SledStore::restore(directory.path()), Err(StoreFault::Corrupt(_))));
-        assert!(directory.path().join("records/db").exists());
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("there is no export to restore from"), "{refusal}");
     }
 }
