@@ -318,6 +318,7 @@ impl Node {
         process.arbiter.stop();
         self.hindrance.kill();
         process.arbiter.join().unwrap();
+        self.store.reopen();
         *self.hindrance.told.lock().unwrap() = Told::default();
     }
 
@@ -495,6 +496,7 @@ impl Group {
 
     /// The process ends at any time, and begins again with what is on its disk.
     pub async fn restart(&mut self) {
+        self.store.reopen();
         self.addr = Group::manager(&self.store);
         self.introduce(&fair()).await;
     }

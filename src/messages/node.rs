@@ -118,6 +118,9 @@ pub enum NodeFault {
     Overtaken(InstanceId),
     #[error("the node could not record it: {0}")]
     NotRecorded(String),
+    /// Its disk failed in the middle: ask again, and no other node.
+    #[error("it is unknown whether the node recorded it: {0}")]
+    InDoubt(String),
     #[error("{0}")]
     Failed(String),
 }

@@ -17,8 +17,12 @@
 //! is also written to `commits`, unsynced: after a crash that file may lag, but it never leads, so
 //! records behind it have lost commits and are refused.
 //!
-//! What it does not do: repair by itself. A store that cannot be read is refused, with the remedy
-//! named: `restore` puts the newest export in its place, which may be older than what was
+//! Why a doubt: after a failed write or sync nobody knows what is on the disk, and the kernel may
+//! call the next sync a success. So the files are not used again: the records as last acknowledged
+//! are written anew beside them (`doubt`), with the next commit if not at once, and the store goes on
+//! there.
+//!
+//! What it does not do: repair what cannot be read. It is refused, with the remedy named: `restore` puts the newest export in its place, which may be older than what was
 //! acknowledged, and so is the operator's decision.
 //!
 //! ```text
@@ -27,8 +31,10 @@
 //! <directory>/commits         the witness: how many commits were durable, at least
 //! <directory>/exports/        plain copies: every so often, and when the store is closed
 //! <directory>/records.corrupt-<time>/   what `restore` moved aside
+//! <directory>/records.rebuilt/          for the moment of a change of files after a doubt
 //! ```
 
+mod doubt;
 mod layout;
 mod restoration;
 mod witness;
@@ -36,6 +42,7 @@ mod witness;
 pub use restoration::Restored;
 
 use super::{Batch, Entry, Store, StoreFault, Table, export};
+use doubt::Doubt;
 use layout::COMMITS_KEY;
 use restoration::refuse_with_remedy;
 use std::{
@@ -57,12 +64,18 @@ use witness::Witness;
 /// Free bytes under a directory, as the file system reports them.
 pub type FreeBytes = fn(&Path) -> io::Result<u64>;
 
+/// Makes what was written to a file durable.
+pub type Sync = fn(&File) -> io::Result<()>;
+
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Commits are refused as `Full` while the disk has less than this free: sled must never meet
     /// the end of the disk midway.
     pub free_bytes_floor: u64,
     pub free_bytes: FreeBytes,
+    pub sync: Sync,
+    /// What is in doubt is not tried to be taken back more often than this.
+    pub rebuild_every: Duration,
     pub export_every: Duration,
 }
 
@@ -78,6 +91,8 @@ impl Default for Options {
         Options {
             free_bytes_floor: 64 * 1024 * 1024,
             free_bytes: statvfs_free_bytes,
+            sync: File::sync_all,
+            rebuild_every: Duration::from_secs(1),
             export_every: Duration::from_secs(600),
         }
     }
@@ -90,9 +105,9 @@ impl SledStore {
         let exports = directory.join("exports");
         fs::create_dir_all(&exports).map_err(io_fault)?;
         let path = directory.join("records");
-        let db = open_sled(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
-        let db_file = File::open(path.join("db")).map_err(io_fault)?;
-        let commits = layout::commits_in(&db)?;
+        doubt::finish_change_of_files(directory).map_err(io_fault)?;
+        let files = Files::open(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
+        let commits = layout::commits_in(&files.db)?;
         let witness = Witness::open(directory).map_err(io_fault)?;
         let witnessed = witness.read().map_err(io_fault)?;
         if commits < witnessed {
@@ -105,11 +120,9 @@ impl SledStore {
             File::open(named).and_then(|file| file.sync_all()).map_err(io_fault)?;
         }
         let changed = export::list(&exports).map_err(io_fault)?.is_empty();
-        let state = State { doubt: None, commits, changed };
+        let state = State { files, doubt: None, commits, changed };
         let records = Arc::new(Records {
             state: Mutex::new(state),
-            db,
-            db_file,
             witness,
             directory: directory.to_owned(),
             options,
@@ -134,8 +147,8 @@ impl SledStore {
 
 impl Store for SledStore {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
-        let _state = self.records.sound()?;
-        layout::entries_of(&self.records.db, table)
+        let state = self.records.sound()?;
+        layout::entries_of(&state.files.db, table)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
@@ -144,23 +157,29 @@ impl Store for SledStore {
         let mut state = self.records.sound()?;
         self.records.demand_free_bytes(needed)?;
         let mut writes = sled::Batch::default();
+        let mut before = Vec::new();
         for ((table, key), value) in settled {
-            layout::add_parts(&self.records.db, &mut writes, table, &key, value)?;
+            before.push(layout::parts_of(&state.files.db, table, &key)?);
+            layout::add_parts(&state.files.db, &mut writes, table, &key, value)?;
         }
         let commits = state.commits + 1;
         writes.insert(COMMITS_KEY, &commits.to_be_bytes());
-        match self.records.write_durably(writes, commits) {
+        match self.records.write_durably(&state.files, writes, commits) {
             Ok(()) => {
                 state.commits = commits;
                 state.changed = true;
                 Ok(())
             }
-            // After a failed sync the kernel may have dropped the pages and call the next sync a
-            // success, so nothing that happens in this process can be trusted any more.
             Err(cause) => {
                 log::error!("writing to `{}` failed: {cause}", self.records.directory.display());
-                state.doubt = Some(cause.clone());
-                Err(StoreFault::Unknown(cause))
+                state.doubt = Some(Doubt::new(before));
+                match self.records.dispel_doubt(&mut state) {
+                    Ok(()) => Err(cause),
+                    Err(why) => {
+                        log::error!("and cannot be taken back yet: {why}");
+                        Err(StoreFault::Unknown(cause.to_string()))
+                    }
+                }
             }
         }
     }
@@ -181,8 +200,6 @@ impl Drop for SledStore {
 struct Records {
     /// Held by every commit, scan and copy: sled iterates without isolation.
     state: Mutex<State>,
-    db: sled::Db,
-    db_file: File,
     witness: Witness,
     directory: PathBuf,
     options: Options,
@@ -191,11 +208,32 @@ struct Records {
 
 #[derive(Debug)]
 struct State {
-    /// Why the records in memory may differ from those on disk.
-    doubt: Option<String>,
+    files: Files,
+    /// The records in memory may differ from those on disk.
+    doubt: Option<Doubt>,
     commits: u64,
     /// Whether anything was written since the last export.
     changed: bool,
+}
+
+/// Sled, and the one file of its that matters.
+struct Files {
+    db: sled::Db,
+    db_file: File,
+}
+
+impl Files {
+    fn open(path: &Path) -> Result<Files, String> {
+        let db = open_sled(path)?;
+        let db_file = File::open(path.join("db")).map_err(|error| error.to_string())?;
+        Ok(Files { db, db_file })
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
 }
 
 impl Records {
@@ -204,11 +242,9 @@ impl Records {
     }
 
     fn sound(&self) -> Result<MutexGuard<'_, State>, StoreFault> {
-        let state = self.lock_state();
-        match &state.doubt {
-            None => Ok(state),
-            Some(cause) => Err(StoreFault::Unknown(cause.clone())),
-        }
+        let mut state = self.lock_state();
+        self.dispel_doubt(&mut state)?;
+        Ok(state)
     }
 
     fn demand_free_bytes(&self, needed: u64) -> Result<(), StoreFault> {
@@ -224,18 +260,24 @@ impl Records {
         Ok(())
     }
 
-    fn write_durably(&self, writes: sled::Batch, commits: u64) -> Result<(), String> {
-        self.db.apply_batch(writes).map_err(|error| error.to_string())?;
-        self.db.flush().map_err(|error| error.to_string())?;
-        self.db_file.sync_all().map_err(|error| error.to_string())?;
-        self.witness.write(commits).map_err(|error| error.to_string())
+    fn write_durably(
+        &self,
+        files: &Files,
+        writes: sled::Batch,
+        commits: u64,
+    ) -> Result<(), StoreFault> {
+        files.db.apply_batch(writes).map_err(sled_fault)?;
+        files.db.flush().map_err(sled_fault)?;
+        (self.options.sync)(&files.db_file).map_err(io_fault)?;
+        self.witness.write(commits).map_err(io_fault)
     }
 
     fn export(&self) -> Result<PathBuf, StoreFault> {
         let entries = {
             let mut state = self.sound()?;
             // Only references are taken here, so commits wait for a walk, not for a disk.
-            let entries: Vec<_> = self
+            let entries: Vec<_> = state
+                .files
                 .db
                 .iter()
                 .collect::<Result<_, _>>()
@@ -302,6 +344,13 @@ fn open_sled(path: &Path) -> Result<sled::Db, String> {
             (None, Some(text)) => (*text).to_owned(),
             (None, None) => "sled panicked".to_owned(),
         }),
+    }
+}
+
+fn sled_fault(error: sled::Error) -> StoreFault {
+    match error {
+        sled::Error::Io(error) => io_fault(error),
+        error => StoreFault::Io(error.to_string()),
     }
 }
 
@@ -404,5 +453,100 @@ mod tests {
         assert_eq!(export::read(&after_first[0]).unwrap().len(), 2);
         drop(open(directory.path()).unwrap());
         assert_eq!(exports(), after_first);
+    }
+
+    thread_local! {
+        /// How many of the coming syncs fail, and what is free on the disk.
+        static DISK: std::cell::Cell<(u32, u64)> = const { std::cell::Cell::new((0, u64::MAX)) };
+    }
+
+    /// A disk that does what `DISK` says, for this thread.
+    fn on_a_fickle_disk(directory: &Path) -> SledStore {
+        let options = Options {
+            sync: |file| {
+                let (failing, free) = DISK.get();
+                DISK.set((failing.saturating_sub(1), free));
+                match failing {
+                    0 => file.sync_all(),
+                    _ => Err(io::Error::other("told to fail")),
+                }
+            },
+            free_bytes: |_| Ok(DISK.get().1),
+            rebuild_every: Duration::ZERO,
+            ..Options::default()
+        };
+        SledStore::open(directory, options).unwrap()
+    }
+
+    #[test]
+    fn a_commit_whose_sync_failed_is_taken_back_and_the_store_goes_on() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", &"x".repeat(10_000))).unwrap();
+        store.commit(put("b", "x")).unwrap();
+        DISK.set((1, u64::MAX));
+        let mut batch = put("a", "short");
+        batch.remove("t", "b");
+        batch.put("t", "c", "new");
+        assert_eq!(store.commit(batch), Err(StoreFault::Io("told to fail".to_owned())));
+        assert_eq!(keys(&store), ["a", "b"]);
+        assert_eq!(store.scan("t").unwrap()[0].1.len(), 10_000);
+        store.commit(put("d", "x")).unwrap();
+        drop(store);
+        let store = open(directory.path()).unwrap();
+        assert_eq!(keys(&store), ["a", "b", "d"]);
+        assert_eq!(store.scan("t").unwrap()[0].1.len(), 10_000);
+        let left = |name: &str| directory.path().join(name).exists();
+        assert!(!left("records.rebuilt") && !left("records.doubted"));
+    }
+
+    #[test]
+    fn a_commit_that_cannot_be_taken_back_is_in_doubt_until_the_disk_has_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", "x")).unwrap();
+        // The rebuilding fails as well.
+        DISK.set((2, u64::MAX));
+        let doubted = store.commit(put("b", "x"));
+        assert!(matches!(doubted, Err(StoreFault::Unknown(_))), "{doubted:?}");
+        DISK.set((0, 1000));
+        for _ in 0..2 {
+            let refused = store.commit(put("c", "x"));
+            assert!(matches!(refused, Err(StoreFault::Full(_))), "{refused:?}");
+        }
+        DISK.set((0, u64::MAX));
+        store.commit(put("d", "x")).unwrap();
+        assert_eq!(keys(&store), ["a", "d"]);
+        drop(store);
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a", "d"]);
+    }
+
+    #[test]
+    fn a_process_that_ends_in_doubt_has_lost_nothing_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", "x")).unwrap();
+        DISK.set((2, u64::MAX));
+        assert!(store.commit(put("b", "x")).is_err());
+        drop(store);
+        let store = open(directory.path()).unwrap();
+        assert!(keys(&store).contains(&"a".to_owned()));
+        store.commit(put("c", "x")).unwrap();
+    }
+
+    #[test]
+    fn a_change_of_files_that_was_cut_off_is_finished_by_the_next_open() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(directory.path()).unwrap();
+        store.commit(put("a", "x")).unwrap();
+        drop(store);
+        let path = |name: &str| directory.path().join(name);
+        fs::rename(path("records"), path("records.rebuilt")).unwrap();
+        fs::create_dir(path("records.doubted")).unwrap();
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
+        // One that had not begun is begun anew when it is needed.
+        fs::create_dir(path("records.rebuilt")).unwrap();
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
+        assert!(!path("records.rebuilt").exists() && !path("records.doubted").exists());
     }
 }

@@ -261,7 +261,14 @@ impl Core {
                     book.state = book.durable.clone();
                     book.epoch = self.journal.resume();
                 }
-                Err(CloudFault::NotRecorded(fault.to_string()))
+                Err(match fault {
+                    StoreFault::Full(why) => {
+                        log::error!("the disk of the cloud's records is full: {why}");
+                        CloudFault::StorageFull
+                    }
+                    StoreFault::Unknown(why) => CloudFault::InDoubt(why),
+                    fault => CloudFault::NotRecorded(fault.to_string()),
+                })
             }
         }
     }

@@ -149,7 +149,10 @@ async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
     cloud.store.fail_next([full()]);
     let (first, repeated) = tokio::join!(cloud.command(launch()), cloud.command(launch()));
     let refused = |answer: &Result<_, _>| {
-        matches!(answer, Err(AskError::Refused(CloudFault::NotRecorded(_))))
+        matches!(
+            answer,
+            Err(AskError::Refused(CloudFault::StorageFull | CloudFault::NotRecorded(_)))
+        )
     };
     assert!(refused(&first), "{first:?}");
     // A repetition decided after the failure is a launch of its own; one decided before it, on a
@@ -164,6 +167,32 @@ async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
     let id = cloud.command(launch()).await.unwrap().instances.remove(0);
     until(&cloud, &id, InstanceState::Running).await;
     assert_eq!((cloud.published.load().instances().count(), held(&cloud)), (1, 1));
+}
+
+#[actix_rt::test]
+async fn a_cloud_whose_disk_fails_in_the_middle_reads_on_and_writes_on_when_the_disk_does() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let before = cloud.launch(1).await.remove(0);
+    until(&cloud, &before, InstanceState::Running).await;
+    let doubt = StoreFault::Unknown("the sync failed".to_owned());
+    cloud.store.fail_next([Some(doubt), full(), full()]);
+    let launched = cloud.command(a_launch()).await;
+    assert!(matches!(launched, Err(AskError::Refused(CloudFault::InDoubt(_)))), "{launched:?}");
+    for _ in 0..2 {
+        let launched = cloud.command(a_launch()).await;
+        let refused = matches!(launched, Err(AskError::Refused(CloudFault::StorageFull)));
+        assert!(refused, "{launched:?}");
+        assert_eq!(cloud.published.load().instances().count(), 1);
+        assert_eq!(cloud.instance(&before).state, InstanceState::Running);
+    }
+    let after = cloud.launch(1).await.remove(0);
+    until(&cloud, &after, InstanceState::Running).await;
+    assert_eq!(held(&cloud), 2);
+    let recorded = crate::actors::cloud::records::load(&*cloud.store).unwrap();
+    let ids = |state: &crate::domain::cloud_state::CloudState| -> Vec<InstanceId> {
+        state.instances().map(|instance| instance.id.clone()).collect()
+    };
+    assert_eq!(ids(&recorded), ids(&cloud.published.load()));
 }
 
 #[actix_rt::test]

@@ -204,9 +204,9 @@ fn outcome(node: NodeName, answer: Result<Accepted, AskError<NodeFault>>) -> Out
     match answer {
         Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
         Err(AskError::Refused(NodeFault::InstanceNotFound(_))) => Outcome::NotPlaced,
-        Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::NotRecorded(_))) => {
-            Outcome::Unanswered
-        }
+        Err(AskError::Refused(
+            NodeFault::Overtaken(_) | NodeFault::NotRecorded(_) | NodeFault::InDoubt(_),
+        )) => Outcome::Unanswered,
         Err(AskError::Refused(fault)) => Outcome::Refused(fault.to_string()),
         Err(AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_)) => {
             Outcome::Unanswered

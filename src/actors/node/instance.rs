@@ -9,7 +9,11 @@ mod amend;
 
 pub use amend::Amend;
 
-use super::{Changed, NodeManager, adoption, host::Host, record::InstanceRecord};
+use super::{
+    Changed, NodeManager, adoption,
+    host::Host,
+    record::{InstanceRecord, not_recorded},
+};
 use crate::{
     blobs::disks::BootFiles,
     domain::{
@@ -323,7 +327,7 @@ impl Handler<Pursue> for InstanceActor {
         let myself = context.address();
         let force = asked.force || asked.goal != Goal::Stop;
         Box::pin(async move {
-            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            recorded.await.map_err(not_recorded)?;
             myself.do_send(GoOn { force });
             Ok(())
         })
@@ -476,7 +480,7 @@ impl Handler<Reboot> for InstanceActor {
         let host = self.host.clone();
         let recorded = host.record(&self.record);
         Box::pin(async move {
-            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            recorded.await.map_err(not_recorded)?;
             if !runs {
                 return Ok(());
             }

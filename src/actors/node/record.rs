@@ -6,7 +6,10 @@ use crate::{
         instance::StateReason,
         resources::Resources,
     },
-    messages::{node::InstanceSpec, report::InstanceReport},
+    messages::{
+        node::{InstanceSpec, NodeFault},
+        report::InstanceReport,
+    },
     store::{Store, StoreFault, record::Record},
 };
 use serde::{Deserialize, Serialize};
@@ -48,6 +51,14 @@ impl InstanceRecord {
             reason: self.reason.clone(),
             held,
         }
+    }
+}
+
+/// What the asker is told of a record that was not written, or perhaps was.
+pub fn not_recorded(fault: StoreFault) -> NodeFault {
+    match fault {
+        StoreFault::Unknown(why) => NodeFault::InDoubt(why),
+        fault => NodeFault::NotRecorded(fault.to_string()),
     }
 }
 

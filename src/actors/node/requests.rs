@@ -3,7 +3,7 @@
 use super::{
     Core, Known, NodeManager,
     instance::{Amend, Forget, InstanceActor, Pursue, Reboot},
-    record::InstanceRecord,
+    record::{InstanceRecord, not_recorded},
 };
 use crate::{
     domain::{
@@ -60,7 +60,7 @@ impl Core {
         self.know(&record, BootPhase::Accepted);
         if let Err(fault) = self.host.record(&record).await {
             self.book.borrow_mut().instances.remove(&instance);
-            return Err(NodeFault::NotRecorded(fault.to_string()));
+            return Err(not_recorded(fault));
         }
         self.begin(record, BootPhase::Accepted, &myself);
         self.touch(&myself);
@@ -188,7 +188,7 @@ impl Core {
             for record in ended {
                 self.begin(record, BootPhase::Ended, &myself);
             }
-            return Err(NodeFault::NotRecorded(fault.to_string()));
+            return Err(not_recorded(fault));
         }
         for record in &ended {
             self.book.borrow_mut().instances.remove(&record.spec.instance);

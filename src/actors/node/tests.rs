@@ -334,6 +334,27 @@ async fn what_cannot_be_recorded_is_refused_and_leaves_nothing() {
 }
 
 #[actix_rt::test]
+async fn a_boot_that_may_have_been_recorded_is_not_refused_and_may_be_asked_again() {
+    for killed in [false, true] {
+        let mut node = Node::start("n1", 4);
+        let spec = spec(1, vcpus(3));
+        node.store.fail_next([Some(StoreFault::Unknown("the sync failed".to_owned())), full()]);
+        let answer = node.boot(&spec, 1).await;
+        assert!(matches!(answer, Err(AskError::Refused(NodeFault::InDoubt(_)))), "{answer:?}");
+        let answer = node.boot(&spec, 1).await;
+        let refused = matches!(answer, Err(AskError::Refused(NodeFault::NotRecorded(_))));
+        assert!(refused, "{answer:?}");
+        if killed {
+            node.restart();
+            node.until(&spec.instance, BootPhase::Running).await;
+        }
+        node.boot(&spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        assert_eq!(node.hindrance.begun("start"), 1);
+    }
+}
+
+#[actix_rt::test]
 async fn where_an_instance_rests_is_recorded_once_the_disk_takes_it() {
     let mut node = Node::start("n1", 4);
     let spec = running(&node).await;

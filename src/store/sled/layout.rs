@@ -38,6 +38,24 @@ pub(super) fn entries_of(db: &sled::Db, table: Table) -> Result<Vec<Entry>, Stor
     Ok(entries)
 }
 
+/// A record's parts as they are now, and where they begin: its place can be made so again.
+pub(super) fn parts_of(db: &sled::Db, table: Table, key: &[u8]) -> Result<Parts, StoreFault> {
+    let mut prefix = table_prefix(table);
+    append_key(&mut prefix, key);
+    let parts = db.scan_prefix(&prefix).map(|part| {
+        let (key, chunk) = part.map_err(|error| StoreFault::Corrupt(error.to_string()))?;
+        Ok((key.to_vec(), chunk.to_vec()))
+    });
+    Ok(Parts { parts: parts.collect::<Result<_, _>>()?, prefix })
+}
+
+/// Everything that lies at one record's place.
+#[derive(Debug)]
+pub(super) struct Parts {
+    pub prefix: Vec<u8>,
+    pub parts: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
 /// Puts a record, or its absence, in the place of whatever parts it had.
 pub(super) fn add_parts(
     db: &sled::Db,

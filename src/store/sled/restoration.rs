@@ -2,7 +2,9 @@
 //!
 //! Deliberately absent: doing it unasked. An export may be older than what was acknowledged.
 
-use super::{SledStore, io_fault, layout, lock, open_sled, witness::Witness};
+use super::{
+    SledStore, Sync, doubt::let_go, io_fault, layout, lock, open_sled, sled_fault, witness::Witness,
+};
 use crate::store::{StoreFault, export};
 use std::{
     fs::{self, File},
@@ -30,7 +32,7 @@ impl SledStore {
             fs::remove_dir_all(&fresh).map_err(io_fault)?;
         }
         let count = entries.len();
-        let commits = fill(&fresh, entries)?;
+        let commits = fill(&fresh, entries, File::sync_all)?;
         let path = directory.join("records");
         let moved_aside_to = match path.exists() {
             true => Some(move_aside(directory, &path)?),
@@ -74,18 +76,30 @@ fn newest_readable_export(directory: &Path) -> Result<(PathBuf, export::Entries)
 }
 
 /// Makes a store of the entries; answers their number of commits.
-fn fill(path: &Path, entries: export::Entries) -> Result<u64, StoreFault> {
+pub(super) fn fill(path: &Path, entries: export::Entries, sync: Sync) -> Result<u64, StoreFault> {
     let db = open_sled(path).map_err(StoreFault::Io)?;
-    let written = (|| {
-        for (key, value) in entries {
-            db.insert(key, value)?;
+    let written = write_all(&db, path, entries, sync);
+    match written {
+        Ok(()) => layout::commits_in(&db),
+        Err(fault) => {
+            let_go(db);
+            Err(fault)
         }
-        db.flush()
-    })();
-    written.map_err(|error| StoreFault::Io(error.to_string()))?;
-    let synced = File::open(path.join("db")).and_then(|file| file.sync_all());
-    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)?;
-    layout::commits_in(&db)
+    }
+}
+
+fn write_all(
+    db: &sled::Db,
+    path: &Path,
+    entries: export::Entries,
+    sync: Sync,
+) -> Result<(), StoreFault> {
+    for (key, value) in entries {
+        db.insert(key, value).map_err(sled_fault)?;
+    }
+    db.flush().map_err(sled_fault)?;
+    let synced = File::open(path.join("db")).and_then(|file| sync(&file));
+    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)
 }
 
 fn move_aside(directory: &Path, path: &Path) -> Result<PathBuf, StoreFault> {

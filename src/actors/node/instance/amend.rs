@@ -1,6 +1,6 @@
 //! What may change of an instance without a boot: its metadata, and what its ports admit.
 
-use super::InstanceActor;
+use super::{InstanceActor, not_recorded};
 use crate::{
     domain::{
         boot_phase::{BootPhase, Step},
@@ -60,7 +60,7 @@ impl Handler<Amend> for InstanceActor {
         let set = (self.filters_due && !attaching).then(|| self.set_filters());
         let done = async move {
             if let Some(recorded) = recorded {
-                recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+                recorded.await.map_err(not_recorded)?;
             }
             match set {
                 None => Ok(false),
@@ -72,7 +72,7 @@ impl Handler<Amend> for InstanceActor {
                 Ok(true) => actor.filters_due = false,
                 Ok(false) => {}
                 // The same amendment once more changes nothing, and would not be recorded.
-                Err(NodeFault::NotRecorded(_)) => actor.keep(context),
+                Err(NodeFault::NotRecorded(_) | NodeFault::InDoubt(_)) => actor.keep(context),
                 // What could not be set is still due when it is asked again.
                 Err(_) => {}
             }
