@@ -26,7 +26,7 @@ use crate::{
         instance::{Instance, ShutdownBehavior},
         instance_type::InstanceTypes,
         interface::InterfaceSpec,
-        metadata::MetadataOptions,
+        metadata::{InstanceMetadata, MetadataOptions},
         port_filter::PortFilter,
         resources::Resources,
         scope::Scope,
@@ -46,7 +46,7 @@ use crate::{
         node::{BootInstance, DescribeNode, InstanceSpec},
         report::InstanceReport,
     },
-    metadata::registry::MetadataRegistry,
+    metadata::{MetadataSource, registry::MetadataRegistry},
     network::{Datapath, NetworkFault, Port, simulated::SimulatedDatapath},
     store::{Store, journal::Journal, memory::MemoryStore, record::load_all},
     transport::loopback::Loopback,
@@ -56,6 +56,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
+    net::Ipv4Addr,
     rc::Rc,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -239,6 +240,7 @@ struct Process {
     arbiter: Arbiter,
     hypervisor: Arc<SimulatedHypervisor>,
     datapath: Arc<SimulatedDatapath>,
+    metadata: Arc<MetadataRegistry>,
 }
 
 impl fmt::Debug for Node {
@@ -285,6 +287,7 @@ impl Node {
         let datapath = Arc::new(SimulatedDatapath::in_directory(ports).unwrap());
         let instances = self.directory.path().join("instances");
         std::fs::create_dir_all(&instances).unwrap();
+        let metadata = Arc::<MetadataRegistry>::default();
         let (hindrance, store) = (&self.hindrance, self.store.clone() as Arc<dyn Store>);
         let host = Host {
             hypervisor: Arc::new(Hindered {
@@ -293,7 +296,7 @@ impl Node {
             }),
             datapath: Arc::new(Hindered { driver: datapath.clone(), hindrance: hindrance.clone() }),
             disks: Arc::new(SimulatedDisks),
-            metadata: Arc::new(MetadataRegistry::default()),
+            metadata: metadata.clone(),
             journal: Journal::start(store.clone()).unwrap(),
             ambient: Ambient::seeded(1, Timestamp(0)).0,
             instances,
@@ -309,7 +312,7 @@ impl Node {
         let arbiter = Arbiter::new();
         let node = NodeManager::restore(parts).unwrap().start(&arbiter.handle());
         *listener.lock().unwrap() = Some(node.clone());
-        self.process = Some(Process { node, arbiter, hypervisor, datapath });
+        self.process = Some(Process { node, arbiter, hypervisor, datapath, metadata });
     }
 
     /// `kill -9`.
@@ -342,6 +345,11 @@ impl Node {
 
     pub fn datapath(&self) -> &SimulatedDatapath {
         &self.process().datapath
+    }
+
+    /// What a guest with this address hears at 169.254.169.254.
+    pub fn metadata(&self, address: Ipv4Addr) -> Option<Arc<InstanceMetadata>> {
+        self.process().metadata.by_address(address)
     }
 
     pub async fn ask<M>(&self, message: M) -> Answer<M>
@@ -540,6 +548,7 @@ pub struct Cloud {
     pub published: Published,
     pub clock: ManualClock,
     pub group: Group,
+    ambient: Ambient,
 }
 
 impl Cloud {
@@ -555,21 +564,43 @@ impl Cloud {
         batch.put_record(&image());
         store.commit(batch).unwrap();
         let (ambient, clock) = Ambient::seeded(1, Timestamp(0));
+        let (addr, published) = Cloud::manager(&store, &ambient, &group, weather);
+        let cloud = Cloud { store, addr, published, clock, group, ambient };
+        cloud.meet_group().await;
+        cloud
+    }
+
+    fn manager(
+        store: &Arc<MemoryStore>,
+        ambient: &Ambient,
+        group: &Group,
+        weather: Weather,
+    ) -> (Addr<CloudManager>, Published) {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
         let parts = CloudParts {
             settings: Arc::new(settings()),
-            ambient,
+            ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),
             root: account('9'),
         };
         let (restored, published) = CloudManager::restore(parts).unwrap();
-        let addr = restored.start(&on);
-        let parent = Address::Parent(addr.downgrade());
-        group.addr.send(MeetCloud(parent)).await.unwrap();
-        group.introduce(&fair()).await;
-        Cloud { store, addr, published, clock, group }
+        (restored.start(&on), published)
+    }
+
+    async fn meet_group(&self) {
+        let parent = Address::Parent(self.addr.downgrade());
+        self.group.addr.send(MeetCloud(parent)).await.unwrap();
+        self.group.introduce(&fair()).await;
+    }
+
+    /// The cloud's process ends at any time, and begins again with what is on its disk.
+    pub async fn restart(&mut self) {
+        self.store.reopen();
+        (self.addr, self.published) =
+            Cloud::manager(&self.store, &self.ambient, &self.group, fair());
+        self.meet_group().await;
     }
 
     pub async fn command<C: Decide>(&self, command: C) -> Answer<Commanded<C>>

@@ -142,9 +142,16 @@ fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draf
         }
     };
     // While the node owes a change, a statement older than the request is not about its outcome.
-    // Of a settled instance only a reboot can be newer, and that may have been lost.
+    // Of a settled instance only a reboot can be newer, and that may have been lost: it is asked
+    // once more, which a node that has it already ignores.
     if stated.revision != instance.revision && instance.state.is_transient() {
         return;
+    }
+    if instance.state == InstanceState::Running
+        && stated.phase == BootPhase::Running
+        && stated.revision < instance.revision
+    {
+        draft.effect(Effect::Reboot(instance.id.clone()));
     }
     let event = match stated.phase {
         BootPhase::Running => LifecycleEvent::GuestStarted,

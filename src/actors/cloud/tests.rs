@@ -3,7 +3,7 @@
 use crate::{
     actors::{
         address::AskError,
-        testing::{Cloud, Fate, Node, a_launch, losing, spec, vcpus, wait},
+        testing::{Cloud, Fate, Node, a_launch, fair, losing, spec, vcpus, wait},
     },
     domain::{
         boot_phase::BootPhase,
@@ -13,8 +13,8 @@ use crate::{
     },
     messages::{
         cloud::{
-            InstanceAttribute, LaunchReservation, ModifyInstance, StartInstances, StopInstances,
-            TerminateInstances,
+            InstanceAttribute, LaunchReservation, ModifyInstance, RebootInstances, StartInstances,
+            StopInstances, TerminateInstances,
         },
         node::{DescribeNode, TerminateInstance},
     },
@@ -105,6 +105,63 @@ async fn a_forced_stop_that_was_lost_is_asked_again_as_a_forced_stop() {
     cloud.command(stop(&id, true)).await.unwrap();
     until(&cloud, &id, InstanceState::Stopped).await;
     assert_eq!(cloud.group.nodes[0].hindrance.begun("shut_down"), 0);
+}
+
+#[actix_rt::test]
+async fn a_forced_stop_is_forced_by_a_restarted_cloud() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let weather = losing("group.stop_instances", Fate::LoseQuestion, 1000);
+    let mut cloud = Cloud::start_in(weather, vec![node]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, false)).await.unwrap();
+    cloud.command(stop(&id, true)).await.unwrap();
+    cloud.restart().await;
+    until(&cloud, &id, InstanceState::Stopped).await;
+    assert_eq!(cloud.group.nodes[0].hindrance.begun("shut_down"), 0);
+    cloud.command(StartInstances { instances: vec![id.clone()] }).await.unwrap();
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, false)).await.unwrap();
+    let node = &cloud.group.nodes[0];
+    wait("the guest is asked", || async { (node.hindrance.begun("shut_down") == 1).then_some(()) })
+        .await;
+}
+
+#[actix_rt::test]
+async fn an_update_acknowledged_during_a_boot_reaches_the_node_over_a_restart() {
+    let weather = losing("group.update_instances", Fate::LoseQuestion, 1000);
+    let mut cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    cloud.group.nodes[0].hindrance.hold("start");
+    let id = cloud.launch(1).await.remove(0);
+    cloud.until(&id, |instance| instance.node.is_some()).await;
+    let attribute = InstanceAttribute::ShutdownBehavior(ShutdownBehavior::Terminate);
+    cloud.command(ModifyInstance { instance: id.clone(), attribute }).await.unwrap();
+    cloud.restart().await;
+    cloud.group.nodes[0].hindrance.release("start");
+    until(&cloud, &id, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    wait("the node has it", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        node.recorded(&id).filter(|spec| spec.shutdown_behavior == ShutdownBehavior::Terminate)
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_reboot_that_was_lost_is_asked_again_and_done_once() {
+    let weather = losing("group.reboot_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(RebootInstances { instances: vec![id.clone()] }).await.unwrap();
+    let node = &cloud.group.nodes[0];
+    wait("the reboot", || async { (node.hindrance.begun("reboot") > 0).then_some(()) }).await;
+    for _ in 0..2 {
+        cloud.group.introduce(&fair()).await;
+    }
+    assert_eq!(node.hindrance.begun("reboot"), 1);
 }
 
 #[actix_rt::test]

@@ -43,8 +43,6 @@ pub struct InstanceActor {
     nics: Vec<Nic>,
     /// Running out means that the guest did not power off when asked.
     patience: Option<SpawnHandle>,
-    /// A request that does not wait for the guest was taken up since the instance last rested.
-    forced: bool,
     /// The guest went off before its start was known to have succeeded.
     gone_early: Option<OffReason>,
     /// How often this actor has begun to start the guest: what was found out of an earlier one is
@@ -76,7 +74,6 @@ impl InstanceActor {
             files,
             nics: Vec::new(),
             patience: None,
-            forced: false,
             gone_early: None,
             starts: 0,
             filters_due: false,
@@ -94,7 +91,7 @@ impl InstanceActor {
             return;
         }
         let mut next = self.phase.step_towards(self.record.goal);
-        if next == Some(Step::ShutDown) && self.forced {
+        if next == Some(Step::ShutDown) && !self.waits_for_the_guest() {
             self.phase = BootPhase::Stopping;
             next = self.phase.step_towards(self.record.goal);
         }
@@ -160,6 +157,10 @@ impl InstanceActor {
                     return;
                 }
                 self.under_way = None;
+                if step == Step::AttachNetwork {
+                    // The step had the metadata of when it began.
+                    self.host.metadata.insert(&self.record.spec.metadata);
+                }
                 // Ports made with filters that have changed since are made once more.
                 let again = step == Step::AttachNetwork && std::mem::take(&mut self.filters_due);
                 if !again {
@@ -174,10 +175,14 @@ impl InstanceActor {
         }
     }
 
+    fn waits_for_the_guest(&self) -> bool {
+        self.record.goal == Goal::Stop && !self.record.forced
+    }
+
     /// `under_way` stays `ShutDown`, so that nothing else begins until the guest is off or the
     /// patience has run out.
     fn wait_for_the_guest(&mut self, context: &mut Context<Self>) {
-        if self.forced {
+        if !self.waits_for_the_guest() {
             self.stop_waiting(context);
         } else if self.patience.is_none() {
             let limit = Step::ShutDown.deadline();
@@ -232,14 +237,14 @@ impl InstanceActor {
 
     /// Nothing more to be done: record it, and tell.
     fn settle(&mut self, context: &mut Context<Self>) {
-        self.forced = false;
         if self.phase == BootPhase::Running {
             self.record.reason = None;
         }
         self.tell();
-        if self.record.settled == self.phase {
+        if self.record.settled == self.phase && !self.record.forced {
             return;
         }
+        self.record.forced = false;
         self.record.settled = self.phase;
         self.keep(context);
     }
@@ -316,6 +321,7 @@ impl Handler<Pursue> for InstanceActor {
             if self.record.goal != Goal::End {
                 self.record.goal = asked.goal;
             }
+            self.record.forced = false;
             if let Some(spec) = asked.spec {
                 self.record.spec = *spec;
             }
@@ -323,12 +329,12 @@ impl Handler<Pursue> for InstanceActor {
                 self.record.reason = None;
             }
         }
+        self.record.forced |= asked.force && self.record.goal == Goal::Stop;
         let recorded = self.host.record(&self.record);
         let myself = context.address();
-        let force = asked.force || asked.goal != Goal::Stop;
         Box::pin(async move {
             recorded.await.map_err(not_recorded)?;
-            myself.do_send(GoOn { force });
+            myself.do_send(GoOn);
             Ok(())
         })
     }
@@ -337,16 +343,13 @@ impl Handler<Pursue> for InstanceActor {
 /// To itself, once a request is recorded.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct GoOn {
-    force: bool,
-}
+struct GoOn;
 
 impl Handler<GoOn> for InstanceActor {
     type Result = ();
 
-    fn handle(&mut self, GoOn { force }: GoOn, context: &mut Self::Context) {
-        self.forced |= force;
-        if force && self.patience.is_some() {
+    fn handle(&mut self, _: GoOn, context: &mut Self::Context) {
+        if self.patience.is_some() && !self.waits_for_the_guest() {
             self.stop_waiting(context);
         } else {
             self.go_on(context);

@@ -21,6 +21,9 @@ pub struct InstanceRecord {
     /// The last request taken up.
     pub revision: u64,
     pub goal: Goal,
+    /// A stop that does not wait for the guest.
+    #[serde(default)]
+    pub forced: bool,
     /// Where it last came to rest; `Accepted` until it first did.
     pub settled: BootPhase,
     pub reason: Option<StateReason>,

@@ -54,6 +54,7 @@ impl Core {
             spec: *spec,
             revision,
             goal: Goal::Run,
+            forced: false,
             settled: BootPhase::Accepted,
             reason: None,
         };

@@ -15,7 +15,7 @@ use crate::{
     hypervisor::{DomainEvent, Hypervisor, OffReason},
     messages::node::{
         FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance, SetFilters,
-        StopInstance, TerminateInstance,
+        StopInstance, TerminateInstance, UpdateInstance,
     },
     network::Datapath,
     store::StoreFault,
@@ -245,6 +245,42 @@ async fn a_stop_is_forced_even_while_the_guest_is_being_asked() {
     node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
     node.hindrance.release("shut_down");
     node.until(&spec.instance, BootPhase::Stopped).await;
+}
+
+#[actix_rt::test]
+async fn a_stop_that_was_forced_is_forced_by_a_restarted_node() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let spec = running(&node).await;
+    node.hindrance.hold("remove");
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    begun(&node, "remove", 1).await;
+    node.restart();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(node.hindrance.begun("shut_down"), 0);
+    // That was that stop; the next one asks the guest.
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(stop(&spec, 4)).await.unwrap();
+    begun(&node, "shut_down", 1).await;
+}
+
+#[actix_rt::test]
+async fn an_update_that_comes_while_the_ports_are_made_is_what_the_guest_hears() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.hindrance.hold("attach");
+    node.boot(&spec, 1).await.unwrap();
+    begun(&node, "attach", 1).await;
+    let mut metadata = spec.metadata.clone();
+    metadata.instance_type = "m1.large".to_owned();
+    let (instance, shutdown_behavior) = (spec.instance.clone(), spec.shutdown_behavior);
+    let update = UpdateInstance { instance, metadata: metadata.clone(), shutdown_behavior };
+    node.ask(update).await.unwrap();
+    node.hindrance.release("attach");
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(*node.metadata(metadata.public_address.unwrap()).unwrap(), metadata);
 }
 
 #[actix_rt::test]
