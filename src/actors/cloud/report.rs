@@ -35,6 +35,10 @@ impl Core {
             let foreign = report.foreign_total();
             let at = report.made_at;
             book.state.capacity.report(&group, &report.node, report.total, foreign, at);
+            for stated in &report.instances {
+                let why = stated.impairment.as_deref();
+                book.state.note_impairment(&stated.instance, why, at);
+            }
             self.publish(&mut book);
         }
         let mut strangers = Vec::new();

@@ -21,7 +21,10 @@ use crate::{
         instance::{ShutdownBehavior, StateReason},
     },
     hypervisor::{Nic, OffReason},
-    messages::node::{InstanceSpec, NodeFault},
+    messages::{
+        node::{InstanceSpec, NodeFault},
+        report::InstanceReport,
+    },
 };
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
@@ -50,18 +53,29 @@ pub struct InstanceActor {
     starts: u64,
     /// The ports may not have the filters that the record says.
     filters_due: bool,
+    /// Why the ports of the guest, which runs, are not known to the datapath; and how often that
+    /// was tried in vain.
+    unplugged: Option<String>,
+    tries: u32,
 }
+
+/// Ports that could not be made known again are tried again after this long, and then after twice
+/// as long each time, up to the second.
+const REPLUG_AFTER: Duration = Duration::from_millis(500);
+const REPLUG_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// How long a failed tear-down or record waits before it is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl InstanceActor {
-    /// `phase` is where the instance is known to be; it goes on from there.
+    /// `phase` is where the instance is known to be; it goes on from there. `unplugged` says why a
+    /// guest that runs has no ports, if it has none.
     pub fn new(
         host: Arc<Host>,
         manager: Addr<NodeManager>,
         record: InstanceRecord,
         phase: BootPhase,
+        unplugged: Option<String>,
     ) -> InstanceActor {
         let directory = host.directory(&record.spec.instance);
         let files = host.disks.adopt(&record.spec.boot, &directory);
@@ -77,12 +91,16 @@ impl InstanceActor {
             gone_early: None,
             starts: 0,
             filters_due: false,
+            unplugged,
+            tries: 0,
         }
     }
 
     fn tell(&self) {
         let phase = self.under_way.map_or(self.phase, Step::phase);
-        self.manager.do_send(Changed(self.record.report(phase)));
+        let impairment = self.unplugged.clone();
+        let report = InstanceReport { impairment, ..self.record.report(phase) };
+        self.manager.do_send(Changed(report));
     }
 
     /// Does what is to be done next, if nothing is under way.
@@ -99,6 +117,10 @@ impl InstanceActor {
             self.settle(context);
             return;
         };
+        self.begin(step, context);
+    }
+
+    fn begin(&mut self, step: Step, context: &mut Context<Self>) {
         self.under_way = Some(step);
         self.gone_early = None;
         if step == Step::StartDomain {
@@ -119,7 +141,9 @@ impl InstanceActor {
         tokio::task::spawn_blocking(move || match step {
             Step::FetchImage => host.fetch_image(&record).map(|()| Made::Nothing),
             Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
-            Step::AttachNetwork => host.attach_network(&record).map(Made::Nics),
+            Step::AttachNetwork | Step::RestoreNetwork => {
+                host.attach_network(&record).map(Made::Nics)
+            }
             Step::StartDomain => {
                 let files = files.ok_or("it has no disk")?;
                 host.start_domain(&record, &files, nics).map(|()| Made::Nothing)
@@ -157,19 +181,25 @@ impl InstanceActor {
                     return;
                 }
                 self.under_way = None;
-                if step == Step::AttachNetwork {
+                // Ports made with filters that have changed since are made once more.
+                let plugged = matches!(step, Step::AttachNetwork | Step::RestoreNetwork);
+                let again = plugged && std::mem::take(&mut self.filters_due);
+                if plugged {
                     // The step had the metadata of when it began.
                     self.host.metadata.insert(&self.record.spec.metadata);
                 }
-                // Ports made with filters that have changed since are made once more.
-                let again = step == Step::AttachNetwork && std::mem::take(&mut self.filters_due);
                 if !again {
                     self.phase = step.done();
+                    self.unplugged = None;
                 }
                 if self.phase == BootPhase::Ended {
                     self.files = None;
                 }
+                if let Some(reason) = self.gone_early.take() {
+                    self.look_into(reason, self.starts, context);
+                }
                 self.go_on(context);
+                self.replug(context);
             }
             Err(why) => self.failed(step, &why, context),
         }
@@ -209,8 +239,19 @@ impl InstanceActor {
 
     fn failed(&mut self, step: Step, why: &str, context: &mut Context<Self>) {
         let instance = &self.record.spec.instance;
-        log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         self.under_way = None;
+        if step == Step::RestoreNetwork {
+            log::error!("instance `{instance}` still runs without its network: {why}");
+            self.unplugged = Some(why.to_owned());
+            self.tries += 1;
+            self.replug_later(context);
+            if let Some(reason) = self.gone_early.take() {
+                self.look_into(reason, self.starts, context);
+            }
+            self.go_on(context);
+            return;
+        }
+        log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         match step {
             Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::StartDomain => {
                 let why = format!("{} failed: {why}", step.phase().as_str());
@@ -228,10 +269,24 @@ impl InstanceActor {
                 self.phase = BootPhase::Stopping;
                 self.go_on(context);
             }
-            Step::SwitchOff | Step::TearDown => {
+            Step::RestoreNetwork | Step::SwitchOff | Step::TearDown => {
                 self.tell();
                 context.run_later(TRY_AGAIN_AFTER, |actor, context| actor.go_on(context));
             }
+        }
+    }
+
+    fn replug_later(&self, context: &mut Context<Self>) {
+        let wait = REPLUG_AFTER * 2u32.saturating_pow(self.tries.min(16));
+        context.run_later(wait.min(REPLUG_AFTER_MAX), |actor, context| actor.replug(context));
+    }
+
+    /// Makes the ports of a running guest known, if they are not. One that is being ended needs
+    /// none, and one that is booted gets new ones.
+    fn replug(&mut self, context: &mut Context<Self>) {
+        let wanted = self.phase == BootPhase::Running && self.record.goal == Goal::Run;
+        if self.unplugged.is_some() && wanted && self.under_way.is_none() {
+            self.begin(Step::RestoreNetwork, context);
         }
     }
 
@@ -289,6 +344,9 @@ impl Actor for InstanceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        if self.unplugged.is_some() {
+            self.replug_later(context);
+        }
         self.go_on(context);
     }
 }
@@ -367,7 +425,7 @@ impl Handler<WentOff> for InstanceActor {
 
     fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
         match self.under_way {
-            Some(Step::StartDomain) => self.gone_early = Some(reason),
+            Some(Step::StartDomain | Step::RestoreNetwork) => self.gone_early = Some(reason),
             Some(Step::ShutDown) | None => self.look_into(reason, self.starts, context),
             Some(_) => {}
         }
@@ -416,6 +474,7 @@ impl InstanceActor {
                 self.finished(Step::StartDomain, Ok(Made::Nothing), context);
             }
             (Ok(true), Some(Step::ShutDown)) => self.stop_waiting(context),
+            (Ok(true), Some(Step::RestoreNetwork)) => self.gone_early = Some(reason),
             (Ok(true), None) => self.went_off(reason, context),
             (Ok(true), Some(_)) => {}
             (Ok(false), _) => {

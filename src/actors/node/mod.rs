@@ -75,6 +75,8 @@ struct Book {
     generation: u64,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// The network was not swept at the start, since a guest's ports were not attached.
+    network_unswept: bool,
 }
 
 /// What the manager remembers of an instance, its actor being the owner of the rest.
@@ -138,6 +140,7 @@ impl NodeManager {
             hypervisor: parts.hypervisor,
             generation: starts << 32,
             report_due: false,
+            network_unswept: false,
         };
         let core = Core {
             name: parts.name,
@@ -195,6 +198,11 @@ impl Handler<Changed> for NodeManager {
     fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
         if let Some(known) = self.core.book.borrow_mut().instances.get_mut(&report.instance) {
             known.report = report;
+        }
+        if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
+            self.core.book.borrow_mut().network_unswept = false;
+            let host = self.core.host.clone();
+            tokio::task::spawn_blocking(move || host.sweep_network());
         }
         self.core.touch(&context.address());
     }

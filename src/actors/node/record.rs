@@ -52,6 +52,7 @@ impl InstanceRecord {
             revision: self.revision,
             phase,
             reason: self.reason.clone(),
+            impairment: None,
             held,
         }
     }

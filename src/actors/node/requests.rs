@@ -63,7 +63,7 @@ impl Core {
             self.book.borrow_mut().instances.remove(&instance);
             return Err(not_recorded(fault));
         }
-        self.begin(record, BootPhase::Accepted, &myself);
+        self.begin(record, BootPhase::Accepted, None, &myself);
         self.touch(&myself);
         Ok(self.accepted())
     }
@@ -79,10 +79,12 @@ impl Core {
         &self,
         record: InstanceRecord,
         phase: BootPhase,
+        unplugged: Option<String>,
         myself: &Addr<NodeManager>,
     ) {
         let instance = record.spec.instance.clone();
-        let actor = InstanceActor::new(self.host.clone(), myself.clone(), record, phase).start();
+        let (host, manager) = (self.host.clone(), myself.clone());
+        let actor = InstanceActor::new(host, manager, record, phase, unplugged).start();
         if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
             known.actor = Some(actor);
         }
@@ -187,7 +189,7 @@ impl Core {
         // The book follows the disk: what is still recorded is still answered for.
         if let Err(fault) = self.host.erase(&ended).await {
             for record in ended {
-                self.begin(record, BootPhase::Ended, &myself);
+                self.begin(record, BootPhase::Ended, None, &myself);
             }
             return Err(not_recorded(fault));
         }

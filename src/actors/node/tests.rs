@@ -524,6 +524,51 @@ async fn a_restarted_node_adopts_a_running_guest_and_notices_one_that_went_off()
 }
 
 #[actix_rt::test]
+async fn ports_that_cannot_be_attached_at_a_restart_are_tried_again_and_missed_until_they_hold() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let stray = crate::actors::testing::spec(2, vcpus(1));
+    node.datapath().attach(&stray.instance, &stray.interfaces[0]).unwrap();
+    node.kill();
+    // At the start, and once more.
+    node.hindrance.fail_next("attach");
+    node.hindrance.fail_next("attach");
+    node.begin();
+    let stated = node.instance(&spec.instance).await.unwrap();
+    assert_eq!(stated.phase, BootPhase::Running);
+    assert!(stated.impairment.unwrap().contains("told to fail"));
+    let ports = || node.datapath().ports().unwrap().len();
+    assert_eq!(ports(), 3, "nothing is swept that a guest may need");
+    node.ask(open(&spec)).await.unwrap();
+    wait("the ports", || async {
+        let stated = node.instance(&spec.instance).await.unwrap();
+        assert_eq!(stated.phase, BootPhase::Running);
+        stated.impairment.is_none().then_some(())
+    })
+    .await;
+    assert!(is_open(&node, &spec));
+    assert!(node.metadata(spec.metadata.public_address.unwrap()).is_some());
+    wait("the sweeping", || async { (ports() == 2).then_some(()) }).await;
+    assert_eq!(node.hindrance.begun("start"), 0);
+}
+
+#[actix_rt::test]
+async fn an_instance_without_its_ports_can_be_stopped_and_is_well_when_started_again() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.kill();
+    node.hindrance.fail_next("attach");
+    node.begin();
+    node.ask(stop(&spec, 2)).await.unwrap();
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(stated.impairment, None);
+    assert!(node.leftovers().iter().all(|name| !name.starts_with("ports")));
+    node.boot(&spec, 3).await.unwrap();
+    let stated = node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(stated.impairment, None);
+}
+
+#[actix_rt::test]
 async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
     let mut node = Node::start("n1", 4);
     let spec = spec(1, vcpus(1));

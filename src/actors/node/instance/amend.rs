@@ -52,7 +52,7 @@ impl Handler<Amend> for InstanceActor {
                 }
             }
         }
-        let attaching = self.under_way == Some(Step::AttachNetwork);
+        let attaching = matches!(self.under_way, Some(Step::AttachNetwork | Step::RestoreNetwork));
         if !attaching && !self.has_ports() {
             self.filters_due = false;
         }
@@ -88,7 +88,8 @@ impl InstanceActor {
             self.phase,
             BootPhase::AttachingNetwork | BootPhase::StartingDomain | BootPhase::Running
         );
-        made && !matches!(self.under_way, Some(Step::SwitchOff | Step::TearDown))
+        let taken = matches!(self.under_way, Some(Step::SwitchOff | Step::TearDown));
+        made && !taken && self.unplugged.is_none()
     }
 
     fn set_filters(&self) -> impl Future<Output = Result<(), String>> + use<> {
