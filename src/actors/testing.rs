@@ -710,5 +710,5 @@ pub fn spec(number: u64, resources: Resources) -> InstanceSpec {
     let launched = a_launch().decide(&mut draft).unwrap();
     let state = draft.decided().state;
     let instance = state.instance(&launched.instances[0]).unwrap();
-    InstanceSpec { resources, ..instance_spec::of(instance, &state, &settings).unwrap() }
+    InstanceSpec { resources, ..instance_spec::of(instance, &state, &settings, 0).unwrap() }
 }

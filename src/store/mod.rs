@@ -10,6 +10,7 @@
 pub mod record;
 
 pub mod journal;
+pub mod starts;
 
 pub mod memory;
 pub mod sled;

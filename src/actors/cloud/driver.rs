@@ -56,6 +56,8 @@ pub struct Driver {
     /// Filters on their way. Those of a scope are sent whole, so of a hundred changes that come
     /// while a group is busy with the first, the last is all it needs to hear of.
     filters_sent: BTreeSet<(GroupName, Scope)>,
+    /// Of the filters sent last.
+    filters_generation: u64,
     /// The newest generation seen of each node.
     pub generations: BTreeMap<(GroupName, NodeName), u64>,
 }
@@ -64,7 +66,7 @@ impl Driver {
     /// After a restart everything transient is wished for anew, and nodes are told of all that exist
     /// what may have changed without a boot, filters included. A boot that its node has taken up
     /// is no news to it, however it is asked again, so it is told of that too.
-    pub fn restored(state: &CloudState) -> Driver {
+    pub fn restored(state: &CloudState, filters_generation: u64) -> Driver {
         let existing = || state.instances().filter(|instance| instance.state.exists());
         let transient = existing().filter(|instance| instance.state.is_transient());
         Driver {
@@ -73,8 +75,15 @@ impl Driver {
             accepted: HashMap::new(),
             stale_filters: state.scopes.keys().cloned().collect(),
             filters_sent: BTreeSet::new(),
+            filters_generation,
             generations: BTreeMap::new(),
         }
+    }
+
+    /// For filters made of the newest durable state.
+    fn next_filters_generation(&mut self) -> u64 {
+        self.filters_generation += 1;
+        self.filters_generation
     }
 
     /// A node has taken up the latest request.
@@ -132,13 +141,14 @@ impl Core {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
             let state = book.durable.clone();
+            let generation = book.driver.next_filters_generation();
             for effect in effects {
                 match effect {
                     Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
                         book.driver.wishes.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
-                        self.wish(instance, &state, wishes);
+                        self.wish(instance, &state, generation, wishes);
                     }
                     Effect::Reboot(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
@@ -173,12 +183,12 @@ impl Core {
     }
 
     /// What the record wants of its node now.
-    fn wish(&self, instance: &Instance, state: &CloudState, wishes: &mut Wishes) {
+    fn wish(&self, instance: &Instance, state: &CloudState, generation: u64, wishes: &mut Wishes) {
         let id = instance.id.clone();
         let revision = instance.revision;
         match instance.state {
             InstanceState::Pending => {
-                if let Some(spec) = instance_spec::of(instance, state, &self.settings) {
+                if let Some(spec) = instance_spec::of(instance, state, &self.settings, generation) {
                     wishes.place.push(Wanted { spec, revision });
                 }
             }
@@ -353,9 +363,10 @@ impl Core {
 
     /// Sends what is stale to the groups that have answered for what they were sent before.
     fn refresh_filters(self: &Rc<Self>) {
-        let (state, scopes) = {
+        let (state, scopes, generation) = {
             let mut book = self.book.borrow_mut();
-            (book.durable.clone(), std::mem::take(&mut book.driver.stale_filters))
+            let scopes = std::mem::take(&mut book.driver.stale_filters);
+            (book.durable.clone(), scopes, book.driver.next_filters_generation())
         };
         for scope in scopes {
             // A boot on its way has the filters of when it was sent, and may come after these.
@@ -378,7 +389,8 @@ impl Core {
                     self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
                     continue;
                 }
-                let answer = address.ask(self.own_context("filters"), SetFilters { assignments });
+                let message = SetFilters { generation, assignments };
+                let answer = address.ask(self.own_context("filters"), message);
                 let core = self.clone();
                 actix_rt::spawn(async move { core.take_filters_answer(sent, answer.await) });
             }

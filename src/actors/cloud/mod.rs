@@ -44,8 +44,9 @@ use crate::{
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
     },
     store::{
-        Store, StoreFault,
+        Store, StoreFault, Table,
         journal::{Epoch, Journal},
+        starts::{Starter, generation_of_start},
     },
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
@@ -106,9 +107,10 @@ impl CloudManager {
     pub fn restore(parts: CloudParts) -> Result<(RestoredCloud, Published), StoreFault> {
         let state = records::load(&*parts.store)?;
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
+        let generation = generation_of_start::<CloudManager>(&*parts.store)?;
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
-            driver: Driver::restored(&state),
+            driver: Driver::restored(&state, generation),
             durable: state.clone(),
             state,
             in_flight: 0,
@@ -137,6 +139,10 @@ impl RestoredCloud {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
         CloudManager::start_in_arbiter(arbiter, |_| CloudManager { core: Rc::new(self.0) })
     }
+}
+
+impl Starter for CloudManager {
+    const STARTS: Table = "cloud-starts";
 }
 
 impl Actor for CloudManager {

@@ -200,6 +200,24 @@ async fn a_boot_that_comes_late_does_not_bring_old_filters() {
 }
 
 #[actix_rt::test]
+async fn a_restarted_cloud_is_obeyed_where_an_earlier_one_set_filters() {
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let first = cloud.launch(1).await.remove(0);
+    until(&cloud, &first, InstanceState::Running).await;
+    cloud.restart().await;
+    let second = cloud.launch(1).await.remove(0);
+    until(&cloud, &second, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    let port = |id: &InstanceId| cloud.instance(id).interfaces[0].id.clone();
+    wait("members of one group admit the same", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        let (one, other) = (port(&first), port(&second));
+        (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
 async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
     let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
     let launch = || LaunchReservation { client_token: Some("once".to_owned()), ..a_launch() };

@@ -135,7 +135,8 @@ impl Core {
     ) -> Result<(), GroupFault> {
         let nodes = self.nodes();
         let told = nodes.into_iter().map(|(name, address)| {
-            let message = node::SetFilters { assignments: asked.assignments.clone() };
+            let SetFilters { generation, assignments } = asked.clone();
+            let message = node::SetFilters { generation, assignments };
             let answer = address.ask(context.clone(), message);
             async move { (name, answer.await) }
         });

@@ -381,7 +381,7 @@ impl Handler<Pursue> for InstanceActor {
             }
             self.record.forced = false;
             if let Some(spec) = asked.spec {
-                self.record.spec = *spec;
+                self.record.take_spec(*spec);
             }
             if self.phase != BootPhase::Ended {
                 self.record.reason = None;

@@ -35,7 +35,11 @@ use crate::{
         },
         report::{ForeignGuest, InstanceReport, NodeReport},
     },
-    store::{Store, StoreFault, record::load_all},
+    store::{
+        Store, StoreFault, Table,
+        record::load_all,
+        starts::{Starter, generation_of_start},
+    },
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use host::Host;
@@ -132,13 +136,13 @@ impl NodeManager {
     pub fn restore(parts: NodeParts) -> Result<RestoredNode, RestoreFault> {
         let records = load_all::<InstanceRecord>(&*parts.store)?;
         let domains = parts.host.hypervisor.domains()?;
-        let starts = record::count_start(&*parts.store)?;
+        let generation = generation_of_start::<NodeManager>(&*parts.store)?;
         let book = Book {
             group: None,
             instances: BTreeMap::new(),
             foreign: Vec::new(),
             hypervisor: parts.hypervisor,
-            generation: starts << 32,
+            generation,
             report_due: false,
             network_unswept: false,
         };
@@ -151,6 +155,10 @@ impl NodeManager {
         };
         Ok(RestoredNode { core, records, domains })
     }
+}
+
+impl Starter for NodeManager {
+    const STARTS: Table = "node-starts";
 }
 
 impl Actor for NodeManager {

@@ -152,7 +152,9 @@ impl Core {
             let book = self.book.borrow();
             book.instances.values().filter_map(|known| known.actor.clone()).collect()
         };
-        let set = actors.into_iter().map(|actor| actor.send(Amend::Filters(filters.clone())));
+        let generation = asked.generation;
+        let amend = || Amend::Filters { generation, filters: filters.clone() };
+        let set = actors.into_iter().map(|actor| actor.send(amend()));
         for outcome in join_all(set).await {
             // An actor that is gone has no ports.
             if let Ok(outcome) = outcome {

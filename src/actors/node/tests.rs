@@ -322,7 +322,14 @@ fn open(spec: &InstanceSpec) -> SetFilters {
         Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: vec![Cidr::ANY] };
     let interfaces = spec.interfaces.iter().map(|interface| interface.id.clone()).collect();
     let filter = PortFilter { permits: vec![permit] };
-    SetFilters { assignments: vec![FilterAssignment { interfaces, filter }] }
+    SetFilters { generation: 1, assignments: vec![FilterAssignment { interfaces, filter }] }
+}
+
+/// Nobody may send anything to them.
+fn closed(spec: &InstanceSpec) -> SetFilters {
+    let mut message = open(spec);
+    message.assignments[0].filter = PortFilter::default();
+    message
 }
 
 fn is_open(node: &Node, spec: &InstanceSpec) -> bool {
@@ -341,6 +348,26 @@ async fn a_filter_that_could_not_be_set_is_set_when_asked_again() {
     assert!(!is_open(&node, &spec));
     node.ask(open(&spec)).await.unwrap();
     assert!(is_open(&node, &spec));
+}
+
+#[actix_rt::test]
+async fn a_filter_that_comes_late_does_not_replace_a_newer_one_whatever_happened_since() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let late = |generation| SetFilters { generation, ..closed(&spec) };
+    node.ask(SetFilters { generation: 7, ..open(&spec) }).await.unwrap();
+    node.ask(late(6)).await.unwrap();
+    assert!(is_open(&node, &spec));
+    // Nor does a start that was asked before.
+    node.ask(stop(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.restart();
+    node.ask(late(6)).await.unwrap();
+    node.boot(&InstanceSpec { filters_generation: 6, ..spec.clone() }, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(is_open(&node, &spec));
+    node.ask(late(8)).await.unwrap();
+    assert!(!is_open(&node, &spec));
 }
 
 #[actix_rt::test]
