@@ -19,6 +19,7 @@ pub fn of(
     instance: &Instance,
     state: &CloudState,
     settings: &CloudSettings,
+    filters_generation: u64,
 ) -> Option<InstanceSpec> {
     let own = state.scope(&instance.scope)?;
     let filter = filters::of_groups(state, own, &instance.security_groups);
@@ -42,6 +43,7 @@ pub fn of(
         resources: instance.resources,
         boot: instance.boot.clone(),
         interfaces,
+        filters_generation,
         metadata: metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
