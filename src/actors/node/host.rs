@@ -33,7 +33,7 @@ pub struct Host {
 }
 
 /// The kernel command line of guests that boot straight into a kernel.
-const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 quiet panic=-1";
+const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 panic=-1";
 
 impl Host {
     pub fn directory(&self, instance: &InstanceId) -> PathBuf {
