@@ -228,7 +228,7 @@ impl Founded {
         let cloud = Cloud {
             settings,
             ambient,
-            blobs: Arc::new(Blobs::open(&state.cloud_blobs())?),
+            blobs: Arc::new(Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?),
             published,
             manager: wiring.child(&manager, &arbiter.handle()),
         };

@@ -1,16 +1,16 @@
 //! The image repository: every blob the administrator added, under its own digest.
 //!
 //! A blob is there whole or not at all: bytes are gathered in a file of another kind of name, made
-//! durable, and renamed. Blobs never change. The directory belongs to one process; what an import
-//! that died left behind is swept when the directory is opened.
+//! durable, and renamed. Blobs never change. Several processes may have the directory open: one
+//! import at a time holds its lock, and what an import that died left behind is swept when the
+//! directory is opened and nobody imports.
 
 use super::digest::{Digesting, Sparse, copy};
 use super::{BlobCheck, BlobFault, BlobSource, Progress};
 use crate::domain::blob::BlobId;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Unfinished files end so; no blob does.
 const UNFINISHED: &str = ".unfinished";
@@ -18,17 +18,26 @@ const UNFINISHED: &str = ".unfinished";
 #[derive(Debug)]
 pub struct Blobs {
     directory: PathBuf,
-    imports: AtomicU64,
+    lock: PathBuf,
 }
 
 impl Blobs {
-    pub fn open(directory: &Path) -> Result<Blobs, BlobFault> {
+    /// `lock` is a file outside the directory, the same for everybody who opens it.
+    pub fn open(directory: &Path, lock: &Path) -> Result<Blobs, BlobFault> {
         fs::create_dir_all(directory).map_err(BlobFault::io("created", directory))?;
-        sweep_unfinished(directory)?;
-        Ok(Blobs { directory: directory.to_owned(), imports: AtomicU64::new(0) })
+        let blobs = Blobs { directory: directory.to_owned(), lock: lock.to_owned() };
+        let file = blobs.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => sweep_unfinished(directory)?,
+            // What is unfinished now is somebody's work. The next who opens sweeps what is not.
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(BlobFault::io("locked", lock)(error)),
+        }
+        Ok(blobs)
     }
 
-    /// Takes a copy of a file in. With `expected`, other bytes than those are refused.
+    /// Takes a copy of a file in. With `expected`, other bytes than those are refused. Waits for an
+    /// import that is going on.
     pub fn import(
         &self,
         path: &Path,
@@ -37,8 +46,9 @@ impl Blobs {
     ) -> Result<BlobId, BlobFault> {
         let mut from = File::open(path).map_err(BlobFault::io("opened", path))?;
         let total = from.metadata().map_err(BlobFault::io("examined", path))?.len();
-        let number = self.imports.fetch_add(1, Ordering::Relaxed);
-        let (unfinished, file) = Unfinished::create(&self.directory, &format!("import-{number}"))?;
+        let lock = self.lock_file()?;
+        lock.lock().map_err(BlobFault::io("locked", &self.lock))?;
+        let (unfinished, file) = Unfinished::create(&self.directory, "import")?;
         let mut into = Digesting::new(Sparse::new(file));
         copy(&mut from, &mut into, Some(total), progress).map_err(BlobFault::io("copied", path))?;
         let (sparse, actual) = into.finish();
@@ -83,6 +93,11 @@ impl Blobs {
         }
         blobs.sort();
         Ok(blobs)
+    }
+
+    /// Who locks it holds the lock until the file is dropped, or the process ends.
+    fn lock_file(&self) -> Result<File, BlobFault> {
+        File::create(&self.lock).map_err(BlobFault::io("opened", &self.lock))
     }
 
     fn place(&self, blob: &BlobId) -> PathBuf {
@@ -185,8 +200,12 @@ mod tests {
     fn repository() -> (tempfile::TempDir, Blobs) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("abc"), b"abc").unwrap();
-        let blobs = Blobs::open(&dir.path().join("blobs")).unwrap();
+        let blobs = open(dir.path());
         (dir, blobs)
+    }
+
+    fn open(dir: &Path) -> Blobs {
+        Blobs::open(&dir.join("blobs"), &dir.join("lock")).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -245,9 +264,22 @@ mod tests {
         let (dir, blobs) = repository();
         let blob = blobs.import(&dir.path().join("abc"), None, &mut |_, _| {}).unwrap();
         let directory = dir.path().join("blobs");
-        fs::write(directory.join("import-0.unfinished"), b"half").unwrap();
-        let blobs = Blobs::open(&directory).unwrap();
+        fs::write(directory.join("import.unfinished"), b"half").unwrap();
+        let blobs = open(dir.path());
         assert_eq!(names(&directory), [ABC]);
         assert_eq!(blobs.list().unwrap(), [(blob, 3)]);
+    }
+
+    #[test]
+    fn who_opens_while_another_imports_does_not_sweep_its_work_away() {
+        let (dir, blobs) = repository();
+        let mut opened = Vec::new();
+        let mut half_way = |_, _| {
+            opened.push(open(dir.path()));
+            assert_eq!(names(&dir.path().join("blobs")), ["import.unfinished"]);
+        };
+        let blob = blobs.import(&dir.path().join("abc"), None, &mut half_way).unwrap();
+        assert_eq!(opened.len(), 1, "copied in one piece");
+        assert_eq!(opened[0].list().unwrap(), [(blob, 3)]);
     }
 }

@@ -115,7 +115,8 @@ pub fn build(
         false => {
             let limit = section.image_cache_gib << 30;
             let cache = ImageCache::open(&directory.cache(), limit)?;
-            Arc::new(CachedDisks::new(cache, Arc::new(Blobs::open(&state.cloud_blobs())?)))
+            let blobs = Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?;
+            Arc::new(CachedDisks::new(cache, Arc::new(blobs)))
         }
     };
     let datapath: Arc<dyn Datapath> = match simulated {
