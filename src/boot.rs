@@ -9,6 +9,7 @@
 //! ```
 
 pub mod enclosed_datapath;
+pub mod purge;
 
 mod founding;
 mod host;
@@ -123,14 +124,6 @@ pub fn run(start: Start) -> Result<(), BootFault> {
         founded.end();
         Ok(())
     })
-}
-
-/// Removes every guest and every object of ours from the host, while no cloud runs.
-pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Result<(), BootFault> {
-    for node in &configuration.nodes {
-        node_host::purge(configuration, node, state)?;
-    }
-    Ok(())
 }
 
 /// The managers of a configuration, running.

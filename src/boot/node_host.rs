@@ -14,9 +14,9 @@ use crate::{
         state_directory::{StateDirectory, create_private_directory, write_private},
     },
     domain::resources::Resources,
-    enclosure::{self, Enclosure},
+    enclosure::Enclosure,
     hypervisor::{
-        DomainEvent, EventSink, Hypervisor, HypervisorFault, Ownership,
+        DomainEvent, EventSink, Hypervisor, HypervisorFault,
         accelerator::{self, Requested},
         libvirt::{LibvirtHypervisor, LibvirtOptions, mode},
         simulated::{SimulatedHypervisor, SimulatedOptions},
@@ -163,7 +163,7 @@ pub fn build(
     Ok(Built { host: Arc::new(host), store, total, hypervisor: facts.description, events })
 }
 
-fn libvirt(
+pub fn libvirt(
     configuration: &Configuration,
     section: &NodeSection,
     directory: &Path,
@@ -281,7 +281,7 @@ fn group<'a>(
     })
 }
 
-fn host_datapath(
+pub fn host_datapath(
     configuration: &Configuration,
     section: &NodeSection,
     directory: &Path,
@@ -299,7 +299,7 @@ fn host_datapath(
     Ok(datapath)
 }
 
-fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
+pub fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
     BootFault::Network { node: section.name.to_string(), source }
 }
 
@@ -345,30 +345,4 @@ fn serve_metadata(
         }
     });
     Ok(())
-}
-
-/// Takes away the node's guests and what it made in the kernel.
-pub fn purge(
-    configuration: &Configuration,
-    section: &NodeSection,
-    state: &StateDirectory,
-) -> Result<(), BootFault> {
-    if section.hypervisor == HypervisorChoice::Simulated {
-        return Ok(());
-    }
-    let directory = state.node(&section.name).hypervisor();
-    let guests = NodeSection { hypervisor: HypervisorChoice::Tcg, ..section.clone() };
-    let hypervisor = libvirt(configuration, &guests, &directory, Arc::new(|_| {}))?;
-    let fault = |source| BootFault::Hypervisor { node: section.name.to_string(), source };
-    for domain in hypervisor.domains().map_err(fault)? {
-        if let Ownership::Ours(instance) = domain.ownership {
-            hypervisor.remove(&instance).map_err(fault)?;
-        }
-    }
-    if enclosure::lacks_net_admin() {
-        // What was made was made in an enclosure, which is gone with its last guest.
-        return Ok(());
-    }
-    let datapath = host_datapath(configuration, section, &directory, None)?;
-    datapath.purge().map_err(|source| network_fault(section, source))
 }
