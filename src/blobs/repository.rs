@@ -149,12 +149,9 @@ impl Unfinished {
     /// Makes bytes and name durable. The result is read-only: blobs are shared.
     pub(super) fn become_file(self, place: &Path) -> Result<(), BlobFault> {
         use std::os::unix::fs::PermissionsExt;
-        let file = File::open(&self.0).map_err(BlobFault::io("opened", &self.0))?;
-        file.set_permissions(fs::Permissions::from_mode(0o444))
-            .and_then(|()| file.sync_all())
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o444))
             .map_err(BlobFault::io("written", &self.0))?;
-        fs::rename(&self.0, place).map_err(BlobFault::io("renamed", &self.0))?;
-        sync_directory(place.parent().expect("a blob's place is inside a directory"))
+        rename_durably(&self.0, place)
     }
 }
 
@@ -180,6 +177,14 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, BlobFault> 
     listing.collect::<io::Result<_>>().map_err(BlobFault::io("listed", directory))
 }
 
+/// Gives a finished file its name: after a power cut there is the whole file, or no such name.
+pub(super) fn rename_durably(from: &Path, place: &Path) -> Result<(), BlobFault> {
+    let file = File::open(from).map_err(BlobFault::io("opened", from))?;
+    file.sync_all().map_err(BlobFault::io("written", from))?;
+    fs::rename(from, place).map_err(BlobFault::io("renamed", from))?;
+    sync_directory(place.parent().expect("a file's place is inside a directory"))
+}
+
 /// A rename is durable only when the directory is.
 pub(super) fn sync_directory(directory: &Path) -> Result<(), BlobFault> {
     let opened = File::open(directory).map_err(BlobFault::io("opened", directory))?;
@@ -188,7 +193,7 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), BlobFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::Blobs;
+    use super::{Blobs, rename_durably};
     use crate::blobs::{BlobCheck, BlobFault, BlobSource};
     use crate::domain::blob::BlobId;
     use std::fs;
@@ -281,5 +286,19 @@ mod tests {
         let blob = blobs.import(&dir.path().join("abc"), None, &mut half_way).unwrap();
         assert_eq!(opened.len(), 1, "copied in one piece");
         assert_eq!(opened[0].list().unwrap(), [(blob, 3)]);
+    }
+    #[test]
+    fn what_cannot_be_made_durable_does_not_get_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, place] = ["from", "place"].map(|name| dir.path().join(name));
+        // It can be opened and renamed, and refuses to be synced.
+        std::os::unix::fs::symlink("/dev/null", &from).unwrap();
+        let fault = rename_durably(&from, &place).unwrap_err();
+        assert!(matches!(fault, BlobFault::Io { doing: "written", .. }), "{fault}");
+        assert_eq!(names(dir.path()), ["from"]);
+        fs::remove_file(&from).unwrap();
+        fs::write(&from, "bytes").unwrap();
+        rename_durably(&from, &place).unwrap();
+        assert_eq!(names(dir.path()), ["place"]);
     }
 }

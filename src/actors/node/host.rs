@@ -5,7 +5,7 @@
 use crate::{
     actors::node::record::InstanceRecord,
     ambient::Ambient,
-    blobs::disks::{BootFiles, Disks},
+    blobs::disks::{BootFiles, Disks, Fetched},
     domain::id::InstanceId,
     hypervisor::{Boot, DomainSpec, Hypervisor, Nic},
     metadata::registry::MetadataRegistry,
@@ -82,7 +82,7 @@ impl Host {
         }
     }
 
-    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<(), String> {
+    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<Fetched, String> {
         self.disks.fetch(&record.spec.boot).map_err(|fault| fault.to_string())
     }
 
