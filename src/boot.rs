@@ -31,7 +31,7 @@ use crate::{
         settings::{CloudSettings, Reach},
     },
     enclosure::Enclosure,
-    hypervisor::HypervisorFault,
+    hypervisor::{HypervisorFault, accelerator::KvmRefused},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
 };
@@ -75,8 +75,8 @@ pub enum BootFault {
     },
     #[error("the hypervisor of node `{node}` cannot be used: {source}")]
     Hypervisor { node: String, source: HypervisorFault },
-    #[error("KVM was asked for and does not work here: {0}")]
-    Kvm(String),
+    #[error(transparent)]
+    Kvm(#[from] KvmRefused),
     #[error("the network of node `{node}` cannot be made: {source}")]
     Network { node: String, source: NetworkFault },
     #[error("the images cannot be used: {0}")]

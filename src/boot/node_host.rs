@@ -174,10 +174,9 @@ pub fn libvirt(
         HypervisorChoice::Kvm => Requested::Kvm,
         HypervisorChoice::Tcg | HypervisorChoice::Simulated => Requested::Tcg,
     };
-    let choice =
-        accelerator::choose(requested).map_err(|refused| BootFault::Kvm(refused.to_string()))?;
-    log::info!("{}", choice.explanation);
-    let mut options = LibvirtOptions::new(choice.accelerator);
+    let choice = accelerator::choose(requested)?;
+    log::info!("guests run under {choice}");
+    let mut options = LibvirtOptions::new(choice);
     options.domain.name_prefix = configuration.network.prefix.clone();
     let modes =
         mode::candidates(section.libvirt_uri.as_deref(), directory, mode::Surroundings::look());

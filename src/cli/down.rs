@@ -237,6 +237,7 @@ fn default_region(state: &StateDirectory) -> Result<RegionName, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::HypervisorFault;
 
     #[test]
     fn a_directory_no_cloud_was_in_is_not_removed() {
@@ -276,7 +277,10 @@ mod tests {
         let guests = Remains::Guests {
             node: "n1".parse().unwrap(),
             instances: vec!["i-1".into(), "i-2".into()],
-            why: crate::boot::BootFault::Kvm("no libvirt".into()),
+            why: crate::boot::BootFault::Hypervisor {
+                node: "n1".into(),
+                source: HypervisorFault::Unreachable("no libvirt".into()),
+            },
         };
         let told = left_over(&[guests], &state).to_string();
         assert!(told.contains("node `n1`, the guests of `i-1`, `i-2`: "), "{told}");

@@ -34,6 +34,7 @@ impl Core {
             let foreign = report.foreign_total();
             let at = report.made_at;
             book.state.capacity.report(&group, &report.node, report.total, foreign, at);
+            book.state.capacity.describe(&group, &report.node, &report.hypervisor);
             self.publish(&mut book);
         }
         let mut strangers = Vec::new();
