@@ -27,7 +27,7 @@ use crate::{
         instance_type::InstanceTypes,
         interface::InterfaceSpec,
         metadata::{InstanceMetadata, MetadataOptions},
-        port_filter::PortFilter,
+        port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings, Regions},
@@ -206,6 +206,9 @@ impl Datapath for Hindered<SimulatedDatapath> {
     }
     fn set_filter(&self, of: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
         self.wire("set_filter")?.set_filter(of, filter)
+    }
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
+        self.wire("set_members")?.set_members(members)
     }
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
         self.wire("detach")?.detach(interface)

@@ -350,7 +350,7 @@ pub fn private(number: u8, network: &str, last: u8) -> InterfaceSpec {
 }
 
 pub fn permit(direction: Direction, traffic: Traffic) -> Permit {
-    Permit { direction, traffic, peers: vec![Cidr::ANY] }
+    Permit { direction, traffic, peers: [Cidr::ANY].into() }
 }
 
 /// What EC2's default security group lets out.

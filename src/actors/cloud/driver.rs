@@ -4,7 +4,7 @@
 //! sending one twice or late does no harm. An instance whose record wants something of its node
 //! (`InstanceState::is_transient`) is looked at again until the node has taken it up.
 
-use super::{Core, filters, instance_spec};
+use super::{Core, instance_spec, refresh::Refresh};
 use crate::{
     actors::address::{Answer, AskError},
     domain::{
@@ -20,8 +20,7 @@ use crate::{
         CallContext, cloud,
         group::{
             Done, ForgetInstances, GroupFault, Outcome, Outcomes, PlaceInstances, ReadConsole,
-            RebootInstances, SetFilters, StopInstances, TerminateInstances, UpdateInstances,
-            Wanted,
+            RebootInstances, StopInstances, TerminateInstances, UpdateInstances, Wanted,
         },
         node::{ConsoleText, UpdateInstance},
     },
@@ -51,13 +50,7 @@ pub struct Driver {
     accepted: HashMap<InstanceId, (u64, u64)>,
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
-    /// Scopes whose filters a group has not confirmed.
-    stale_filters: BTreeSet<Scope>,
-    /// Filters on their way. Those of a scope are sent whole, so of a hundred changes that come
-    /// while a group is busy with the first, the last is all it needs to hear of.
-    filters_sent: BTreeSet<(GroupName, Scope)>,
-    /// Of the filters sent last.
-    filters_generation: u64,
+    pub(super) refresh: Refresh,
     /// The newest generation seen of each node.
     pub generations: BTreeMap<(GroupName, NodeName), u64>,
 }
@@ -73,17 +66,9 @@ impl Driver {
             wishes: transient.map(|instance| (instance.id.clone(), None)).collect(),
             updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
-            stale_filters: state.scopes.keys().cloned().collect(),
-            filters_sent: BTreeSet::new(),
-            filters_generation,
+            refresh: Refresh::restored(state, filters_generation),
             generations: BTreeMap::new(),
         }
-    }
-
-    /// For filters made of the newest durable state.
-    fn next_filters_generation(&mut self) -> u64 {
-        self.filters_generation += 1;
-        self.filters_generation
     }
 
     /// A node has taken up the latest request.
@@ -108,7 +93,7 @@ impl Driver {
     }
 
     /// A boot with an older view of things may be on its way to a node.
-    fn is_unplaced(&self, instance: &Instance) -> bool {
+    pub(super) fn is_unplaced(&self, instance: &Instance) -> bool {
         instance.state == InstanceState::Pending && self.wishes.contains_key(&instance.id)
     }
 
@@ -141,12 +126,15 @@ impl Core {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
             let state = book.durable.clone();
-            let generation = book.driver.next_filters_generation();
+            let generation = book.driver.refresh.next_generation();
             for effect in effects {
                 match effect {
                     Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
                         book.driver.wishes.insert(id, Some(now));
+                        if instance.state == InstanceState::Pending {
+                            book.driver.refresh.placing(&state, instance);
+                        }
                         let wishes = by_group.entry(instance.group.clone()).or_default();
                         self.wish(instance, &state, generation, wishes);
                     }
@@ -171,7 +159,10 @@ impl Core {
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
                     Effect::RefreshFilters(scope) => {
-                        book.driver.stale_filters.extend(filters::affected(&state, scope));
+                        book.driver.refresh.rules_changed(&state, &scope);
+                    }
+                    Effect::RefreshMembers(scope, group) => {
+                        book.driver.refresh.members_changed(&state, &scope, &group);
                     }
                 }
             }
@@ -179,7 +170,7 @@ impl Core {
         for (group, wishes) in by_group {
             self.send(&group, wishes, context.clone());
         }
-        self.refresh_filters();
+        self.refresh();
     }
 
     /// What the record wants of its node now.
@@ -361,59 +352,6 @@ impl Core {
         }
     }
 
-    /// Sends what is stale to the groups that have answered for what they were sent before.
-    fn refresh_filters(self: &Rc<Self>) {
-        let (state, scopes, generation) = {
-            let mut book = self.book.borrow_mut();
-            let scopes = std::mem::take(&mut book.driver.stale_filters);
-            (book.durable.clone(), scopes, book.driver.next_filters_generation())
-        };
-        for scope in scopes {
-            // A boot on its way has the filters of when it was sent, and may come after these.
-            let once_more = {
-                let book = self.book.borrow();
-                let instances = state.scope(&scope).into_iter().flat_map(|s| s.instances.values());
-                instances.into_iter().any(|instance| book.driver.is_unplaced(instance))
-            };
-            if once_more {
-                self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
-            }
-            let mut by_group: BTreeMap<GroupName, Vec<_>> = BTreeMap::new();
-            for (group, assignment) in filters::of_scope(&state, &scope) {
-                by_group.entry(group).or_default().push(assignment);
-            }
-            for (group, assignments) in by_group {
-                let Some(address) = self.groups.get(&group) else { continue };
-                let sent = (group, scope.clone());
-                if !self.book.borrow_mut().driver.filters_sent.insert(sent.clone()) {
-                    self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
-                    continue;
-                }
-                let message = SetFilters { generation, assignments };
-                let answer = address.ask(self.own_context("filters"), message);
-                let core = self.clone();
-                actix_rt::spawn(async move { core.take_filters_answer(sent, answer.await) });
-            }
-        }
-    }
-
-    fn take_filters_answer(self: &Rc<Self>, sent: (GroupName, Scope), answer: Answer<SetFilters>) {
-        let mut book = self.book.borrow_mut();
-        book.driver.filters_sent.remove(&sent);
-        match answer {
-            Ok(_) if book.driver.stale_filters.contains(&sent.1) => {
-                drop(book);
-                self.refresh_filters();
-            }
-            Ok(_) => {}
-            // At the next tick, since what failed now would fail at once again.
-            Err(fault) => {
-                log::warn!("filters of `{}` will be sent again: {fault}", sent.1);
-                book.driver.stale_filters.insert(sent.1);
-            }
-        }
-    }
-
     pub(super) async fn read_console(
         self: &Rc<Self>,
         context: CallContext,
@@ -496,8 +434,8 @@ fn take_outcome(instance: &Arc<Instance>, done: &Done, draft: &mut Draft<'_>) {
         Outcome::Unanswered => return,
     }
     if after.state != instance.state {
-        draft.effect(Effect::RefreshFilters(after.scope.clone()));
         if !after.state.exists() {
+            draft.members_changed(&after);
             draft.effect(Effect::Forget(after.id.clone()));
         }
     }

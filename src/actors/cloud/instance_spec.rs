@@ -22,7 +22,7 @@ pub fn of(
     filters_generation: u64,
 ) -> Option<InstanceSpec> {
     let own = state.scope(&instance.scope)?;
-    let filter = filters::of_groups(state, own, &instance.security_groups);
+    let filter = filters::of_groups(own, &instance.security_groups);
     let interfaces = instance
         .interfaces
         .iter()

@@ -17,6 +17,7 @@ pub mod instance_spec;
 pub mod key_pair;
 pub mod launch;
 pub mod records;
+pub mod refresh;
 pub mod report;
 pub mod scope;
 pub mod security_group;

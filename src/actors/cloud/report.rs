@@ -200,7 +200,7 @@ fn record(
     }
     if !after.state.exists() {
         draft.effect(Effect::Forget(after.id.clone()));
-        draft.effect(Effect::RefreshFilters(after.scope.clone()));
+        draft.members_changed(&after);
     }
     draft.put(Entry::Instance(Arc::new(after)));
 }

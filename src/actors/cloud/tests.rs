@@ -9,7 +9,8 @@ use crate::{
         boot_phase::BootPhase,
         fault::CloudFault,
         id::InstanceId,
-        instance::{InstanceState, ShutdownBehavior},
+        instance::{InstanceState, Interface, ShutdownBehavior},
+        port_filter::{Direction, Packet, Payload},
     },
     messages::{
         cloud::{
@@ -85,7 +86,8 @@ async fn a_launch_that_a_node_cannot_carry_out_ends_terminated_with_the_reason()
         assert_eq!(held(&cloud), 0);
     }
     let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
-    cloud.group.nodes[0].store.fail_next([full()]);
+    // The instance's record, and who is in its group.
+    cloud.group.nodes[0].store.fail_next([full(), full()]);
     let id = cloud.launch(1).await.remove(0);
     let why = until(&cloud, &id, InstanceState::Terminated).await;
     assert!(why.contains("disk is full"), "{why}");
@@ -180,6 +182,46 @@ async fn an_update_that_was_lost_is_told_again() {
     .await;
 }
 
+/// Whether the instances' public ports let each other in.
+fn admits_each_other(node: &Node, cloud: &Cloud, instances: [&InstanceId; 2]) -> bool {
+    let interfaces = instances.map(|id| cloud.instance(id).interfaces[0].clone());
+    let admits = |from: &Interface, to: &Interface| {
+        let payload = Payload::Tcp { port: 22 };
+        let packet = Packet { direction: Direction::Ingress, peer: from.address, payload };
+        node.datapath().admits(&to.id, packet) == Ok(true)
+    };
+    let [one, other] = &interfaces;
+    admits(one, other) && admits(other, one)
+}
+
+#[actix_rt::test]
+async fn a_launch_changes_who_is_a_member_and_nobody_s_filter() {
+    let cloud = Cloud::start(vec![Node::start("n1", 16)]).await;
+    let node = &cloud.group.nodes[0];
+    let first = cloud.launch(1).await.remove(0);
+    until(&cloud, &first, InstanceState::Running).await;
+    for _ in 0..5 {
+        let next = cloud.launch(1).await.remove(0);
+        until(&cloud, &next, InstanceState::Running).await;
+        wait("members of one group admit each other", || async {
+            admits_each_other(node, &cloud, [&first, &next]).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(node.hindrance.begun("set_filter"), 0);
+    let gone = cloud.instance(&first).interfaces[0].address;
+    let left = cloud.launch(1).await.remove(0);
+    until(&cloud, &left, InstanceState::Running).await;
+    cloud.command(terminate(&first)).await.unwrap();
+    let port = cloud.instance(&left).interfaces[0].id.clone();
+    wait("who is gone is no member", || async {
+        let payload = Payload::Tcp { port: 22 };
+        let packet = Packet { direction: Direction::Ingress, peer: gone, payload };
+        (node.datapath().admits(&port, packet) == Ok(false)).then_some(())
+    })
+    .await;
+}
+
 #[actix_rt::test]
 async fn a_boot_that_comes_late_does_not_bring_old_filters() {
     let late = Arc::new(Notify::new());
@@ -191,10 +233,8 @@ async fn a_boot_that_comes_late_does_not_bring_old_filters() {
     late.notify_one();
     until(&cloud, &first, InstanceState::Running).await;
     let node = &cloud.group.nodes[0];
-    let port = |id: &InstanceId| cloud.instance(id).interfaces[0].id.clone();
-    wait("members of one group admit the same", || async {
-        let (one, other) = (port(&first), port(&second));
-        (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
+    wait("members of one group admit each other", || async {
+        admits_each_other(node, &cloud, [&first, &second]).then_some(())
     })
     .await;
 }
@@ -208,11 +248,9 @@ async fn a_restarted_cloud_is_obeyed_where_an_earlier_one_set_filters() {
     let second = cloud.launch(1).await.remove(0);
     until(&cloud, &second, InstanceState::Running).await;
     let node = &cloud.group.nodes[0];
-    let port = |id: &InstanceId| cloud.instance(id).interfaces[0].id.clone();
-    wait("members of one group admit the same", || async {
+    wait("members of one group admit each other", || async {
         cloud.clock.advance(Duration::from_millis(20));
-        let (one, other) = (port(&first), port(&second));
-        (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
+        admits_each_other(node, &cloud, [&first, &second]).then_some(())
     })
     .await;
 }

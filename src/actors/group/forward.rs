@@ -135,8 +135,8 @@ impl Core {
     ) -> Result<(), GroupFault> {
         let nodes = self.nodes();
         let told = nodes.into_iter().map(|(name, address)| {
-            let SetFilters { generation, assignments } = asked.clone();
-            let message = node::SetFilters { generation, assignments };
+            let SetFilters { generation, members, assignments } = asked.clone();
+            let message = node::SetFilters { generation, members, assignments };
             let answer = address.ask(context.clone(), message);
             async move { (name, answer.await) }
         });

@@ -67,7 +67,7 @@ impl Host {
 
     /// Records of different instances do not depend on one another, so one that failed stops none
     /// of those after it.
-    fn commit(
+    pub fn commit(
         self: &Arc<Self>,
         batch: Batch,
     ) -> impl Future<Output = Result<(), StoreFault>> + use<> {

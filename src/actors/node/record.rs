@@ -13,6 +13,7 @@ use crate::{
     store::{StoreFault, record::Record},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An instance as its node has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,9 +32,21 @@ pub struct InstanceRecord {
 
 impl Record for InstanceRecord {
     const TABLE: &'static str = "node-instance";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     fn key(&self) -> Vec<u8> {
         self.spec.instance.to_string().into()
+    }
+
+    /// Version 1 knew peers as ranges only.
+    fn upgrade(_: u16, mut old: Value) -> Result<Value, String> {
+        let interfaces = old["spec"]["interfaces"].as_array_mut();
+        for interface in interfaces.ok_or("it has no interfaces")? {
+            let permits = interface["filter"]["permits"].as_array_mut();
+            for permit in permits.ok_or("an interface has no filter")? {
+                permit["peers"] = serde_json::json!({ "Ranges": permit["peers"].take() });
+            }
+        }
+        Ok(old)
     }
 }
 
@@ -77,5 +90,43 @@ pub fn not_recorded(fault: StoreFault) -> NodeFault {
     match fault {
         StoreFault::Unknown(why) => NodeFault::InDoubt(why),
         fault => NodeFault::NotRecorded(fault.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actors::testing::{spec, vcpus},
+        domain::port_filter::Peers,
+        store::{Batch, Store, memory::MemoryStore, record::load_all},
+    };
+
+    #[test]
+    fn a_record_of_version_1_is_read() {
+        let mut record = InstanceRecord {
+            spec: spec(1, vcpus(1)),
+            revision: 1,
+            goal: Goal::Run,
+            forced: false,
+            settled: BootPhase::Running,
+            reason: None,
+        };
+        for interface in &mut record.spec.interfaces {
+            interface.filter.permits.retain(|permit| matches!(permit.peers, Peers::Ranges(_)));
+            assert!(!interface.filter.permits.is_empty());
+        }
+        let mut old = serde_json::to_value(&record).unwrap();
+        for interface in old["spec"]["interfaces"].as_array_mut().unwrap() {
+            for permit in interface["filter"]["permits"].as_array_mut().unwrap() {
+                permit["peers"] = permit["peers"]["Ranges"].take();
+            }
+        }
+        let store = MemoryStore::default();
+        let mut batch = Batch::default();
+        let bytes = serde_json::to_vec(&serde_json::json!({ "v": 1, "record": old })).unwrap();
+        batch.put(InstanceRecord::TABLE, record.key(), bytes);
+        store.commit(batch).unwrap();
+        assert_eq!(load_all::<InstanceRecord>(&store).unwrap(), [record]);
     }
 }

@@ -139,6 +139,11 @@ impl Core {
         asked: SetFilters,
         _: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
+        // Before the filters that may be the first to name them.
+        self.take_members(asked.generation, asked.members).await?;
+        if asked.assignments.is_empty() {
+            return Ok(self.accepted());
+        }
         let filters: Vec<_> = asked
             .assignments
             .into_iter()

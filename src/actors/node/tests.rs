@@ -8,9 +8,11 @@ use crate::{
     domain::{
         account::{Caller, Role},
         boot_phase::BootPhase,
-        id::InstanceId,
+        id::{InstanceId, SecurityGroupId},
         instance::ShutdownBehavior,
-        port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
+        port_filter::{
+            Cidr, Direction, GroupMembers, Packet, Payload, Peers, Permit, PortFilter, Traffic,
+        },
     },
     hypervisor::{DomainEvent, Hypervisor, OffReason},
     messages::node::{
@@ -20,7 +22,7 @@ use crate::{
     network::Datapath,
     store::StoreFault,
 };
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 fn stop(spec: &InstanceSpec, revision: u64) -> StopInstance {
     StopInstance { instance: spec.instance.clone(), revision, force: false }
@@ -319,10 +321,14 @@ async fn a_power_button_that_answers_late_disturbs_nothing() {
 /// Everybody may send everything to the ports of this instance.
 fn open(spec: &InstanceSpec) -> SetFilters {
     let permit =
-        Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: vec![Cidr::ANY] };
+        Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: [Cidr::ANY].into() };
     let interfaces = spec.interfaces.iter().map(|interface| interface.id.clone()).collect();
     let filter = PortFilter { permits: vec![permit] };
-    SetFilters { generation: 1, assignments: vec![FilterAssignment { interfaces, filter }] }
+    SetFilters {
+        generation: 1,
+        members: Vec::new(),
+        assignments: vec![FilterAssignment { interfaces, filter }],
+    }
 }
 
 /// Nobody may send anything to them.
@@ -368,6 +374,55 @@ async fn a_filter_that_comes_late_does_not_replace_a_newer_one_whatever_happened
     assert!(is_open(&node, &spec));
     node.ask(late(8)).await.unwrap();
     assert!(!is_open(&node, &spec));
+}
+
+/// The ports of the instance admit members of a group, who are these.
+fn admitting(spec: &InstanceSpec, generation: u64, members: &[Ipv4Addr]) -> SetFilters {
+    let group: SecurityGroupId = "sg-00000001".parse().unwrap();
+    let mut message = SetFilters { generation, ..open(spec) };
+    message.assignments[0].filter.permits[0].peers = Peers::Members(group.clone());
+    let addresses = members.iter().copied().collect();
+    message.members = vec![GroupMembers { group, addresses }];
+    message
+}
+
+fn admits(node: &Node, spec: &InstanceSpec, peer: Ipv4Addr) -> bool {
+    let payload = Payload::Tcp { port: 22 };
+    let packet = Packet { direction: Direction::Ingress, peer, payload };
+    node.datapath().admits(&spec.interfaces[0].id, packet).unwrap()
+}
+
+#[actix_rt::test]
+async fn members_outlive_the_process_and_late_news_of_them_is_not_believed() {
+    let [one, other] = [1, 2].map(|last| Ipv4Addr::new(10, 0, 0, last));
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.ask(admitting(&spec, 7, &[one])).await.unwrap();
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.ask(admitting(&spec, 6, &[other])).await.unwrap();
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.ask(admitting(&spec, 6, &[other])).await.unwrap();
+    assert!(admits(&node, &spec, one), "nor after a restart");
+    node.ask(admitting(&spec, 8, &[])).await.unwrap();
+    assert!(!admits(&node, &spec, one));
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(!admits(&node, &spec, one));
+}
+
+#[actix_rt::test]
+async fn members_that_could_not_be_set_or_recorded_are_set_when_told_again() {
+    let one = Ipv4Addr::new(10, 0, 0, 1);
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.fail_next("set_members");
+    let told = || admitting(&spec, 1, &[one]);
+    assert!(matches!(node.ask(told()).await, Err(AskError::Refused(NodeFault::Failed(_)))));
+    node.ask(told()).await.unwrap();
+    assert!(admits(&node, &spec, one));
 }
 
 #[actix_rt::test]

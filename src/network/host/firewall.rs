@@ -32,9 +32,12 @@ use super::{
     nft,
     permits::{self, Judged, Rules},
 };
-use crate::domain::{interface::Wire, port_filter::PortFilter};
+use crate::domain::{
+    interface::Wire,
+    port_filter::{GroupMembers, PortFilter},
+};
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     io,
     net::Ipv4Addr,
     slice,
@@ -53,6 +56,8 @@ struct InForce {
     /// The filter of each address.
     ports: HashMap<Ipv4Addr, String>,
     filters: BTreeSet<String>,
+    /// Who is in each set of members.
+    members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
 }
 
 impl Firewall {
@@ -87,6 +92,19 @@ impl Firewall {
                 script += &linked(table, identity.address, rules.name());
             }
             script + &in_force.forget_unused(table)
+        })
+    }
+
+    /// Says who filters mean by a group. What changes is elements of one set.
+    pub fn set_members(&self, members: &GroupMembers) -> io::Result<()> {
+        let table = self.names.table();
+        let set = permits::members_set(&members.group);
+        let wanted = &members.addresses;
+        self.change(|in_force| {
+            let known = in_force.members.insert(set.clone(), wanted.clone()).unwrap_or_default();
+            permits::declared(table, &set)
+                + &changed("delete", table, &set, known.difference(wanted))
+                + &changed("add", table, &set, wanted.difference(&known))
         })
     }
 
@@ -145,6 +163,7 @@ impl Firewall {
                 }
             }
         }
+        self.remove_unused_sets();
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
         self.change(|in_force| {
@@ -158,6 +177,16 @@ impl Firewall {
             });
             script + &in_force.forget_unused(table)
         })
+    }
+
+    /// Sets that are empty go, if no filter speaks of them: the kernel knows which those are.
+    fn remove_unused_sets(&self) {
+        let table = self.names.table();
+        let mut in_force = self.in_force();
+        in_force.members.retain(|set, members| {
+            let script = || format!("delete set ip {table} {set}\n");
+            !members.is_empty() || nft::apply(&script()).is_err()
+        });
     }
 
     pub fn remove(&self) -> io::Result<()> {
@@ -208,6 +237,12 @@ impl InForce {
         for object in nft::list(&["table", "ip", table])? {
             if let Some(chain) = object["chain"]["name"].as_str() {
                 found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            }
+            let set = &object["set"];
+            if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
+                let elements = set["elem"].as_array().into_iter().flatten();
+                let addresses = elements.filter_map(|element| element.as_str()?.parse().ok());
+                found.members.insert(name.to_owned(), addresses.collect());
             }
             if object["map"]["name"] == Judged::Incoming.map() {
                 let elements = object["map"]["elem"].as_array().into_iter().flatten();
@@ -372,6 +407,20 @@ fn elements(verb: &str, table: &str, tap: &str, identity: &Identity) -> String {
     match wire {
         Wire::Public => who,
         Wire::Private(_) => format!("{who}{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
+    }
+}
+
+/// Addresses that come into a set, or leave it.
+fn changed<'a>(
+    verb: &str,
+    table: &str,
+    set: &str,
+    addresses: impl Iterator<Item = &'a Ipv4Addr>,
+) -> String {
+    let addresses: Vec<String> = addresses.map(Ipv4Addr::to_string).collect();
+    match addresses.is_empty() {
+        true => String::new(),
+        false => format!("{verb} element ip {table} {set} {{ {} }}\n", addresses.join(", ")),
     }
 }
 

@@ -33,7 +33,7 @@ use super::{Datapath, NetworkFault, Port};
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     interface::{InterfaceSpec, Wire},
-    port_filter::{Cidr, PortFilter},
+    port_filter::{Cidr, GroupMembers, PortFilter},
 };
 use dhcp::Lease;
 use dhcp_server::DhcpServer;
@@ -340,6 +340,10 @@ impl Datapath for HostDatapath {
         let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
         let tap = self.names.tap(interface);
         self.firewall.admit(&tap, &port.identity, filter).map_err(fault("replace a filter"))
+    }
+
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
+        self.firewall.set_members(members).map_err(fault("tell of a group's members"))
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
