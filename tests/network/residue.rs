@@ -2,7 +2,7 @@
 
 use crate::guest::{Host, Namespace, egress, private, public};
 use mallee::network::{Datapath, host::HostDatapath};
-use std::{fs, path::Path};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 /// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
 pub fn state(host: &Namespace) -> String {
@@ -61,6 +61,34 @@ fn a_purge_leaves_the_host_as_it_was_found() {
     found.purge().unwrap();
     check_same(&before, &state(&host.namespace));
     assert_eq!(fs::read_dir(host.state.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_uplink_that_is_another_or_made_anew_forwards_for_guests_and_is_restored() {
+    let mut host = Host::bare();
+    let untouched = state(&host.namespace);
+    let world = Ipv4Addr::new(192, 0, 2, 2);
+    host.reopen();
+    let guest = host.guest(&public(4, vec![egress()]));
+    let forwards = |name: &str| {
+        let switch = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+        fs::read_to_string(switch).unwrap().trim() == "1"
+    };
+    for (name, is_last) in [("uplink", false), ("other", false), ("uplink", true)] {
+        let outside = host.outside_by(name);
+        outside.serve(80, "world");
+        let begun = std::time::Instant::now();
+        while guest.namespace.greeting(world, 80).is_none() {
+            assert!(begun.elapsed().as_secs() < 10, "by `{name}`");
+        }
+        assert!(forwards(name));
+        if is_last {
+            host.datapath().purge().unwrap();
+            assert!(!forwards(name));
+        }
+        host.namespace.run(&format!("ip link del {name}"));
+    }
+    check_same(&untouched, &state(&host.namespace));
 }
 
 #[test]

@@ -25,7 +25,7 @@
 
 use super::{
     HostOptions,
-    forwarding::{OPENED, WANTED},
+    forwarding::{self, OPENED, WANTED},
     identity::Identity,
     name::Names,
     netlink::PUBLIC_BRIDGES,
@@ -236,15 +236,7 @@ fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String
     let bridge = names.public_bridge();
     let (taps, private) = (names.taps(), names.private_bridges());
     let HostOptions { subnet, gateway, metadata_port, .. } = options;
-    let opened: String = opened
-        .iter()
-        .map(|device| {
-            format!(
-                "add element ip {table} {OPENED} {{ \"{device}\" }}\n\
-                 add element ip {table} {WANTED} {{ \"{device}\" }}\n"
-            )
-        })
-        .collect();
+    let opened: String = opened.iter().map(|uplink| forwarding::elements(table, uplink)).collect();
     let maps =
         permits::ALL.map(|judged| format!("map {} {{ type ipv4_addr : verdict; }}", judged.map()));
     let maps = maps.join("\n    ");

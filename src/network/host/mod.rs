@@ -27,6 +27,7 @@ mod netlink;
 mod nft;
 mod occupancy;
 mod permits;
+mod route_watch;
 mod tap;
 
 use super::{Datapath, NetworkFault, Port};
@@ -42,12 +43,13 @@ use forwarding::Forwarding;
 use identity::Identity;
 use name::Names;
 use netlink::Netlink;
+use route_watch::RouteWatch;
 use std::{
     collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +74,9 @@ pub struct HostDatapath {
     options: HostOptions,
     names: Names,
     firewall: Firewall,
-    forwarding: Forwarding,
+    forwarding: Arc<Forwarding>,
+    /// While the host is prepared.
+    routes: Mutex<Option<RouteWatch>>,
     dhcp: DhcpServer,
     kernel: Mutex<Kernel>,
 }
@@ -114,7 +118,8 @@ impl HostDatapath {
         occupancy::check_prefix(&links, &names, &options)?;
         Ok(HostDatapath {
             firewall: Firewall::new(names.clone()),
-            forwarding: Forwarding::new(&options.state_dir),
+            forwarding: Arc::new(Forwarding::new(&options.state_dir)),
+            routes: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
             kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
             names,
@@ -148,7 +153,19 @@ impl HostDatapath {
             .netlink
             .add_address(bridge, gateway, length)
             .map_err(fault("give the bridge its address"))?;
-        forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))
+        forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))?;
+        let (forwarding, table) = (Arc::clone(&self.forwarding), self.names.table().to_owned());
+        let follow = move || {
+            if let Err(error) = forwarding.follow(&table) {
+                log::warn!("guests may not reach the world by the host's new uplink: {error}");
+            }
+        };
+        *self.routes() = Some(RouteWatch::start(follow).map_err(fault("hear of its routes"))?);
+        Ok(())
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Option<RouteWatch>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
@@ -390,6 +407,8 @@ impl Datapath for HostDatapath {
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
     fn purge(&self) -> Result<(), NetworkFault> {
+        // It would switch on again what is switched off below.
+        *self.routes() = None;
         let kernel = &mut *self.kernel();
         for port in kernel.ports.values() {
             self.dhcp.withdraw(port.device);
