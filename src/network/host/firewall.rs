@@ -25,6 +25,7 @@
 
 use super::{
     HostOptions,
+    changes::{Changes, Pending},
     forwarding::{self, OPENED, WANTED},
     identity::Identity,
     name::Names,
@@ -32,96 +33,65 @@ use super::{
     nft,
     permits::{self, Judged, Rules},
 };
-use crate::domain::{interface::Wire, port_filter::PortFilter};
-use std::{
-    collections::{BTreeSet, HashMap},
-    io,
-    net::Ipv4Addr,
-    slice,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use crate::domain::interface::Wire;
+use std::{collections::BTreeSet, io, net::Ipv4Addr, slice};
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
-    in_force: Mutex<InForce>,
-}
-
-/// What the kernel has of ours that changes, as far as we know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct InForce {
-    /// The filter of each address.
-    ports: HashMap<Ipv4Addr, String>,
-    filters: BTreeSet<String>,
+    changes: Changes,
 }
 
 impl Firewall {
     pub fn new(names: Names) -> Firewall {
-        Firewall { names, in_force: Mutex::default() }
+        Firewall { changes: Changes::new(names.table()), names }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
         nft::apply(&foundation(&self.names, options, opened))?;
-        *self.in_force() = InForce::read(self.names.table())?;
-        Ok(())
+        self.changes.read()
     }
 
     /// Brings a port into force, or replaces its filter; packets see the old or the new, whole.
-    pub fn admit(&self, tap: &str, identity: &Identity, filter: &PortFilter) -> io::Result<()> {
-        let table = self.names.table();
-        let who = elements("add", table, tap, identity);
+    /// What was asked for first is in force first, and nothing is until it is waited for.
+    pub fn admit(&self, tap: &str, identity: &Identity, rules: Rules) -> Pending {
+        let table = self.names.table().to_owned();
+        let who = elements("add", &table, tap, identity);
         if identity.wire != Wire::Public {
-            return nft::apply(&who);
+            return self.changes.queue(move |_| who.clone());
         }
-        let rules = Rules::of(filter);
-        self.change(|in_force| {
+        let address = identity.address;
+        self.changes.queue(move |in_force| {
             let mut script = match in_force.filters.insert(rules.name().to_owned()) {
-                true => rules.script(table),
+                true => rules.script(&table),
                 false => String::new(),
             };
-            let earlier = in_force.ports.insert(identity.address, rules.name().to_owned());
             script += &who;
+            let earlier = in_force.ports.insert(address, rules.name().to_owned());
             if earlier.as_deref() != Some(rules.name()) {
-                script += &earlier.map(|_| unlinked(table, identity.address)).unwrap_or_default();
-                script += &linked(table, identity.address, rules.name());
+                script += &earlier.map(|_| unlinked(&table, address)).unwrap_or_default();
+                script += &linked(&table, address, rules.name());
             }
-            script + &in_force.forget_unused(table)
+            script
         })
     }
 
     /// Takes a port out of force. One that is not in force is no error.
     pub fn withdraw(&self, tap: &str, identity: &Identity) -> io::Result<()> {
-        let table = self.names.table();
+        let table = self.names.table().to_owned();
         // What is added first can always be deleted, whether the port was there or not.
-        let mut nobody = elements("add", table, tap, identity);
-        nobody += &elements("delete", table, tap, identity);
-        self.change(|in_force| {
-            let mut script = nobody.clone();
-            if identity.wire == Wire::Public && in_force.ports.remove(&identity.address).is_some() {
-                script += &unlinked(table, identity.address);
-            }
-            script + &in_force.forget_unused(table)
-        })
+        let mut nobody = elements("add", &table, tap, identity);
+        nobody += &elements("delete", &table, tap, identity);
+        let public = Some(identity.address).filter(|_| identity.wire == Wire::Public);
+        self.wait(self.changes.queue(move |in_force| {
+            let leaves = public.filter(|address| in_force.ports.remove(address).is_some());
+            nobody.clone() + &leaves.map(|address| unlinked(&table, address)).unwrap_or_default()
+        }))
     }
 
-    /// Applies what turns one state into another. Should the kernel not be as we thought, we look,
-    /// and try once more.
-    fn change(&self, script: impl Fn(&mut InForce) -> String) -> io::Result<()> {
-        let mut in_force = self.in_force();
-        let mut changed = in_force.clone();
-        if let Err(error) = nft::apply(&script(&mut changed)) {
-            let found = InForce::read(self.names.table())?;
-            if found == *in_force {
-                return Err(error);
-            }
-            log::warn!("the packet filter was changed by somebody else: {error}");
-            *in_force = found;
-            changed = in_force.clone();
-            nft::apply(&script(&mut changed))?;
-        }
-        *in_force = changed;
-        Ok(())
+    pub fn wait(&self, pending: Pending) -> io::Result<()> {
+        self.changes.settle(pending)
     }
 
     /// Takes everybody out of force but these: a process that was interrupted may have taken a tap
@@ -147,17 +117,18 @@ impl Firewall {
         }
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
-        self.change(|in_force| {
+        let table = table.to_owned();
+        self.wait(self.changes.queue(move |in_force| {
             let mut script = strangers.clone();
             in_force.ports.retain(|address, _| {
                 let is_kept = addresses.contains(address);
                 if !is_kept {
-                    script += &unlinked(table, *address);
+                    script += &unlinked(&table, *address);
                 }
                 is_kept
             });
-            script + &in_force.forget_unused(table)
-        })
+            script
+        }))
     }
 
     pub fn remove(&self) -> io::Result<()> {
@@ -168,7 +139,7 @@ impl Firewall {
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
         nft::apply(&script)?;
-        *self.in_force() = InForce::default();
+        self.changes.clear();
         Ok(())
     }
 
@@ -194,40 +165,6 @@ impl Firewall {
                 )
             })
             .collect())
-    }
-
-    fn in_force(&self) -> MutexGuard<'_, InForce> {
-        // It is replaced as a whole, after the kernel has agreed.
-        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl InForce {
-    fn read(table: &str) -> io::Result<InForce> {
-        let mut found = InForce::default();
-        for object in nft::list(&["table", "ip", table])? {
-            if let Some(chain) = object["chain"]["name"].as_str() {
-                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
-            }
-            if object["map"]["name"] == Judged::Incoming.map() {
-                let elements = object["map"]["elem"].as_array().into_iter().flatten();
-                found.ports.extend(elements.filter_map(|element| {
-                    let address = element[0].as_str()?.parse().ok()?;
-                    let chain = element[1]["goto"]["target"].as_str()?;
-                    Some((address, permits::filter_of(chain)?.to_owned()))
-                }));
-            }
-        }
-        Ok(found)
-    }
-
-    /// What takes the chains of filters away that no port has.
-    fn forget_unused(&mut self, table: &str) -> String {
-        let used: BTreeSet<&String> = self.ports.values().collect();
-        let is_unused = |name: &String| !used.contains(name);
-        let unused: Vec<String> = self.filters.iter().filter(|n| is_unused(n)).cloned().collect();
-        self.filters.retain(|name| !unused.contains(name));
-        unused.iter().map(|name| permits::no_rules(table, name)).collect()
     }
 }
 

@@ -17,6 +17,7 @@
 //! Needs root or `CAP_NET_ADMIN` and `CAP_NET_RAW`, and the `nft` program. IPv6 is not offered.
 
 mod capability;
+mod changes;
 mod dhcp;
 mod dhcp_server;
 mod firewall;
@@ -43,6 +44,7 @@ use forwarding::Forwarding;
 use identity::Identity;
 use name::Names;
 use netlink::Netlink;
+use permits::Rules;
 use route_watch::RouteWatch;
 use std::{
     collections::BTreeMap,
@@ -336,9 +338,8 @@ impl Datapath for HostDatapath {
         let (bridge, alias) = self.bridge_of(&interface.wire);
         let bridge = self.ensure_bridge(kernel, &bridge, &alias)?;
         // In force before the tap is on the wire, and the wire closed to neighbours before it is up.
-        self.firewall
-            .admit(&name, &identity, &interface.filter)
-            .map_err(fault("install a filter"))?;
+        let admitted = self.firewall.admit(&name, &identity, Rules::of(&interface.filter));
+        self.firewall.wait(admitted).map_err(fault("install a filter"))?;
         self.dhcp.offer(tap.index, self.lease(interface)?);
         let refused = fault("plug a tap in");
         if tap.bridge != Some(bridge) {
@@ -352,11 +353,18 @@ impl Datapath for HostDatapath {
     }
 
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
+        // A long filter takes a while to be put into words.
+        let rules = Rules::of(filter);
         let kernel = self.kernel();
         let port = kernel.ports.get(interface).filter(|port| port.attached);
         let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
-        let tap = self.names.tap(interface);
-        self.firewall.admit(&tap, &port.identity, filter).map_err(fault("replace a filter"))
+        if port.identity.wire != Wire::Public {
+            return Ok(());
+        }
+        let pending = self.firewall.admit(&self.names.tap(interface), &port.identity, rules);
+        // It has its place before any later change of the port; waiting, it may take others along.
+        drop(kernel);
+        self.firewall.wait(pending).map_err(fault("replace a filter"))
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
