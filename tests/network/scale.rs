@@ -10,7 +10,7 @@ use mallee::{
 };
 use std::{
     io::{Read, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -78,6 +78,22 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
     guest.namespace.serve(80, "web");
     let mut stream = host.namespace.connect(address, 22);
     stream.set_nodelay(true).unwrap();
+    // A lost segment is sent again after 200 ms at the earliest. A busy machine may take as long
+    // for its own reasons, though not time after time.
+    let is_unnoticed = || {
+        let (worst, count) = slowest_echo_while_filters_change(&host, &interface, &mut stream);
+        println!("{count} echoes, the slowest in {worst:?}");
+        worst < Duration::from_millis(200)
+    };
+    assert!(std::iter::repeat_with(is_unnoticed).take(3).any(|is_unnoticed| is_unnoticed));
+}
+
+/// And how many there were.
+fn slowest_echo_while_filters_change(
+    host: &Host,
+    interface: &InterfaceSpec,
+    stream: &mut TcpStream,
+) -> (Duration, u32) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let echoes = scope.spawn(|| {
@@ -93,7 +109,8 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
         });
         let knocks = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                assert_eq!(host.namespace.greeting(address, 80), None, "never admitted");
+                let answer = host.namespace.greeting(interface.address, 80);
+                assert_eq!(answer, None, "never admitted");
             }
         });
         for round in 0..20 {
@@ -103,10 +120,7 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
             host.datapath().set_filter(&interface.id, &PortFilter { permits }).unwrap();
         }
         over.store(true, Ordering::Relaxed);
-        let (worst, count) = echoes.join().unwrap();
-        println!("{count} echoes, the slowest in {worst:?}");
-        // A lost segment is sent again after 200 ms at the earliest.
-        assert!(worst < Duration::from_millis(200), "{worst:?}");
         knocks.join().unwrap();
-    });
+        echoes.join().unwrap()
+    })
 }
