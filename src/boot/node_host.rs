@@ -131,6 +131,9 @@ pub fn build(
             match enclosure {
                 None => Arc::new(datapath),
                 Some(enclosure) => {
+                    enclosure
+                        .watch()
+                        .map_err(BootFault::io("the guests' way to the world cannot be watched"))?;
                     let forwarder = enclosure.forwarder().map_err(BootFault::io(
                         "the guests' ports cannot be offered to the host",
                     ))?;

@@ -5,6 +5,10 @@
 //! can stand for guests, starts `slirp4netns` for the process it is a child of, and refuses the
 //! rest. It has no privileges of its own, and ends when the other end of the pair is closed,
 //! however that came about.
+//!
+//! What ends in any other way is replaced: the child is a guard that only forks brokers, one after
+//! another, and waits. Sockets that were given live on with us; `slirp4netns` ends with its broker
+//! and is asked for again (`watch`).
 
 mod descriptor;
 
@@ -16,6 +20,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 /// The asking end.
@@ -35,6 +40,10 @@ enum Question {
 }
 
 const QUESTION: usize = 8;
+/// Longer than any answer takes: a broker that ended will not give one.
+const PATIENCE_MS: i32 = 15_000;
+/// Between a broker that failed and the next.
+const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_ANSWER: usize = 4 + 2048;
 /// In the broker, beside standard input, output and error, there is only this.
 const BROKERS_END: i32 = 3;
@@ -47,8 +56,10 @@ impl Broker {
         match unsafe { libc::fork() } {
             -1 => Err(io::Error::last_os_error()),
             0 => {
+                // SAFETY: this call cannot fail and takes no pointers.
+                let asker = unsafe { libc::getppid() };
                 settle(&its);
-                serve()
+                guard(asker)
             }
             _ => Ok(Broker { socket: Mutex::new(ours) }),
         }
@@ -63,11 +74,15 @@ impl Broker {
         Ok(self.ask(Question::Udp(at))?.ok_or_else(nothing)?.into())
     }
 
-    pub(super) fn connect(&self, network: Cidr) -> Result<(), String> {
-        match self.ask(Question::Uplink(network)) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
+    /// A descriptor of the process that connects, which is readable when that has ended.
+    pub(super) fn connect(&self, network: Cidr) -> Result<OwnedFd, String> {
+        let connected = self.ask(Question::Uplink(network));
+        connected.and_then(|process| process.ok_or_else(nothing)).map_err(|e| e.to_string())
+    }
+
+    /// Hangs up when there is no broker any more, nor will be.
+    pub(super) fn line(&self) -> io::Result<OwnedFd> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).try_clone()
     }
 
     fn ask(&self, question: Question) -> io::Result<Option<OwnedFd>> {
@@ -75,6 +90,9 @@ impl Broker {
         // one of the wrong kind; there is no such panic.
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         send(&socket, &question.bytes(), None)?;
+        if !is_heard(&socket)? {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the broker ended without a word"));
+        }
         let mut answer = [0; LONGEST_ANSWER];
         let (length, descriptor) = receive(&socket, &mut answer)?;
         let Some((code, words)) = answer[..length].split_first_chunk() else {
@@ -118,8 +136,31 @@ impl Question {
     }
 }
 
+/// The guard's whole life.
+fn guard(asker: libc::pid_t) -> ! {
+    loop {
+        let mut status = 0;
+        // SAFETY: this process has one thread, so the copy is complete; `status` is live.
+        let broker = unsafe {
+            match libc::fork() {
+                0 => {
+                    libc::prctl(libc::PR_SET_NAME, c"mallee-broker".as_ptr());
+                    serve(asker)
+                }
+                broker => libc::waitpid(broker, &raw mut status, 0),
+            }
+        };
+        // Its own end is the asker's. Any other is not, and neither is there haste.
+        if broker < 0 || status == 0 {
+            // SAFETY: it ends the process at once; the copy's memory belongs to the asker's life.
+            unsafe { libc::_exit(0) }
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
 /// The broker's whole life.
-fn serve() -> ! {
+fn serve(asker: libc::pid_t) -> ! {
     // SAFETY: `settle` put the descriptor there, and nobody else in this process knows of it.
     let socket = unsafe { OwnedFd::from_raw_fd(BROKERS_END) };
     let mut uplink = None;
@@ -131,10 +172,10 @@ fn serve() -> ! {
         };
         let answer = Question::read(&question[..length]).map_or_else(
             || Err(io::Error::from_raw_os_error(libc::EACCES)),
-            |question| perform(question, &mut uplink),
+            |question| perform(question, asker, &mut uplink),
         );
         let sent = match answer {
-            Ok(descriptor) => send(&socket, &0i32.to_ne_bytes(), descriptor.as_ref()),
+            Ok(descriptor) => send(&socket, &0i32.to_ne_bytes(), Some(&descriptor)),
             Err(error) => send(&socket, &refusal(&error), None),
         };
         if sent.is_err() {
@@ -146,15 +187,18 @@ fn serve() -> ! {
     unsafe { libc::_exit(0) }
 }
 
-fn perform(question: Question, uplink: &mut Option<uplink::Uplink>) -> io::Result<Option<OwnedFd>> {
+fn perform(
+    question: Question,
+    asker: libc::pid_t,
+    uplink: &mut Option<uplink::Uplink>,
+) -> io::Result<OwnedFd> {
     match question {
-        Question::Tcp(at) => Ok(Some(TcpListener::bind(at)?.into())),
-        Question::Udp(at) => Ok(Some(UdpSocket::bind(at)?.into())),
+        Question::Tcp(at) => Ok(TcpListener::bind(at)?.into()),
+        Question::Udp(at) => Ok(UdpSocket::bind(at)?.into()),
         Question::Uplink(network) => {
-            // SAFETY: this call cannot fail and takes no pointers.
-            let asker = unsafe { libc::getppid() };
-            *uplink = Some(uplink::Uplink::start(asker, network)?);
-            Ok(None)
+            // An earlier one first: it has the device's name.
+            *uplink = None;
+            uplink.insert(uplink::Uplink::start(asker, network)?).process()
         }
     }
 }
@@ -178,7 +222,7 @@ fn settle(socket: &OwnedFd) {
         for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT, libc::SIGPIPE] {
             libc::signal(signal, libc::SIG_IGN);
         }
-        libc::prctl(libc::PR_SET_NAME, c"mallee-broker".as_ptr());
+        libc::prctl(libc::PR_SET_NAME, c"mallee-guard".as_ptr());
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
         let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
         for standard in 0..3 {
@@ -199,6 +243,23 @@ fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     }
     // SAFETY: the descriptors are new and nobody else's.
     Ok(unsafe { (OwnedFd::from_raw_fd(ends[0]), OwnedFd::from_raw_fd(ends[1])) })
+}
+
+/// Whether an answer comes, or the end of the line.
+fn is_heard(socket: &OwnedFd) -> io::Result<bool> {
+    let mut waiting = libc::pollfd { fd: socket.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    loop {
+        // SAFETY: one live structure is passed.
+        match unsafe { libc::poll(&raw mut waiting, 1, PATIENCE_MS) } {
+            -1 => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+            ready => return Ok(ready > 0),
+        }
+    }
 }
 
 fn nothing() -> io::Error {

@@ -13,7 +13,8 @@
 //!
 //! * `enter` takes this process in, or back into the enclosure where an earlier one left guests.
 //! * The *broker* is a child that stays outside. It makes sockets on loopback addresses for us and
-//!   starts `slirp4netns`, refuses everything else, and ends when this process does.
+//!   starts `slirp4netns`, refuses everything else, and ends when this process does. Its parent
+//!   replaces it should it fail; `watch` has `slirp4netns` replaced.
 //! * The *forwarder* carries what comes to those sockets to the guests' ports.
 //!
 //! Nothing of the host's is changed, so there is nothing to clean up: the namespaces are gone with
@@ -26,12 +27,19 @@ mod broker;
 mod capability;
 mod namespaces;
 mod uplink;
+mod watch;
 
 use crate::domain::port_filter::Cidr;
 use broker::Broker;
 use namespaces::Refused;
 use obstacle::Obstacle;
-use std::{io, net::Ipv4Addr, path::PathBuf, sync::Arc};
+use std::{
+    io,
+    net::Ipv4Addr,
+    os::fd::OwnedFd,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 pub use capability::lacks_net_admin;
 pub use obstacle::obstacles;
@@ -58,6 +66,8 @@ pub struct EnclosureOptions {
 pub struct Enclosure {
     broker: Arc<Broker>,
     uplink: Result<Cidr, String>,
+    /// Until it is watched.
+    unwatched: Mutex<Option<OwnedFd>>,
     rejoined: bool,
 }
 
@@ -116,8 +126,12 @@ pub fn enter(options: &EnclosureOptions) -> Result<Enclosure, EnclosureFault> {
         }
     };
     capability::keep_only_the_networks().map_err(system("give up privileges"))?;
-    let uplink = connect(&broker, &options.guests);
-    Ok(Enclosure { broker: Arc::new(broker), uplink, rejoined })
+    let (uplink, unwatched) = match connect(&broker, &options.guests) {
+        Ok((network, process)) => (Ok(network), Some(process)),
+        Err(why) => (Err(why), None),
+    };
+    let unwatched = Mutex::new(unwatched);
+    Ok(Enclosure { broker: Arc::new(broker), uplink, unwatched, rejoined })
 }
 
 impl Enclosure {
@@ -136,12 +150,25 @@ impl Enclosure {
         self.rejoined
     }
 
+    /// Has the way out made anew whenever it is lost, and says so when that cannot be done. Starts
+    /// a thread, once.
+    pub fn watch(&self) -> io::Result<()> {
+        let unwatched = self.unwatched.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (&self.uplink, unwatched) {
+            (Ok(network), Some(process)) => {
+                watch::start(Arc::clone(&self.broker), *network, process)
+            }
+            // It was told of at the start, or is watched.
+            _ => Ok(()),
+        }
+    }
+
     pub fn forwarder(&self) -> io::Result<forward::Forwarder> {
         forward::Forwarder::start(Arc::clone(&self.broker))
     }
 }
 
-fn connect(broker: &Broker, guests: &[Cidr]) -> Result<Cidr, String> {
+fn connect(broker: &Broker, guests: &[Cidr]) -> Result<(Cidr, OwnedFd), String> {
     let networks = UPLINK_NETWORKS
         .iter()
         .map(|text| text.parse::<Cidr>().expect("the uplink's networks are written as ranges are"));
@@ -150,7 +177,7 @@ fn connect(broker: &Broker, guests: &[Cidr]) -> Result<Cidr, String> {
         .find(|network| !guests.iter().any(|range| range.overlaps(*network)))
         .ok_or("guests' addresses leave no range for the uplink")?;
     namespaces::wait_until_gone(UPLINK);
-    broker.connect(network).map(|()| network)
+    broker.connect(network).map(|process| (network, process))
 }
 
 impl From<Refused> for Obstacle {

@@ -24,8 +24,8 @@ const PATIENCE_MS: i32 = 5_000;
 #[derive(Debug)]
 pub(super) struct Uplink {
     /// Closed to end the program.
-    _alive: io::PipeWriter,
-    _program: Child,
+    alive: Option<io::PipeWriter>,
+    program: Child,
 }
 
 /// Where the program is, if it is installed.
@@ -61,11 +61,33 @@ impl Uplink {
         let mut child = command.spawn()?;
         drop((readiness, watched));
         if is_ready(ready)? {
-            return Ok(Uplink { _alive: alive, _program: child });
+            return Ok(Uplink { alive: Some(alive), program: child });
         }
         let _ = child.kill();
         let _ = child.wait();
         Err(io::Error::other(format!("`slirp4netns` failed: {}", last_line(words)?)))
+    }
+}
+
+impl Uplink {
+    /// A descriptor of the process, which is readable when it has ended.
+    pub fn process(&self) -> io::Result<OwnedFd> {
+        // SAFETY: no pointers are passed.
+        let descriptor = unsafe { libc::syscall(libc::SYS_pidfd_open, self.program.id(), 0) };
+        if descriptor < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the descriptor is new and nobody else's.
+        Ok(unsafe { OwnedFd::from_raw_fd(descriptor as i32) })
+    }
+}
+
+impl Drop for Uplink {
+    fn drop(&mut self) {
+        drop(self.alive.take());
+        // It is a child not waited for, so there is one to end, or it has ended.
+        let _ = self.program.kill();
+        let _ = self.program.wait();
     }
 }
 

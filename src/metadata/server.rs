@@ -8,6 +8,11 @@
 //! own interface's MAC and IPv4 address. So the address names the tap, and the tap the instance. A
 //! TCP connection moreover needs the answers to arrive, and they go to that tap alone. Nothing in
 //! the request is believed, `X-Forwarded-For` least of all.
+//!
+//! # Who asks too much
+//!
+//! A guest has so many connections and no more, and so long to say what it wants: one that opens
+//! many, or drips, keeps nobody else from being answered.
 
 use super::{MetadataSource, Method, Request, TokenKey, answer};
 use crate::domain::time::Timestamp;
@@ -20,10 +25,12 @@ use actix_web::{
 };
 use std::{
     any::Any,
+    collections::HashMap,
     io,
     net::{IpAddr, TcpListener},
     os::fd::{AsFd, AsRawFd, OwnedFd},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// What the service needs from its node.
@@ -35,15 +42,26 @@ pub struct Service {
     pub now: fn() -> Timestamp,
 }
 
+/// At once, of one guest. Programs in a guest that ask the service ask it one thing at a time.
+pub const CONNECTIONS_MAX: usize = 32;
+/// For the head of a request, and for a connection that is kept open.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// For the rest of what nobody wants, after the answer: bodies are not read, and not kept.
+const LAST_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Serves on a listener bound to the public bridge's address. The future ends when the server is
 /// stopped through its handle.
 pub fn serve(listener: TcpListener, service: Service) -> io::Result<Server> {
+    let guests = Arc::new(Guests::default());
     let server = HttpServer::new(move || {
         App::new().app_data(web::Data::new(service.clone())).default_service(web::to(respond))
     })
     .workers(1)
     .disable_signals()
-    .on_connect(remember_socket)
+    .client_request_timeout(PATIENCE)
+    .client_disconnect_timeout(LAST_PATIENCE)
+    .keep_alive(PATIENCE)
+    .on_connect(move |connection, facts| greet(&guests, connection, facts))
     .listen(listener)?;
     Ok(server.run())
 }
@@ -53,12 +71,60 @@ pub fn serve(listener: TcpListener, service: Service) -> io::Result<Server> {
 #[derive(Debug)]
 struct Socket(OwnedFd);
 
-fn remember_socket(connection: &dyn Any, facts: &mut Extensions) {
-    if let Some(stream) = connection.downcast_ref::<TcpStream>() {
-        // SAFETY: the descriptor belongs to `stream`, which is borrowed for all of this call.
-        let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(stream.as_raw_fd()) };
-        if let Ok(duplicate) = descriptor.try_clone_to_owned() {
-            facts.insert(Socket(duplicate));
+fn greet(guests: &Arc<Guests>, connection: &dyn Any, facts: &mut Extensions) {
+    let Some(stream) = connection.downcast_ref::<TcpStream>() else { return };
+    let Ok(peer) = stream.peer_addr() else { return };
+    match guests.admit(peer.ip()) {
+        Some(place) => drop(facts.insert(place)),
+        None => {
+            // SAFETY: no pointers are passed, and the descriptor is open: `stream` is borrowed.
+            unsafe { libc::shutdown(stream.as_raw_fd(), libc::SHUT_RDWR) };
+            return;
+        }
+    }
+    // SAFETY: the descriptor belongs to `stream`, which is borrowed for all of this call.
+    let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(stream.as_raw_fd()) };
+    if let Ok(duplicate) = descriptor.try_clone_to_owned() {
+        facts.insert(Socket(duplicate));
+    }
+}
+
+/// How many connections each guest has.
+#[derive(Debug, Default)]
+struct Guests(Mutex<HashMap<IpAddr, usize>>);
+
+/// One of a guest's connections, for as long as that lives.
+#[derive(Debug)]
+struct Place {
+    guests: Arc<Guests>,
+    guest: IpAddr,
+}
+
+impl Guests {
+    fn admit(self: &Arc<Guests>, guest: IpAddr) -> Option<Place> {
+        let mut connections = self.connections();
+        let count = connections.entry(guest).or_default();
+        if *count == CONNECTIONS_MAX {
+            return None;
+        }
+        *count += 1;
+        Some(Place { guests: Arc::clone(self), guest })
+    }
+
+    fn connections(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        // Every change is of one number, so a panic elsewhere leaves no half of one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut connections = self.guests.connections();
+        if let Some(count) = connections.get_mut(&self.guest) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.guest);
+            }
         }
     }
 }
@@ -141,6 +207,19 @@ fn limit_hops(request: &HttpRequest, hop_limit: Option<u8>) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_has_so_many_connections_and_each_that_ends_makes_room() {
+        let guests = Arc::new(Guests::default());
+        let [one, two] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
+        let mut places: Vec<_> = (0..CONNECTIONS_MAX).map(|_| guests.admit(one).unwrap()).collect();
+        assert!(guests.admit(one).is_none());
+        assert!(guests.admit(two).is_some(), "another's are its own");
+        places.pop();
+        assert!(guests.admit(one).is_some());
+        drop(places);
+        assert!(guests.connections().is_empty(), "nobody is remembered");
+    }
 
     #[test]
     fn escapes_are_decoded_and_broken_ones_kept() {

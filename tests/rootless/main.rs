@@ -23,12 +23,14 @@ fn main() -> ExitCode {
     }
     let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    let stories: Vec<_> = stories::ALL.iter().filter(|(name, _)| wants(name)).collect();
-    if stories.is_empty() {
+    let wanted_stories: Vec<_> = stories::ALL.iter().filter(|(name, _)| wants(name)).collect();
+    if wanted_stories.is_empty() {
         return ExitCode::SUCCESS; // `cargo test some_other_name`
     }
     let host = ordinary_user::Host::new();
-    for (name, story) in stories {
+    host.namespace.run(&format!("ip addr add {}/32 dev lo", stories::WORLD));
+    host.namespace.serve(80, "world");
+    for (name, story) in wanted_stories {
         let begun = Instant::now();
         println!("test {name} ...");
         story(&host);

@@ -79,7 +79,20 @@ impl Host {
     }
 
     pub fn live(&self, name: &str) -> Life {
-        Life::begin(self.command(name)).expect("nothing is in the way here")
+        let mut command = self.command(name);
+        let log = fs::File::create(self.log(name)).unwrap();
+        command.env("RUST_LOG", "info").stderr(log);
+        let life = Life::begin(command);
+        life.unwrap_or_else(|fault| panic!("{fault}\n{}", self.said(name)))
+    }
+
+    /// What a life has said so far.
+    pub fn said(&self, name: &str) -> String {
+        fs::read_to_string(self.log(name)).unwrap()
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.home.path().join(format!("{name}.log"))
     }
 }
 

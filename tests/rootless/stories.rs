@@ -1,7 +1,7 @@
 //! What an ordinary user's cloud promises.
 
 use crate::{
-    guest::{egress, permit, private, public, tcp},
+    guest::{Guest, egress, permit, private, public, tcp},
     life::Order,
     ordinary_user::{Host, Life, USER, eventually, processes},
 };
@@ -25,6 +25,9 @@ pub const ALL: &[(&str, Story)] = &[
     ("datagrams_are_answered", datagrams),
     ("all_ports_are_too_many_and_the_familiar_ones_are_offered", all_ports),
     ("guests_reach_the_world_and_not_the_hosts_loopback", uplink),
+    ("the_way_to_the_world_is_made_again_when_it_is_lost", uplink_lost),
+    ("a_broker_that_is_killed_is_replaced", broker_killed),
+    ("an_enclosure_that_nobody_can_open_any_more_says_what_to_do", guard_killed),
     ("no_process_has_privileges_on_the_host_and_nothing_there_is_changed", untouched),
     ("a_killed_process_leaves_nothing", killed),
     ("a_new_process_finds_the_guests_of_a_killed_one", rejoined),
@@ -33,7 +36,7 @@ pub const ALL: &[(&str, Story)] = &[
 ];
 
 const SHOWN: Ipv4Addr = Ipv4Addr::new(127, 213, 0, 4);
-const WORLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub const WORLD: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 
 fn connect(port: u16) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&(SHOWN, port).into(), Duration::from_secs(2))?;
@@ -191,15 +194,83 @@ fn all_ports(host: &Host) {
 }
 
 fn uplink(host: &Host) {
-    host.namespace.run(&format!("ip addr add {WORLD}/32 dev lo"));
-    host.namespace.serve(80, "world");
     let mut life = host.live("u");
     assert_eq!(life.greeting.name_server, Some(Ipv4Addr::new(10, 0, 2, 3)));
     let guest = life.guest(&public(4, vec![egress()]));
     assert_eq!(guest.namespace.greeting(WORLD, 80).as_deref(), Some("world"));
     assert_eq!(guest.namespace.greeting(Ipv4Addr::new(10, 0, 2, 2), 80), None, "the host's own");
     life.end();
-    host.namespace.run(&format!("ip addr del {WORLD}/32 dev lo"));
+}
+
+/// Kills the process of this name, and waits until it is gone.
+fn kill_one(host: &Host, name: &str) {
+    let found: Vec<u32> =
+        processes(host).into_iter().filter(|(_, its)| its == name).map(|(pid, _)| pid).collect();
+    assert_eq!(found.len(), 1, "one `{name}`");
+    // SAFETY: a process of this test's own, seen a moment ago.
+    assert_eq!(unsafe { libc::kill(found[0] as i32, libc::SIGKILL) }, 0);
+    eventually("it is gone", || !processes(host).iter().any(|(pid, _)| *pid == found[0]));
+}
+
+fn reaches_the_world(guest: &Guest) -> bool {
+    guest.namespace.greeting(WORLD, 80).as_deref() == Some("world")
+}
+
+fn uplink_lost(host: &Host) {
+    let mut life = host.live("l");
+    let guest = life.guest(&public(4, vec![egress(), tcp(8080, 8080)]));
+    guest.namespace.serve(8080, "web");
+    let (mut stream, _) = greeting(8080).unwrap();
+    assert!(reaches_the_world(&guest));
+    for _ in 0..2 {
+        kill_one(host, "slirp4netns");
+        let begun = Instant::now();
+        eventually("the guest reaches the world again", || reaches_the_world(&guest));
+        println!("  the world was back in {:.1?}", begun.elapsed());
+        stream.write_all(b"still here").unwrap();
+        stream.read_exact(&mut [0; 10]).unwrap();
+    }
+    assert!(host.said("l").contains("`slirp4netns` has ended"), "{}", host.said("l"));
+    assert!(host.said("l").contains("guests can reach the world again"));
+    life.end();
+    eventually("every process is gone", || processes(host).is_empty());
+}
+
+fn broker_killed(host: &Host) {
+    let mut life = host.live("b");
+    let interface = public(4, vec![egress(), tcp(8080, 8080)]);
+    let guest = life.guest(&interface);
+    guest.namespace.serve(8080, "web");
+    guest.namespace.serve(2022, "ssh");
+    let (mut stream, _) = greeting(8080).unwrap();
+    kill_one(host, "mallee-broker");
+    // What is asked while there is none waits for the next.
+    life.admit(&interface.id, vec![egress(), tcp(8080, 8080), tcp(2022, 2022)]);
+    says(2022, "ssh");
+    stream.write_all(b"still here").unwrap();
+    stream.read_exact(&mut [0; 10]).unwrap();
+    eventually("the guest reaches the world again", || reaches_the_world(&guest));
+    life.kill();
+    eventually("every process is gone", || processes(host).is_empty());
+}
+
+fn guard_killed(host: &Host) {
+    let mut life = host.live("g");
+    let interface = public(4, vec![egress(), tcp(8080, 8080)]);
+    let guest = life.guest(&interface);
+    guest.namespace.serve(8080, "web");
+    kill_one(host, "mallee-guard");
+    assert!(reaches_the_world(&guest), "the broker does without it");
+    kill_one(host, "mallee-broker");
+    eventually("the log says what to do", || host.said("g").contains("`mallee up` restore both"));
+    says(8080, "web");
+    // Not offered, and not waited for either.
+    let begun = Instant::now();
+    life.admit(&interface.id, vec![egress(), tcp(8080, 8080), tcp(2022, 2022)]);
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    is_refused(2022);
+    life.end();
+    eventually("every process is gone", || processes(host).is_empty());
 }
 
 /// Everything of the host's that a data plane could change.
@@ -225,7 +296,11 @@ fn untouched(host: &Host) {
     let everybody = processes(host);
     let names: Vec<&str> = everybody.iter().map(|(_, name)| name.as_str()).collect();
     assert!(names.contains(&"mallee-broker") && names.contains(&"slirp4netns"), "{names:?}");
-    assert_eq!(everybody.len(), 4, "its parent, itself, the broker, the uplink: {names:?}");
+    assert_eq!(
+        everybody.len(),
+        5,
+        "its parent, itself, a guard, the broker, the uplink: {names:?}"
+    );
     for (process, name) in &everybody {
         let status = status(*process);
         assert!(status.contains(&format!("Uid:\t{USER}\t{USER}\t{USER}\t{USER}")), "{name}");

@@ -75,7 +75,7 @@ impl Doctor {
         if has_guests {
             checks.extend(virtualization::checks(context.surroundings.is_root));
             checks.extend(privileges::checks());
-            checks.extend(network::checks_for_guests(&configuration));
+            checks.extend(network::checks_for_guests(&configuration, state)?);
             checks.extend(tools::checks());
         }
         checks.extend(network::port_checks(&configuration, state)?);

@@ -10,7 +10,10 @@ use std::{
     process::Command,
 };
 
-pub fn checks_for_guests(configuration: &Configuration) -> Vec<Check> {
+pub fn checks_for_guests(
+    configuration: &Configuration,
+    state: &StateDirectory,
+) -> Result<Vec<Check>, Fault> {
     let prefix = &configuration.network.prefix;
     let table = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let routes = parse_routes(&table);
@@ -18,9 +21,13 @@ pub fn checks_for_guests(configuration: &Configuration) -> Vec<Check> {
         configuration.groups.iter().map(|group| addresses(group, &routes, prefix)).collect();
     // A private network is not in the way of the host's packet filter, and its user cannot see it.
     if privileges::may_administer_this_host() {
-        checks.push(forwarding(ruleset(), prefix));
+        let chains = ruleset();
+        if process::find(state)?.is_some() {
+            checks.extend(filtering(chains.as_deref(), prefix));
+        }
+        checks.push(forwarding(chains, prefix));
     }
-    checks
+    Ok(checks)
 }
 
 /// The ports the cloud itself wants.
@@ -113,6 +120,25 @@ fn ruleset() -> Result<String, String> {
     }
 }
 
+/// Another program may empty the host's packet filter, as a reload of Debian's `nftables` does, and
+/// ours with it. What cannot be seen is told by `forwarding`.
+fn filtering(chains: Result<&str, &String>, prefix: &str) -> Option<Check> {
+    const ABOUT: &str = "packet filter";
+    let has = |family| {
+        let table = format!("table {family} {prefix} {{");
+        chains.is_ok_and(|chains| chains.lines().any(|line| line.trim() == table))
+    };
+    match (chains, has("ip") && has("bridge")) {
+        (Err(_), _) => None,
+        (Ok(_), true) => Some(Check::ok(ABOUT, "guests are filtered")),
+        (Ok(_), false) => Some(Check::problem(
+            ABOUT,
+            format!("somebody has removed the tables `{prefix}`, so guests are not filtered"),
+            "`mallee down` and `mallee up` make them anew; guests go on meanwhile",
+        )),
+    }
+}
+
 fn forwarding(chains: Result<String, String>, prefix: &str) -> Check {
     const ABOUT: &str = "forwarding";
     let chains = match chains {
@@ -198,6 +224,17 @@ mod tests {
         assert_eq!(verdict(in_use(), true), Verdict::Ok);
         assert_eq!(verdict(in_use(), false), Verdict::Problem);
         assert_eq!(verdict(Err(io::ErrorKind::PermissionDenied.into()), true), Verdict::Problem);
+    }
+
+    #[test]
+    fn a_packet_filter_that_somebody_emptied_is_told() {
+        let verdict = |chains: &str| filtering(Ok(chains), "mallee").unwrap().verdict;
+        let both = "table bridge mallee {\n\tchain x {\n\t}\n}\ntable ip mallee {\n}\n";
+        assert_eq!(verdict(both), Verdict::Ok);
+        assert_eq!(verdict("table ip mallee {\n}\n"), Verdict::Problem);
+        assert_eq!(verdict(&both.replace("mallee", "mallees")), Verdict::Problem);
+        assert_eq!(verdict(""), Verdict::Problem);
+        assert!(filtering(Err(&"not root".to_owned()), "mallee").is_none());
     }
 
     #[test]

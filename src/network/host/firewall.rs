@@ -25,121 +25,86 @@
 
 use super::{
     HostOptions,
-    forwarding::{OPENED, WANTED},
+    changes::{Changes, Pending},
+    forwarding::{self, OPENED, WANTED},
     identity::Identity,
     name::Names,
     netlink::PUBLIC_BRIDGES,
     nft,
     permits::{self, Judged, Rules},
 };
-use crate::domain::{
-    interface::Wire,
-    port_filter::{GroupMembers, PortFilter},
-};
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    io,
-    net::Ipv4Addr,
-    slice,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use crate::domain::{interface::Wire, port_filter::GroupMembers};
+use std::{collections::BTreeSet, io, net::Ipv4Addr, slice};
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
-    in_force: Mutex<InForce>,
-}
-
-/// What the kernel has of ours that changes, as far as we know.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct InForce {
-    /// The filter of each address.
-    ports: HashMap<Ipv4Addr, String>,
-    filters: BTreeSet<String>,
-    /// Who is in each set of members.
-    members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    changes: Changes,
 }
 
 impl Firewall {
     pub fn new(names: Names) -> Firewall {
-        Firewall { names, in_force: Mutex::default() }
+        Firewall { changes: Changes::new(names.table()), names }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
         nft::apply(&foundation(&self.names, options, opened))?;
-        *self.in_force() = InForce::read(self.names.table())?;
-        Ok(())
+        self.changes.read()
     }
 
     /// Brings a port into force, or replaces its filter; packets see the old or the new, whole.
-    pub fn admit(&self, tap: &str, identity: &Identity, filter: &PortFilter) -> io::Result<()> {
-        let table = self.names.table();
-        let who = elements("add", table, tap, identity);
+    /// What was asked for first is in force first, and nothing is until it is waited for.
+    pub fn admit(&self, tap: &str, identity: &Identity, rules: Rules) -> Pending {
+        let table = self.names.table().to_owned();
+        let who = elements("add", &table, tap, identity);
         if identity.wire != Wire::Public {
-            return nft::apply(&who);
+            return self.changes.queue(move |_| who.clone());
         }
-        let rules = Rules::of(filter);
-        self.change(|in_force| {
+        let address = identity.address;
+        self.changes.queue(move |in_force| {
             let mut script = match in_force.filters.insert(rules.name().to_owned()) {
-                true => rules.script(table),
+                true => rules.script(&table),
                 false => String::new(),
             };
-            let earlier = in_force.ports.insert(identity.address, rules.name().to_owned());
             script += &who;
+            let earlier = in_force.ports.insert(address, rules.name().to_owned());
             if earlier.as_deref() != Some(rules.name()) {
-                script += &earlier.map(|_| unlinked(table, identity.address)).unwrap_or_default();
-                script += &linked(table, identity.address, rules.name());
+                script += &earlier.map(|_| unlinked(&table, address)).unwrap_or_default();
+                script += &linked(&table, address, rules.name());
             }
-            script + &in_force.forget_unused(table)
+            script
         })
     }
 
     /// Says who filters mean by a group. What changes is elements of one set.
     pub fn set_members(&self, members: &GroupMembers) -> io::Result<()> {
-        let table = self.names.table();
+        let table = self.names.table().to_owned();
         let set = permits::members_set(&members.group);
-        let wanted = &members.addresses;
-        self.change(|in_force| {
+        let wanted = members.addresses.clone();
+        self.wait(self.changes.queue(move |in_force| {
             let known = in_force.members.insert(set.clone(), wanted.clone()).unwrap_or_default();
-            permits::declared(table, &set)
-                + &changed("delete", table, &set, known.difference(wanted))
-                + &changed("add", table, &set, wanted.difference(&known))
-        })
+            permits::declared(&table, &set)
+                + &changed("delete", &table, &set, known.difference(&wanted))
+                + &changed("add", &table, &set, wanted.difference(&known))
+        }))
     }
 
     /// Takes a port out of force. One that is not in force is no error.
     pub fn withdraw(&self, tap: &str, identity: &Identity) -> io::Result<()> {
-        let table = self.names.table();
+        let table = self.names.table().to_owned();
         // What is added first can always be deleted, whether the port was there or not.
-        let mut nobody = elements("add", table, tap, identity);
-        nobody += &elements("delete", table, tap, identity);
-        self.change(|in_force| {
-            let mut script = nobody.clone();
-            if identity.wire == Wire::Public && in_force.ports.remove(&identity.address).is_some() {
-                script += &unlinked(table, identity.address);
-            }
-            script + &in_force.forget_unused(table)
-        })
+        let mut nobody = elements("add", &table, tap, identity);
+        nobody += &elements("delete", &table, tap, identity);
+        let public = Some(identity.address).filter(|_| identity.wire == Wire::Public);
+        self.wait(self.changes.queue(move |in_force| {
+            let leaves = public.filter(|address| in_force.ports.remove(address).is_some());
+            nobody.clone() + &leaves.map(|address| unlinked(&table, address)).unwrap_or_default()
+        }))
     }
 
-    /// Applies what turns one state into another. Should the kernel not be as we thought, we look,
-    /// and try once more.
-    fn change(&self, script: impl Fn(&mut InForce) -> String) -> io::Result<()> {
-        let mut in_force = self.in_force();
-        let mut changed = in_force.clone();
-        if let Err(error) = nft::apply(&script(&mut changed)) {
-            let found = InForce::read(self.names.table())?;
-            if found == *in_force {
-                return Err(error);
-            }
-            log::warn!("the packet filter was changed by somebody else: {error}");
-            *in_force = found;
-            changed = in_force.clone();
-            nft::apply(&script(&mut changed))?;
-        }
-        *in_force = changed;
-        Ok(())
+    pub fn wait(&self, pending: Pending) -> io::Result<()> {
+        self.changes.settle(pending)
     }
 
     /// Takes everybody out of force but these: a process that was interrupted may have taken a tap
@@ -163,30 +128,21 @@ impl Firewall {
                 }
             }
         }
-        self.remove_unused_sets();
+        self.changes.remove_unused_sets();
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
-        self.change(|in_force| {
+        let table = table.to_owned();
+        self.wait(self.changes.queue(move |in_force| {
             let mut script = strangers.clone();
             in_force.ports.retain(|address, _| {
                 let is_kept = addresses.contains(address);
                 if !is_kept {
-                    script += &unlinked(table, *address);
+                    script += &unlinked(&table, *address);
                 }
                 is_kept
             });
-            script + &in_force.forget_unused(table)
-        })
-    }
-
-    /// Sets that are empty go, if no filter speaks of them: the kernel knows which those are.
-    fn remove_unused_sets(&self) {
-        let table = self.names.table();
-        let mut in_force = self.in_force();
-        in_force.members.retain(|set, members| {
-            let script = || format!("delete set ip {table} {set}\n");
-            !members.is_empty() || nft::apply(&script()).is_err()
-        });
+            script
+        }))
     }
 
     pub fn remove(&self) -> io::Result<()> {
@@ -197,7 +153,7 @@ impl Firewall {
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
         nft::apply(&script)?;
-        *self.in_force() = InForce::default();
+        self.changes.clear();
         Ok(())
     }
 
@@ -224,46 +180,6 @@ impl Firewall {
             })
             .collect())
     }
-
-    fn in_force(&self) -> MutexGuard<'_, InForce> {
-        // It is replaced as a whole, after the kernel has agreed.
-        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl InForce {
-    fn read(table: &str) -> io::Result<InForce> {
-        let mut found = InForce::default();
-        for object in nft::list(&["table", "ip", table])? {
-            if let Some(chain) = object["chain"]["name"].as_str() {
-                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
-            }
-            let set = &object["set"];
-            if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
-                let elements = set["elem"].as_array().into_iter().flatten();
-                let addresses = elements.filter_map(|element| element.as_str()?.parse().ok());
-                found.members.insert(name.to_owned(), addresses.collect());
-            }
-            if object["map"]["name"] == Judged::Incoming.map() {
-                let elements = object["map"]["elem"].as_array().into_iter().flatten();
-                found.ports.extend(elements.filter_map(|element| {
-                    let address = element[0].as_str()?.parse().ok()?;
-                    let chain = element[1]["goto"]["target"].as_str()?;
-                    Some((address, permits::filter_of(chain)?.to_owned()))
-                }));
-            }
-        }
-        Ok(found)
-    }
-
-    /// What takes the chains of filters away that no port has.
-    fn forget_unused(&mut self, table: &str) -> String {
-        let used: BTreeSet<&String> = self.ports.values().collect();
-        let is_unused = |name: &String| !used.contains(name);
-        let unused: Vec<String> = self.filters.iter().filter(|n| is_unused(n)).cloned().collect();
-        self.filters.retain(|name| !unused.contains(name));
-        unused.iter().map(|name| permits::no_rules(table, name)).collect()
-    }
 }
 
 fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String {
@@ -271,15 +187,7 @@ fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String
     let bridge = names.public_bridge();
     let (taps, private) = (names.taps(), names.private_bridges());
     let HostOptions { subnet, gateway, metadata_port, .. } = options;
-    let opened: String = opened
-        .iter()
-        .map(|device| {
-            format!(
-                "add element ip {table} {OPENED} {{ \"{device}\" }}\n\
-                 add element ip {table} {WANTED} {{ \"{device}\" }}\n"
-            )
-        })
-        .collect();
+    let opened: String = opened.iter().map(|uplink| forwarding::elements(table, uplink)).collect();
     let maps =
         permits::ALL.map(|judged| format!("map {} {{ type ipv4_addr : verdict; }}", judged.map()));
     let maps = maps.join("\n    ");

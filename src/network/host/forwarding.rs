@@ -54,6 +54,20 @@ impl Forwarding {
         Ok(needed)
     }
 
+    /// Has the uplinks of today forward, too, if there are others by now or the same made anew.
+    pub fn follow(&self, table: &str) -> io::Result<()> {
+        let is_shut = |uplink: &String| {
+            fs::read_to_string(switch(uplink)).is_ok_and(|state| state.trim() == "0")
+        };
+        if !uplinks()?.iter().any(is_shut) {
+            return Ok(());
+        }
+        let needed = self.needed()?;
+        let elements = needed.iter().map(|uplink| elements(table, uplink));
+        nft::apply(&elements.collect::<String>())?;
+        needed.iter().try_for_each(|uplink| self.settle(uplink))
+    }
+
     /// Lets an interface forward if any cloud wants it to. One that is gone has nothing to be set.
     pub fn settle(&self, uplink: &str) -> io::Result<()> {
         let switch = switch(uplink);
@@ -100,6 +114,13 @@ impl Forwarding {
         let is_ours = lines.next() == Some(boot()?.as_str());
         Ok(lines.filter(|_| is_ours).map(str::to_owned).collect())
     }
+}
+
+/// Declares an interface in a cloud's table.
+pub(super) fn elements(table: &str, uplink: &str) -> String {
+    [OPENED, WANTED]
+        .map(|set| format!("add element ip {table} {set} {{ \"{uplink}\" }}\n"))
+        .concat()
 }
 
 /// The elements of all clouds' sets of this name.

@@ -17,6 +17,7 @@
 //! Needs root or `CAP_NET_ADMIN` and `CAP_NET_RAW`, and the `nft` program. IPv6 is not offered.
 
 mod capability;
+mod changes;
 mod dhcp;
 mod dhcp_server;
 mod firewall;
@@ -27,6 +28,7 @@ mod netlink;
 mod nft;
 mod occupancy;
 mod permits;
+mod route_watch;
 mod tap;
 
 use super::{Datapath, NetworkFault, Port};
@@ -42,12 +44,14 @@ use forwarding::Forwarding;
 use identity::Identity;
 use name::Names;
 use netlink::Netlink;
+use permits::Rules;
+use route_watch::RouteWatch;
 use std::{
     collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::PathBuf,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,7 +76,9 @@ pub struct HostDatapath {
     options: HostOptions,
     names: Names,
     firewall: Firewall,
-    forwarding: Forwarding,
+    forwarding: Arc<Forwarding>,
+    /// While the host is prepared.
+    routes: Mutex<Option<RouteWatch>>,
     dhcp: DhcpServer,
     kernel: Mutex<Kernel>,
 }
@@ -114,7 +120,8 @@ impl HostDatapath {
         occupancy::check_prefix(&links, &names, &options)?;
         Ok(HostDatapath {
             firewall: Firewall::new(names.clone()),
-            forwarding: Forwarding::new(&options.state_dir),
+            forwarding: Arc::new(Forwarding::new(&options.state_dir)),
+            routes: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
             kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
             names,
@@ -148,7 +155,19 @@ impl HostDatapath {
             .netlink
             .add_address(bridge, gateway, length)
             .map_err(fault("give the bridge its address"))?;
-        forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))
+        forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))?;
+        let (forwarding, table) = (Arc::clone(&self.forwarding), self.names.table().to_owned());
+        let follow = move || {
+            if let Err(error) = forwarding.follow(&table) {
+                log::warn!("guests may not reach the world by the host's new uplink: {error}");
+            }
+        };
+        *self.routes() = Some(RouteWatch::start(follow).map_err(fault("hear of its routes"))?);
+        Ok(())
+    }
+
+    fn routes(&self) -> MutexGuard<'_, Option<RouteWatch>> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
@@ -319,9 +338,8 @@ impl Datapath for HostDatapath {
         let (bridge, alias) = self.bridge_of(&interface.wire);
         let bridge = self.ensure_bridge(kernel, &bridge, &alias)?;
         // In force before the tap is on the wire, and the wire closed to neighbours before it is up.
-        self.firewall
-            .admit(&name, &identity, &interface.filter)
-            .map_err(fault("install a filter"))?;
+        let admitted = self.firewall.admit(&name, &identity, Rules::of(&interface.filter));
+        self.firewall.wait(admitted).map_err(fault("install a filter"))?;
         self.dhcp.offer(tap.index, self.lease(interface)?);
         let refused = fault("plug a tap in");
         if tap.bridge != Some(bridge) {
@@ -335,11 +353,18 @@ impl Datapath for HostDatapath {
     }
 
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
+        // A long filter takes a while to be put into words.
+        let rules = Rules::of(filter);
         let kernel = self.kernel();
         let port = kernel.ports.get(interface).filter(|port| port.attached);
         let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
-        let tap = self.names.tap(interface);
-        self.firewall.admit(&tap, &port.identity, filter).map_err(fault("replace a filter"))
+        if port.identity.wire != Wire::Public {
+            return Ok(());
+        }
+        let pending = self.firewall.admit(&self.names.tap(interface), &port.identity, rules);
+        // It has its place before any later change of the port; waiting, it may take others along.
+        drop(kernel);
+        self.firewall.wait(pending).map_err(fault("replace a filter"))
     }
 
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
@@ -394,6 +419,8 @@ impl Datapath for HostDatapath {
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
     fn purge(&self) -> Result<(), NetworkFault> {
+        // It would switch on again what is switched off below.
+        *self.routes() = None;
         let kernel = &mut *self.kernel();
         for port in kernel.ports.values() {
             self.dhcp.withdraw(port.device);

@@ -18,11 +18,11 @@ const LONGEST_ALIAS: usize = 255;
 
 /// What is written on the public bridge of a cloud.
 pub(super) fn alias(options: &HostOptions) -> String {
-    let place = options.state_dir.to_string_lossy();
-    let mut alias = format!("{BEGINNING}{place}");
+    let mut alias = format!("{BEGINNING}{}", options.state_dir.display());
     // A longer path would be no path any more, and so nobody's.
-    let end = alias.floor_char_boundary(LONGEST_ALIAS);
-    alias.truncate(end);
+    while alias.len() > LONGEST_ALIAS {
+        alias.pop();
+    }
     alias
 }
 

@@ -43,6 +43,8 @@ pub(super) const ALL: [Judged; 4] =
 
 /// What the names of these chains begin with, and no others.
 const BEGINNING: &str = "filter-";
+/// To be another when the same conditions become other chains: an earlier version's may be there.
+const RENDERING: &[u8] = b"1\n";
 const NAME_BYTES: usize = 16;
 
 /// What the names of sets of members begin with, and no others.
@@ -60,6 +62,7 @@ impl Rules {
             flows.iter().filter_map(|flow| flow.condition(judged)).collect()
         });
         let mut said = digest::Context::new(&digest::SHA256);
+        said.update(RENDERING);
         for chain in &chains {
             // With its length first, it cannot be read as another's: a rule may have no condition.
             said.update(format!("{}\n", chain.len()).as_bytes());

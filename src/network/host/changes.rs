@@ -1,0 +1,181 @@
+//! What of our tables changes while they are in force, and whose turn it is to change it.
+//!
+//! A rule of a group with many guests changes many ports at one moment, each asked for by itself,
+//! and a run of `nft` costs much the same for fifty changes as for one. So changes wait in a queue,
+//! and whoever's turn comes takes all there are along, in one script and in their order.
+
+use super::{
+    nft,
+    permits::{self, Judged},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt, io, mem,
+    net::Ipv4Addr,
+    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+};
+
+/// What the kernel has, as far as we know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct InForce {
+    /// The filter of each address.
+    pub ports: HashMap<Ipv4Addr, String>,
+    pub filters: BTreeSet<String>,
+    /// Who is in each set of members.
+    pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Changes {
+    table: String,
+    in_force: Mutex<InForce>,
+    waiting: Mutex<Vec<Waiting>>,
+}
+
+/// A change that has its place in the queue, and is made when it is waited for.
+#[must_use]
+#[derive(Debug)]
+pub(super) struct Pending(mpsc::Receiver<io::Result<()>>);
+
+/// Alters the state, and says by which commands.
+type Change = Box<dyn Fn(&mut InForce) -> String + Send>;
+
+struct Waiting {
+    change: Change,
+    outcome: mpsc::Sender<io::Result<()>>,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
+impl Changes {
+    pub fn new(table: &str) -> Changes {
+        Changes { table: table.to_owned(), in_force: Mutex::default(), waiting: Mutex::default() }
+    }
+
+    pub fn queue(&self, change: impl Fn(&mut InForce) -> String + Send + 'static) -> Pending {
+        let (outcome, told) = mpsc::channel();
+        self.waiting().push(Waiting { change: Box::new(change), outcome });
+        Pending(told)
+    }
+
+    /// Returns when the change is in force, or what kept it from being.
+    pub fn settle(&self, pending: Pending) -> io::Result<()> {
+        let mut in_force = self.in_force();
+        if let Ok(outcome) = pending.0.try_recv() {
+            return outcome; // Whoever was before us took it along.
+        }
+        let waiting = mem::take(&mut *self.waiting());
+        self.apply(&mut in_force, waiting);
+        let lost = |_| Err(io::Error::other("the change was lost"));
+        pending.0.try_recv().unwrap_or_else(lost)
+    }
+
+    /// Looks at what there is.
+    pub fn read(&self) -> io::Result<()> {
+        *self.in_force() = InForce::read(&self.table)?;
+        Ok(())
+    }
+
+    /// Sets of nobody go, if no filter speaks of them: the kernel knows which those are.
+    pub fn remove_unused_sets(&self) {
+        self.in_force().members.retain(|set, members| {
+            let script = || format!("delete set ip {} {set}\n", self.table);
+            !members.is_empty() || nft::apply(&script()).is_err()
+        });
+    }
+
+    /// When the tables are gone.
+    pub fn clear(&self) {
+        *self.in_force() = InForce::default();
+    }
+
+    fn apply(&self, in_force: &mut InForce, waiting: Vec<Waiting>) {
+        let Err(error) = self.try_to_apply(in_force, &waiting) else {
+            return waiting.into_iter().for_each(|one| one.tell(Ok(())));
+        };
+        // One of them, or the kernel is not as we thought: then we look, and each tries by itself.
+        let found = InForce::read(&self.table);
+        let is_as_thought = found.as_ref().is_ok_and(|found| found == in_force);
+        if waiting.len() == 1 && is_as_thought {
+            return waiting.into_iter().for_each(|one| one.tell(Err(copy_of(&error))));
+        }
+        match found {
+            Ok(found) => *in_force = found,
+            Err(error) => {
+                return waiting.into_iter().for_each(|one| one.tell(Err(copy_of(&error))));
+            }
+        }
+        for one in waiting {
+            let outcome = self.try_to_apply(in_force, std::slice::from_ref(&one));
+            one.tell(outcome);
+        }
+    }
+
+    fn try_to_apply(&self, in_force: &mut InForce, waiting: &[Waiting]) -> io::Result<()> {
+        let mut changed = in_force.clone();
+        let commands = waiting.iter().map(|one| (one.change)(&mut changed));
+        let script = commands.collect::<String>() + &changed.forget_unused(&self.table);
+        nft::apply(&script)?;
+        *in_force = changed;
+        Ok(())
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        // It is replaced as a whole, after the kernel has agreed.
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Vec<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn tell(self, outcome: io::Result<()>) {
+        // Who no longer waits need not know.
+        let _ = self.outcome.send(outcome);
+    }
+}
+
+fn copy_of(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), error.to_string())
+}
+
+impl InForce {
+    fn read(table: &str) -> io::Result<InForce> {
+        let mut found = InForce::default();
+        for object in nft::list(&["table", "ip", table])? {
+            if let Some(chain) = object["chain"]["name"].as_str() {
+                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            }
+            let set = &object["set"];
+            if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
+                let elements = set["elem"].as_array().into_iter().flatten();
+                let addresses = elements.filter_map(|element| element.as_str()?.parse().ok());
+                found.members.insert(name.to_owned(), addresses.collect());
+            }
+            if object["map"]["name"] == Judged::Incoming.map() {
+                let elements = object["map"]["elem"].as_array().into_iter().flatten();
+                found.ports.extend(elements.filter_map(|element| {
+                    let address = element[0].as_str()?.parse().ok()?;
+                    let chain = element[1]["goto"]["target"].as_str()?;
+                    Some((address, permits::filter_of(chain)?.to_owned()))
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What takes the chains of filters away that no port has.
+    fn forget_unused(&mut self, table: &str) -> String {
+        let used: BTreeSet<&String> = self.ports.values().collect();
+        let unused: Vec<String> =
+            self.filters.iter().filter(|name| !used.contains(name)).cloned().collect();
+        self.filters.retain(|name| !unused.contains(name));
+        unused.iter().map(|name| permits::no_rules(table, name)).collect()
+    }
+}
