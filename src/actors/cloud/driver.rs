@@ -419,7 +419,8 @@ impl Core {
         context: CallContext,
         asked: cloud::ReadConsole,
     ) -> Result<ConsoleText, CloudFault> {
-        let not_found = || CloudFault::InstancesNotFound(vec![asked.instance.clone()]);
+        let instance = asked.instance.clone();
+        let not_found = || CloudFault::InstancesNotFound(vec![instance.clone()]);
         let caller = &context.on_behalf_of;
         let group = {
             let book = self.book.borrow();
@@ -438,6 +439,9 @@ impl Core {
             // Nothing has been written yet, or no longer: EC2 answers with no output.
             Err(AskError::Refused(GroupFault::NotPlaced(_))) => {
                 Ok(ConsoleText { bytes: Vec::new(), written_at: self.ambient.now() })
+            }
+            Err(AskError::Refused(GroupFault::UnknownNode(node))) => {
+                Err(CloudFault::OutOfReach { instance: asked.instance, node })
             }
             Err(AskError::Refused(fault)) => Err(CloudFault::NotRecorded(fault.to_string())),
             Err(_) => Err(CloudFault::Unanswered),

@@ -184,12 +184,15 @@ serves!(CloudManager:
 );
 
 impl Handler<Call<ReportPlacements>> for CloudManager {
-    type Result = Result<(), CloudFault>;
+    type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
         call.trace();
-        self.core.take_placements(call.body);
-        Ok(())
+        let core = self.core.clone();
+        Box::pin(async move {
+            core.take_placements(call.body).await;
+            Ok(())
+        })
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
     },
     messages::{
         CallContext,
+        cloud::ReportPlacements,
         group::{
             DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
             PlaceInstances, ReadConsole, RebootInstances, ReportNode, ResourceCounts, SetFilters,
@@ -76,8 +77,9 @@ struct Book {
     placements: BTreeMap<InstanceId, Placement>,
     /// Given up, and perhaps on the disk still.
     erasing: BTreeMap<InstanceId, Placement>,
-    /// Whether the cloud has been told last that there is nothing to say of the placements.
-    silent: bool,
+    /// What the cloud has been told last of the placements, and for how many ticks it was not.
+    told: Option<ReportPlacements>,
+    ticks_since_told: u32,
     reports: BTreeMap<NodeName, NodeReport>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
@@ -100,7 +102,8 @@ impl GroupManager {
             nodes: BTreeMap::new(),
             placements,
             erasing: BTreeMap::new(),
-            silent: false,
+            told: None,
+            ticks_since_told: 0,
             reports: BTreeMap::new(),
             capacity,
             placing: BTreeMap::new(),
@@ -140,7 +143,7 @@ impl Actor for GroupManager {
     }
 }
 
-/// From `boot`, once: who is above.
+/// From `boot`, once, when every node has been introduced: who is above.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct MeetCloud(pub Address<CloudManager>);
@@ -153,7 +156,10 @@ pub struct MeetNode(pub NodeName, pub Address<NodeManager>);
 impl Handler<MeetCloud> for GroupManager {
     type Result = ();
     fn handle(&mut self, MeetCloud(cloud): MeetCloud, _: &mut Self::Context) {
-        self.core.book.borrow_mut().cloud = Some(cloud);
+        self.core.warn_of_absent_nodes();
+        let mut book = self.core.book.borrow_mut();
+        book.cloud = Some(cloud);
+        book.told = None;
     }
 }
 
