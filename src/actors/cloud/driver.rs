@@ -146,6 +146,12 @@ impl Core {
                 match effect {
                     Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
+                        tracing::debug!(
+                            request_id = %context.request_id,
+                            instance = %id,
+                            state = instance.state.as_str(),
+                            "recorded, and wanted of its group"
+                        );
                         book.driver.wishes.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
                         self.wish(instance, &state, generation, wishes);

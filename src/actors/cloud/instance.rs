@@ -133,10 +133,10 @@ fn require_stopped(instance: &Instance) -> Result<(), CloudFault> {
 /// Nothing is granted that nobody can be asked to do. Only an administrator's word that a node is
 /// gone could end its instances, and there is no way yet to give it.
 fn require_in_reach(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudFault> {
+    let no_node = draft.state.out_of_reach_since(instance).is_some();
+    let no_group = draft.settings.group(&instance.group).is_none();
     match &instance.node {
-        Some(node)
-            if instance.state.exists() && draft.state.out_of_reach_since(instance).is_some() =>
-        {
+        Some(node) if instance.state.exists() && (no_node || no_group) => {
             Err(CloudFault::OutOfReach { instance: instance.id.clone(), node: node.clone() })
         }
         _ => Ok(()),

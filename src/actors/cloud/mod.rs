@@ -40,7 +40,7 @@ use crate::{
         settings::CloudSettings,
     },
     messages::{
-        CallContext,
+        Ask, CallContext,
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
     },
     store::{
@@ -53,6 +53,7 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Response
 use arc_swap::ArcSwap;
 use driver::Driver;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use tracing::{Instrument, Span, debug_span};
 
 /// The last durable state, for anybody to read.
 pub type Published = Arc<ArcSwap<CloudState>>;
@@ -149,6 +150,7 @@ impl Actor for CloudManager {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        self.core.warn_of_absent_groups();
         context.run_interval(RETRY_EVERY, |cloud, _| {
             let core = cloud.core.clone();
             actix_rt::spawn(async move { core.tick().await });
@@ -183,16 +185,21 @@ serves!(CloudManager:
     ReportPlacements,
 );
 
+/// What is done about a question at this tier.
+fn span<M: Ask>(call: &Call<M>) -> Span {
+    debug_span!("cloud", request_id = %call.context.request_id, action = M::NAME)
+}
+
 impl Handler<Call<ReportPlacements>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move {
+        let (span, core) = (span(&call), self.core.clone());
+        let taken = async move {
             core.take_placements(call.body).await;
             Ok(())
-        })
+        };
+        Box::pin(taken.instrument(span))
     }
 }
 
@@ -200,9 +207,8 @@ impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move { core.take_report(call.body.report).await })
+        let (span, core) = (span(&call), self.core.clone());
+        Box::pin(async move { core.take_report(call.body.report).await }.instrument(span))
     }
 }
 
@@ -210,9 +216,8 @@ impl Handler<Call<ReadConsole>> for CloudManager {
     type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
 
     fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move { core.read_console(call.context, call.body).await })
+        let (span, core) = (span(&call), self.core.clone());
+        Box::pin(async move { core.read_console(call.context, call.body).await }.instrument(span))
     }
 }
 

@@ -19,7 +19,11 @@ use crate::{
         report::{GroupReport, InstanceReport},
     },
 };
-use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 impl Core {
     pub(super) async fn take_report(self: &Rc<Self>, from: GroupReport) -> Result<(), CloudFault> {
@@ -70,6 +74,22 @@ impl Core {
         self.forget(&group, unknown);
         self.keep_own(decision, "report").await;
         Ok(())
+    }
+
+    pub(super) fn warn_of_absent_groups(&self) {
+        let book = self.book.borrow();
+        let mut absent: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        let existing = book.durable.instances().filter(|instance| instance.state.exists());
+        for instance in existing.filter(|i| !self.groups.contains_key(&i.group)) {
+            absent.entry(&instance.group).or_default().push(format!("`{}`", instance.id));
+        }
+        for (group, instances) in absent {
+            log::error!(
+                "group `{group}` is not in the configuration any more: its instances ({}) stay as \
+                 last known and cannot be reached until it is put back",
+                instances.join(", ")
+            );
+        }
     }
 
     /// Of what a group keeps room for and its nodes do not have, it may forget what has ended here:

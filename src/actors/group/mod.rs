@@ -24,7 +24,7 @@ use crate::{
         id::{AccountId, GroupName, InstanceId, NodeName},
     },
     messages::{
-        CallContext,
+        Ask, CallContext,
         cloud::ReportPlacements,
         group::{
             DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
@@ -40,6 +40,7 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Response
 use placements::Placement;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::Notify;
+use tracing::{Instrument, debug_span};
 
 /// How often what could not be done, or was perhaps not heard, is tried again.
 const TICK: Duration = Duration::from_secs(1);
@@ -176,9 +177,11 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for GroupManager {
             type Result = ResponseFuture<Result<$reply, GroupFault>>;
             fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
-                call.trace();
+                let request_id = &call.context.request_id;
+                let action = <$message as Ask>::NAME;
+                let span = debug_span!("group", %request_id, action);
                 let core = self.core.clone();
-                Box::pin(async move { core.$method(call.context, call.body).await })
+                Box::pin(async move { core.$method(call.context, call.body).await }.instrument(span))
             }
         })+
     };

@@ -18,6 +18,7 @@ use crate::{
     blobs::disks::BootFiles,
     domain::{
         boot_phase::{BootPhase, Goal, Step},
+        id::InstanceId,
         instance::{ShutdownBehavior, StateReason},
     },
     hypervisor::{Nic, OffReason},
@@ -31,6 +32,7 @@ use actix::{
     SpawnHandle, WrapFuture,
 };
 use std::{sync::Arc, time::Duration};
+use tracing::{Instrument, Span, debug_span};
 
 #[derive(Debug)]
 pub struct InstanceActor {
@@ -57,7 +59,13 @@ pub struct InstanceActor {
     /// was tried in vain.
     unplugged: Option<String>,
     tries: u32,
+    /// Whose request is being carried out, for the log.
+    request_id: String,
 }
+
+/// What a request's id is for what no request is being carried out for.
+const AFTER_A_RESTART: &str = "after-restart";
+const GUEST_WENT_OFF: &str = "guest-went-off";
 
 /// Ports that could not be made known again are tried again after this long, and then after twice
 /// as long each time, up to the second.
@@ -93,7 +101,17 @@ impl InstanceActor {
             filters_due: false,
             unplugged,
             tries: 0,
+            request_id: AFTER_A_RESTART.to_owned(),
         }
+    }
+
+    pub fn instance(&self) -> &InstanceId {
+        &self.record.spec.instance
+    }
+
+    /// The request that the instance is there for.
+    pub fn asked_by(self, request_id: String) -> InstanceActor {
+        InstanceActor { request_id, ..self }
     }
 
     fn tell(&self) {
@@ -127,18 +145,26 @@ impl InstanceActor {
             self.starts += 1;
         }
         self.tell();
-        let done = within(step.deadline(), self.work(step));
+        let (request_id, instance) = (&self.request_id, &self.record.spec.instance);
+        let span = debug_span!("step", %request_id, %instance, step = step.phase().as_str());
+        let work = self.work(step, span.clone());
+        let done = within(step.deadline(), work).instrument(span);
+        let request_id = request_id.clone();
         context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
+            if outcome.is_ok() {
+                let instance = &actor.record.spec.instance;
+                tracing::debug!(%request_id, %instance, "{}", step.done_as_str());
+            }
             actor.finished(step, outcome, context);
         }));
     }
 
-    fn work(&self, step: Step) -> tokio::task::JoinHandle<Result<Made, String>> {
+    fn work(&self, step: Step, span: Span) -> tokio::task::JoinHandle<Result<Made, String>> {
         let host = self.host.clone();
         let record = self.record.clone();
         let files = self.files.clone();
         let nics = self.nics.clone();
-        tokio::task::spawn_blocking(move || match step {
+        let work = move || match step {
             Step::FetchImage => host.fetch_image(&record).map(|()| Made::Nothing),
             Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
             Step::AttachNetwork | Step::RestoreNetwork => {
@@ -154,7 +180,8 @@ impl InstanceActor {
             }
             Step::SwitchOff => host.switch_off(&record).map(|()| Made::Nothing),
             Step::TearDown => host.tear_down(&record).map(|()| Made::Nothing),
-        })
+        };
+        tokio::task::spawn_blocking(move || span.in_scope(work))
     }
 
     fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
@@ -361,6 +388,7 @@ pub struct Pursue {
     pub force: bool,
     /// For a start: as it is now wanted.
     pub spec: Option<Box<InstanceSpec>>,
+    pub request_id: String,
 }
 
 impl Handler<Pursue> for InstanceActor {
@@ -374,6 +402,7 @@ impl Handler<Pursue> for InstanceActor {
         // A request that is repeated may have been answered by events already: a guest that went
         // off is not started again by it. It is recorded once more, if that failed at first.
         if asked.revision > self.record.revision {
+            self.request_id = asked.request_id;
             self.record.revision = asked.revision;
             // What has ended stays so.
             if self.record.goal != Goal::End {
@@ -488,6 +517,7 @@ impl InstanceActor {
             self.go_on(context);
             return;
         }
+        self.request_id = GUEST_WENT_OFF.to_owned();
         let (goal, why) = self.after_going_off(reason);
         log::info!("instance `{}` went off: {}", self.record.spec.instance, why.message);
         self.record.goal = goal;

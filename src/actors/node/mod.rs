@@ -27,7 +27,7 @@ use crate::{
     },
     hypervisor::{Domain, DomainEvent, HypervisorFault},
     messages::{
-        CallContext,
+        Ask, CallContext,
         node::{
             Accepted, BootInstance, ConsoleText, DescribeNode, ForgetInstances, NodeFault,
             ReadConsole, RebootInstance, SetFilters, StopInstance, TerminateInstance,
@@ -46,6 +46,7 @@ use host::Host;
 use instance::InstanceActor;
 use record::InstanceRecord;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use tracing::{Instrument, debug_span};
 
 /// How often a node reports though nothing changed: its foreign guests may have.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -249,10 +250,12 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for NodeManager {
             type Result = ResponseFuture<Result<$reply, NodeFault>>;
             fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
-                call.trace();
+                let request_id = &call.context.request_id;
+                let action = <$message as Ask>::NAME;
+                let span = debug_span!("node", %request_id, action);
                 let core = self.core.clone();
                 let myself = context.address();
-                Box::pin(async move { core.$method(call.context, call.body, myself).await })
+                Box::pin(async move { core.$method(call.context, call.body, myself).await }.instrument(span))
             }
         })+
     };
