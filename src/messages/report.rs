@@ -44,7 +44,7 @@ pub struct NodeReport {
     pub total: Resources,
     pub instances: Vec<InstanceReport>,
     pub foreign: Vec<ForeignGuest>,
-    /// e.g. `libvirt 9.0.0, QEMU 7.2.22, TCG`.
+    /// What runs its guests, e.g. `libvirt 9.0.0 (embedded), QEMU 7.2.22, TCG: as configured`.
     pub hypervisor: String,
 }
 

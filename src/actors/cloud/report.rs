@@ -43,6 +43,7 @@ impl Core {
                 let why = stated.impairment.as_deref();
                 book.state.note_impairment(&stated.instance, why, at);
             }
+            book.state.capacity.describe(&group, &report.node, &report.hypervisor);
             self.publish(&mut book);
         }
         let mut strangers = Vec::new();

@@ -5,7 +5,7 @@
 use crate::{
     actors::node::record::InstanceRecord,
     ambient::Ambient,
-    blobs::disks::{BootFiles, Disks},
+    blobs::disks::{BootFiles, Disks, Fetched},
     domain::id::InstanceId,
     hypervisor::{Boot, DomainSpec, Hypervisor, Nic},
     metadata::registry::MetadataRegistry,
@@ -33,7 +33,7 @@ pub struct Host {
 }
 
 /// The kernel command line of guests that boot straight into a kernel.
-const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 quiet panic=-1";
+const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 panic=-1";
 
 impl Host {
     pub fn directory(&self, instance: &InstanceId) -> PathBuf {
@@ -82,7 +82,7 @@ impl Host {
         }
     }
 
-    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<(), String> {
+    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<Fetched, String> {
         self.disks.fetch(&record.spec.boot).map_err(|fault| fault.to_string())
     }
 

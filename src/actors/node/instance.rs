@@ -15,7 +15,7 @@ use super::{
     record::{InstanceRecord, not_recorded},
 };
 use crate::{
-    blobs::disks::BootFiles,
+    blobs::disks::{BootFiles, Fetched},
     domain::{
         boot_phase::{BootPhase, Goal, Step},
         id::InstanceId,
@@ -43,6 +43,8 @@ pub struct InstanceActor {
     phase: BootPhase,
     /// The step under way.
     under_way: Option<Step>,
+    /// Kept until the instance rests: they pin the images for the disk that is about to be made.
+    images: Option<Fetched>,
     /// Kept as long as the disk: they pin the images it stands on.
     files: Option<BootFiles>,
     nics: Vec<Nic>,
@@ -93,6 +95,7 @@ impl InstanceActor {
             record,
             phase,
             under_way: None,
+            images: None,
             files,
             nics: Vec::new(),
             patience: None,
@@ -165,7 +168,7 @@ impl InstanceActor {
         let files = self.files.clone();
         let nics = self.nics.clone();
         let work = move || match step {
-            Step::FetchImage => host.fetch_image(&record).map(|()| Made::Nothing),
+            Step::FetchImage => host.fetch_image(&record).map(Made::Images),
             Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
             Step::AttachNetwork | Step::RestoreNetwork => {
                 host.attach_network(&record).map(Made::Nics)
@@ -193,6 +196,7 @@ impl InstanceActor {
             Ok(made) => {
                 match made {
                     Made::Nothing => {}
+                    Made::Images(images) => self.images = Some(images),
                     Made::Files(files) => self.files = Some(files),
                     Made::Nics(nics) => self.nics = nics,
                 }
@@ -319,6 +323,7 @@ impl InstanceActor {
 
     /// Nothing more to be done: record it, and tell.
     fn settle(&mut self, context: &mut Context<Self>) {
+        self.images = None;
         if self.phase == BootPhase::Running {
             self.record.reason = None;
         }
@@ -363,6 +368,7 @@ async fn within<T>(
 /// What a step leaves behind.
 enum Made {
     Nothing,
+    Images(Fetched),
     Files(BootFiles),
     Nics(Vec<Nic>),
 }
