@@ -8,7 +8,9 @@
 //! since the last durable state is undone at once and its askers are told (`keep`).
 
 pub mod account;
+pub mod burial;
 pub mod command;
+pub mod console;
 pub mod driver;
 pub mod filters;
 pub mod image;
@@ -16,6 +18,7 @@ pub mod instance;
 pub mod instance_spec;
 pub mod key_pair;
 pub mod launch;
+pub mod outcome;
 pub mod records;
 pub mod report;
 pub mod scope;
@@ -34,9 +37,10 @@ use crate::{
     domain::{
         account::{Caller, Role},
         cloud_state::CloudState,
-        draft::Decision,
+        draft::{Decision, Draft},
         fault::CloudFault,
         id::{AccountId, GroupName},
+        scope::Scope,
         settings::CloudSettings,
     },
     messages::{
@@ -294,6 +298,29 @@ impl Core {
             book.durable = book.state.clone();
         }
         self.published.store(Arc::new(book.durable.clone()));
+    }
+
+    /// A decision of the cloud itself, on behalf of nobody.
+    pub(super) fn decide(&self, decide: impl FnOnce(&mut Draft<'_>)) -> Decision {
+        let book = self.book.borrow();
+        // Another stream than users' commands have: what they draw must not depend on the clock.
+        let mut chance = self.ambient.chance("cloud's own");
+        let caller = self.own_context("decision").on_behalf_of;
+        let scope = Scope {
+            account: self.root.clone(),
+            region: self.settings.regions.default_region().clone(),
+        };
+        let now = self.ambient.now();
+        let mut draft = Draft::new(&book.state, &self.settings, &caller, scope, now, &mut *chance);
+        decide(&mut draft);
+        draft.decided()
+    }
+
+    pub(super) async fn keep_own(self: &Rc<Self>, decision: Decision, what: &str) {
+        // What cannot be recorded now is stated again by the next report, or wished for again.
+        if let Err(fault) = self.keep(decision, self.own_context(what)).await {
+            log::error!("{what}: {fault}");
+        }
     }
 
     /// The circumstances of the cloud's own doings.
