@@ -333,6 +333,19 @@ async fn a_cloud_whose_disk_fails_in_the_middle_reads_on_and_writes_on_when_the_
 }
 
 #[actix_rt::test]
+async fn a_launch_in_doubt_that_a_restart_finds_recorded_is_carried_out() {
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    cloud.store.fail_next([Some(StoreFault::Unknown("the sync failed".to_owned()))]);
+    assert!(cloud.command(a_launch()).await.is_err());
+    assert_eq!(cloud.published.load().instances().count(), 0);
+    cloud.restart().await;
+    let found: Vec<_> = cloud.published.load().instances().map(|i| i.id.clone()).collect();
+    assert_eq!(found.len(), 1);
+    until(&cloud, &found[0], InstanceState::Running).await;
+    assert_eq!(held(&cloud), 1);
+}
+
+#[actix_rt::test]
 async fn last_words_of_an_instance_nobody_remembers_are_forgotten() {
     let node = Node::start("n1", 4);
     let spec = spec(1, vcpus(1));

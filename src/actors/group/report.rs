@@ -11,7 +11,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     rc::Rc,
 };
 
@@ -126,7 +126,7 @@ impl Core {
     /// Whether a boot is still on its way there only the cloud can tell, which wants it or does not.
     fn unstated(&self) -> Vec<InstanceId> {
         let book = self.book.borrow();
-        let stated: BTreeSet<_> = book
+        let stated: HashSet<_> = book
             .reports
             .iter()
             .flat_map(|(node, report)| report.instances.iter().map(move |i| (node, &i.instance)))

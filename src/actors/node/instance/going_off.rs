@@ -22,8 +22,11 @@ impl Handler<WentOff> for InstanceActor {
     fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
         match self.under_way {
             Some(Step::StartDomain | Step::RestoreNetwork) => self.gone_early = Some(reason),
-            Some(Step::ShutDown) | None => self.look_into(reason, self.starts, context),
-            Some(_) => {}
+            Some(Step::ShutDown) | None if self.phase == BootPhase::Running => {
+                self.look_into(reason, self.starts, context);
+            }
+            // It was taken its power, or is off: that is no news.
+            Some(_) | None => {}
         }
     }
 }
