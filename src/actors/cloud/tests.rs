@@ -215,6 +215,8 @@ async fn a_restarted_cloud_is_obeyed_where_an_earlier_one_set_filters() {
         (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
     })
     .await;
+    // Of its second start, and so newer than whatever the first has sent.
+    assert_eq!(node.recorded(&second).unwrap().filters_generation >> 32, 2);
 }
 
 #[actix_rt::test]

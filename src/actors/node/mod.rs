@@ -252,7 +252,8 @@ macro_rules! answers {
             fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
-                let span = debug_span!("node", %request_id, action);
+                let instance = call.body.about().map(tracing::field::display);
+                let span = debug_span!("node", %request_id, action, instance);
                 let core = self.core.clone();
                 let myself = context.address();
                 Box::pin(async move { core.$method(call.context, call.body, myself).await }.instrument(span))
