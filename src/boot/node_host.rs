@@ -23,7 +23,7 @@ use crate::{
     },
     metadata::{self, TokenKey, registry::MetadataRegistry},
     network::{
-        Datapath,
+        Datapath, NetworkFault,
         host::{HostDatapath, HostOptions},
         simulated::SimulatedDatapath,
     },
@@ -298,7 +298,21 @@ pub fn host_datapath(
     Ok(datapath)
 }
 
-pub fn network_fault(section: &NodeSection, source: crate::network::NetworkFault) -> BootFault {
+/// What a node has in the kernel, with nothing prepared; `None` if its prefix is another cloud's.
+pub fn found_datapath(
+    configuration: &Configuration,
+    section: &NodeSection,
+    directory: &Path,
+) -> Result<Option<HostDatapath>, BootFault> {
+    let group = group(configuration, section)?;
+    let options = host_options(configuration, section, group, directory, None);
+    match HostDatapath::find(options) {
+        Err(NetworkFault::PrefixTaken { .. }) => Ok(None),
+        found => found.map(Some).map_err(|source| network_fault(section, source)),
+    }
+}
+
+pub fn network_fault(section: &NodeSection, source: NetworkFault) -> BootFault {
     BootFault::Network { node: section.name.to_string(), source }
 }
 

@@ -109,7 +109,11 @@ fn remove_network(
     }
     let left = |why| Remains::Network { node: section.name.clone(), why };
     let place = state.node(&section.name).hypervisor();
-    let datapath = node_host::host_datapath(configuration, section, &place, None).map_err(left)?;
+    let datapath = match node_host::found_datapath(configuration, section, &place).map_err(left)? {
+        Some(found) => found,
+        // Another cloud's prefix, so this one never had anything in the kernel.
+        None => return Ok(()),
+    };
     datapath.purge().map_err(|source| left(node_host::network_fault(section, source)))
 }
 

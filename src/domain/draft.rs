@@ -22,8 +22,6 @@ use std::collections::BTreeSet;
 pub enum Effect {
     /// Bring the instance's node in line with its record.
     Drive(InstanceId),
-    /// A stop that does not wait for the guest.
-    ForceStop(InstanceId),
     /// Restart the guest; its record has a new revision for it.
     Reboot(InstanceId),
     /// What may change without a boot has changed: metadata, options.

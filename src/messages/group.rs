@@ -81,6 +81,9 @@ pub struct ForgetInstances {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetFilters {
+    /// Grows with every message, over restarts of the cloud too: an older one that comes late does
+    /// not replace a newer one.
+    pub generation: u64,
     pub assignments: Vec<FilterAssignment>,
 }
 

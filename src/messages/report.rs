@@ -19,6 +19,8 @@ pub struct InstanceReport {
     pub phase: BootPhase,
     /// Why it stopped or ended, or failed to start.
     pub reason: Option<StateReason>,
+    /// Why the guest, though it runs, is not well.
+    pub impairment: Option<String>,
     /// What it holds in this phase.
     pub held: Resources,
 }

@@ -10,7 +10,7 @@ pub mod simulated;
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     interface::InterfaceSpec,
-    port_filter::PortFilter,
+    port_filter::{Cidr, PortFilter},
 };
 use std::{fmt::Debug, net::Ipv4Addr};
 
@@ -29,6 +29,16 @@ pub enum NetworkFault {
     NotAttached(InterfaceId),
     #[error("address `{address}` already belongs to interface `{holder}`")]
     AddressTaken { address: Ipv4Addr, holder: InterfaceId },
+    #[error(
+        "the prefix `{prefix}` belongs to the cloud in `{holder}`: choose another with `prefix` in \
+         the section `[network]`"
+    )]
+    PrefixTaken { prefix: String, holder: String },
+    #[error(
+        "the range `{range}` is in use by the device `{device}`: choose another with \
+         `public_addresses` in the section of the group"
+    )]
+    RangeTaken { range: Cidr, device: String },
     #[error("the host does not allow it: {0}")]
     NotPermitted(String),
     #[error("the kernel refused: {0}")]

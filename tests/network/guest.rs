@@ -13,14 +13,15 @@ use mallee::{
 use std::{
     fs::File,
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::{AsRawFd, FromRawFd, RawFd},
         unix::{net::UnixStream, process::CommandExt},
     },
+    path::Path,
     process::{Command, Output},
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 use tun_tap::{Iface, Mode};
@@ -110,6 +111,42 @@ impl Namespace {
     }
 }
 
+/// Packets of an IP protocol, as they are.
+pub struct RawSocket(UdpSocket);
+
+impl RawSocket {
+    pub fn new(place: &Namespace, protocol: i32) -> RawSocket {
+        place.inside(|| {
+            let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+            // SAFETY: no pointers are passed.
+            let socket = unsafe { libc::socket(libc::AF_INET, kind, protocol) };
+            assert!(socket >= 0, "{}", io::Error::last_os_error());
+            // SAFETY: the descriptor is new and nobody else's. The type's sending and receiving
+            // are the same system calls for any socket that knows datagrams.
+            RawSocket(unsafe { UdpSocket::from_raw_fd(socket) })
+        })
+    }
+
+    pub fn send(&self, packet: &[u8], to: Ipv4Addr) {
+        self.0.send_to(packet, (to, 0)).unwrap();
+    }
+
+    /// Whether a packet that begins like this arrives within the time.
+    pub fn hears(&self, beginning: &[u8], patience: Duration) -> bool {
+        let deadline = Instant::now() + patience;
+        let mut packet = [0; 2048];
+        while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+            self.0.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
+            let Ok((length, _)) = self.0.recv_from(&mut packet) else { return false };
+            let header = usize::from(packet[0] & 0xf) * 4;
+            if packet[header..length].starts_with(beginning) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
 fn greeting(address: Ipv4Addr, port: u16) -> Option<(TcpStream, String)> {
     let address = SocketAddr::from((address, port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1)).ok()?;
@@ -168,14 +205,7 @@ impl Host {
     }
 
     pub fn options(&self) -> HostOptions {
-        HostOptions {
-            prefix: "mallee".to_owned(),
-            subnet: "10.213.0.0/16".parse().unwrap(),
-            gateway: GATEWAY,
-            dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
-            state_dir: self.state.path().to_owned(),
-            metadata_port: METADATA_PORT,
-        }
+        options(self.state.path())
     }
 
     pub fn datapath(&self) -> &HostDatapath {
@@ -201,12 +231,26 @@ impl Host {
         let path = outside.path();
         self.namespace.run("ip link add uplink type veth peer name eth0");
         self.namespace.run(&format!("ip link set eth0 netns {path}"));
+        // Its own IPv6 address would take a while to be sure of itself.
+        self.namespace.run("sysctl -qw net.ipv6.conf.uplink.disable_ipv6=1");
         self.namespace.run("ip addr add 192.0.2.1/24 dev uplink");
         self.namespace.run("ip link set uplink up");
         outside.run("ip addr add 192.0.2.2/24 dev eth0");
         outside.run("ip link set eth0 up");
         self.namespace.run("ip route add default via 192.0.2.2");
         outside
+    }
+}
+
+/// What a cloud with this state directory is given by default.
+pub fn options(state: &Path) -> HostOptions {
+    HostOptions {
+        prefix: "mallee".to_owned(),
+        subnet: "10.213.0.0/16".parse().unwrap(),
+        gateway: GATEWAY,
+        dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
+        state_dir: state.to_owned(),
+        metadata_port: METADATA_PORT,
     }
 }
 

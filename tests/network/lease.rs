@@ -4,7 +4,7 @@ use crate::guest::{Guest, Host, egress, private, public};
 use std::os::unix::fs::PermissionsExt;
 
 /// Runs udhcpc until it is bound, and returns what it was told.
-fn lease(host: &Host, guest: &Guest) -> String {
+pub fn lease(host: &Host, guest: &Guest) -> String {
     let script = host.state.path().join("bound.sh");
     let told = host.state.path().join("told");
     let text = format!(

@@ -7,8 +7,12 @@
 mod conformance;
 mod filter;
 mod guest;
+mod kills;
 mod lease;
 mod metadata;
 mod residue;
+mod rules;
+mod scale;
 mod spoofing;
+mod two_clouds;
 mod wires;

@@ -31,9 +31,16 @@ impl MetadataSource for Residents {
 }
 
 fn resident(last: u8, options: MetadataOptions) -> (Ipv4Addr, Arc<InstanceMetadata>) {
-    let address = Ipv4Addr::new(10, 213, 0, last);
+    resident_at(Ipv4Addr::new(10, 213, 0, last), options)
+}
+
+/// An instance whose id is its address in hexadecimal.
+pub fn resident_at(
+    address: Ipv4Addr,
+    options: MetadataOptions,
+) -> (Ipv4Addr, Arc<InstanceMetadata>) {
     let metadata = InstanceMetadata {
-        instance: format!("i-000000{last:02x}").parse().unwrap(),
+        instance: format!("i-{:08x}", u32::from(address)).parse().unwrap(),
         instance_type: "m1.small".to_owned(),
         image: "emi-12345678".parse().unwrap(),
         kernel: None,
@@ -62,12 +69,16 @@ fn resident(last: u8, options: MetadataOptions) -> (Ipv4Addr, Arc<InstanceMetada
 }
 
 /// The service, stopped when dropped.
-struct Served(actix_web::dev::ServerHandle, Option<std::thread::JoinHandle<()>>);
+pub struct Served(actix_web::dev::ServerHandle, Option<std::thread::JoinHandle<()>>);
 
 impl Served {
-    /// In this thread's namespace.
     fn new(residents: Vec<(Ipv4Addr, Arc<InstanceMetadata>)>) -> Served {
-        let listener = TcpListener::bind((GATEWAY, METADATA_PORT)).unwrap();
+        Served::at(GATEWAY, residents)
+    }
+
+    /// In this thread's namespace.
+    pub fn at(gateway: Ipv4Addr, residents: Vec<(Ipv4Addr, Arc<InstanceMetadata>)>) -> Served {
+        let listener = TcpListener::bind((gateway, METADATA_PORT)).unwrap();
         let service = Service {
             source: Arc::new(Residents(residents.into_iter().collect())),
             tokens: Arc::new(TokenKey::new(&[1; 32])),
@@ -119,7 +130,7 @@ fn ask(
 const SERVICE: (Ipv4Addr, u16) = (Ipv4Addr::new(169, 254, 169, 254), 80);
 const WANT_TOKEN: &str = "X-aws-ec2-metadata-token-ttl-seconds: 60\r\n";
 
-fn get(from: &Namespace, headers: &str) -> Option<(u16, String)> {
+pub fn get(from: &Namespace, headers: &str) -> Option<(u16, String)> {
     ask(from, SERVICE, "GET", ID, headers)
 }
 
@@ -127,7 +138,7 @@ fn token(from: &Namespace) -> Option<(u16, String)> {
     ask(from, SERVICE, "PUT", "/latest/api/token", WANT_TOKEN)
 }
 
-fn ok(text: &str) -> Option<(u16, String)> {
+pub fn ok(text: &str) -> Option<(u16, String)> {
     Some((200, text.to_owned()))
 }
 
@@ -140,12 +151,12 @@ fn each_guest_hears_of_itself_whatever_its_filter_and_whatever_it_claims() {
     let one = host.guest(&public(4, Vec::new()));
     let two = host.guest(&public(5, Vec::new()));
     let stranger = host.guest(&public(6, Vec::new()));
-    assert_eq!(get(&one.namespace, ""), ok("i-00000004"));
-    assert_eq!(get(&one.namespace, "X-Forwarded-For: 10.213.0.5\r\n"), ok("i-00000004"));
+    assert_eq!(get(&one.namespace, ""), ok("i-0ad50004"));
+    assert_eq!(get(&one.namespace, "X-Forwarded-For: 10.213.0.5\r\n"), ok("i-0ad50004"));
     assert_eq!(get(&two.namespace, "").unwrap().0, 401);
     let (_, token) = token(&two.namespace).unwrap();
     let header = format!("X-aws-ec2-metadata-token: {token}\r\n");
-    assert_eq!(get(&two.namespace, &header), ok("i-00000005"));
+    assert_eq!(get(&two.namespace, &header), ok("i-0ad50005"));
     assert_eq!(get(&one.namespace, &header).unwrap().0, 401, "another's token");
     assert_eq!(get(&stranger.namespace, "").unwrap().0, 404);
 }
@@ -155,7 +166,7 @@ fn the_service_is_found_at_its_own_address_by_guests_only() {
     let host = Host::new();
     let _served = Served::new(vec![resident(4, MetadataOptions::default())]);
     let guest = host.guest(&public(4, vec![crate::guest::egress()]));
-    assert_eq!(get(&guest.namespace, ""), ok("i-00000004"));
+    assert_eq!(get(&guest.namespace, ""), ok("i-0ad50004"));
     let behind = (GATEWAY, METADATA_PORT);
     assert_eq!(ask(&guest.namespace, behind, "GET", ID, ""), None, "past the redirection");
     assert_eq!(ask(&host.namespace, behind, "GET", ID, ""), None, "from the host");

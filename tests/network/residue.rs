@@ -1,14 +1,14 @@
 //! What is left on the host: nothing.
 
-use crate::guest::{Host, egress, private, public};
-use mallee::network::Datapath;
+use crate::guest::{Host, Namespace, egress, private, public};
+use mallee::network::{Datapath, host::HostDatapath};
 use std::{fs, path::Path};
 
 /// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
-fn state(host: &Host) -> String {
+pub fn state(host: &Namespace) -> String {
     let mut state = String::new();
     for line in ["ip link", "ip addr", "ip route", "nft list ruleset"] {
-        state += &host.namespace.run(line);
+        state += &host.run(line);
     }
     switches(Path::new("/proc/sys/net"), &mut state);
     state
@@ -29,7 +29,7 @@ fn switches(directory: &Path, state: &mut String) {
 }
 
 /// Shows only the lines that differ: a whole state is thousands of them.
-fn check_same(before: &str, after: &str) {
+pub fn check_same(before: &str, after: &str) {
     let only = |these: &str, those: &str| -> Vec<String> {
         let those: std::collections::HashSet<&str> = those.lines().collect();
         these.lines().filter(|line| !those.contains(line)).map(str::to_owned).collect()
@@ -44,7 +44,7 @@ fn a_purge_leaves_the_host_as_it_was_found() {
     let _outside = host.outside();
     host.namespace.run("nft add table inet other");
     host.namespace.run("nft add set inet other kept { type ipv4_addr; }");
-    let before = state(&host);
+    let before = state(&host.namespace);
     host.reopen();
     let instance = "i-12345678".parse().unwrap();
     for number in 4..8 {
@@ -52,13 +52,14 @@ fn a_purge_leaves_the_host_as_it_was_found() {
         let inner = private(number + 100, "vpc-11111111", number);
         host.datapath().attach(&instance, &inner).unwrap();
     }
-    let during = state(&host);
+    let during = state(&host.namespace);
     assert!(during.contains("mallee-pub") && during.contains("masquerade"));
     assert!(during.contains("/proc/sys/net/ipv4/conf/uplink/forwarding 1"));
-    // Even a process that knows nothing of the first one's doings.
-    host.reopen();
-    host.datapath().purge().unwrap();
-    check_same(&before, &state(&host));
+    // Even a process that knows nothing of the first one's doings, and does nothing first.
+    host.datapath = None;
+    let found = HostDatapath::find(host.options()).unwrap();
+    found.purge().unwrap();
+    check_same(&before, &state(&host.namespace));
     assert_eq!(fs::read_dir(host.state.path()).unwrap().count(), 0);
 }
 
@@ -66,7 +67,7 @@ fn a_purge_leaves_the_host_as_it_was_found() {
 fn a_hundred_attachments_and_detachments_leave_no_trace_and_cost_the_same() {
     let host = Host::new();
     let instance = "i-12345678".parse().unwrap();
-    let before = state(&host);
+    let before = state(&host.namespace);
     let started = std::time::Instant::now();
     for _ in 0..100 {
         let (outer, inner) = (public(4, vec![egress()]), private(5, "vpc-11111111", 4));
@@ -76,7 +77,7 @@ fn a_hundred_attachments_and_detachments_leave_no_trace_and_cost_the_same() {
         host.datapath().detach(&inner.id).unwrap();
     }
     println!("attach and detach: {:?} each", started.elapsed() / 400);
-    check_same(&before, &state(&host));
+    check_same(&before, &state(&host.namespace));
 }
 
 #[test]

@@ -49,8 +49,6 @@ pub struct Driver {
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
     /// The revision a node has taken up, and the generation of its reports that know of it.
     accepted: HashMap<InstanceId, (u64, u64)>,
-    /// Stops that do not wait for the guest, however often they have to be asked.
-    forced: BTreeSet<InstanceId>,
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
     /// Scopes whose filters a group has not confirmed.
@@ -58,29 +56,34 @@ pub struct Driver {
     /// Filters on their way. Those of a scope are sent whole, so of a hundred changes that come
     /// while a group is busy with the first, the last is all it needs to hear of.
     filters_sent: BTreeSet<(GroupName, Scope)>,
+    /// Of the filters sent last.
+    filters_generation: u64,
     /// The newest generation seen of each node.
     pub generations: BTreeMap<(GroupName, NodeName), u64>,
 }
 
 impl Driver {
-    /// After a restart everything transient is wished for anew, and what nodes are told of the
-    /// others, filters included, is told once more.
-    pub fn restored(state: &CloudState) -> Driver {
-        let existing = state.instances().filter(|instance| instance.state.exists());
-        let (transient, settled): (Vec<_>, Vec<_>) =
-            existing.partition(|instance| instance.state.is_transient());
-        let of = |instances: Vec<&Arc<Instance>>| {
-            instances.into_iter().map(|instance| (instance.id.clone(), None)).collect()
-        };
+    /// After a restart everything transient is wished for anew, and nodes are told of all that exist
+    /// what may have changed without a boot, filters included. A boot that its node has taken up
+    /// is no news to it, however it is asked again, so it is told of that too.
+    pub fn restored(state: &CloudState, filters_generation: u64) -> Driver {
+        let existing = || state.instances().filter(|instance| instance.state.exists());
+        let transient = existing().filter(|instance| instance.state.is_transient());
         Driver {
-            wishes: of(transient),
-            updates: of(settled),
-            forced: BTreeSet::new(),
+            wishes: transient.map(|instance| (instance.id.clone(), None)).collect(),
+            updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
             stale_filters: state.scopes.keys().cloned().collect(),
             filters_sent: BTreeSet::new(),
+            filters_generation,
             generations: BTreeMap::new(),
         }
+    }
+
+    /// For filters made of the newest durable state.
+    fn next_filters_generation(&mut self) -> u64 {
+        self.filters_generation += 1;
+        self.filters_generation
     }
 
     /// A node has taken up the latest request.
@@ -91,7 +94,6 @@ impl Driver {
             && latest
         {
             self.wishes.remove(&instance);
-            self.forced.remove(&instance);
             self.accepted.insert(instance, (revision, generation));
         }
     }
@@ -139,26 +141,14 @@ impl Core {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
             let state = book.durable.clone();
-            let mut driven = BTreeSet::new();
-            for effect in &effects {
-                if let Effect::ForceStop(id) = effect {
-                    book.driver.forced.insert(id.clone());
-                }
-            }
+            let generation = book.driver.next_filters_generation();
             for effect in effects {
                 match effect {
-                    Effect::Drive(id) | Effect::ForceStop(id) => {
+                    Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
-                        if !driven.insert(id.clone()) {
-                            continue;
-                        }
-                        if instance.state == InstanceState::Pending {
-                            book.driver.forced.remove(&id);
-                        }
-                        let forced = book.driver.forced.contains(&id);
                         book.driver.wishes.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
-                        self.wish(instance, forced, &state, wishes);
+                        self.wish(instance, &state, generation, wishes);
                     }
                     Effect::Reboot(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
@@ -177,7 +167,6 @@ impl Core {
                         let Some(instance) = state.instance(&id).filter(ended) else { continue };
                         book.driver.wishes.remove(&id);
                         book.driver.updates.remove(&id);
-                        book.driver.forced.remove(&id);
                         book.driver.accepted.remove(&id);
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
@@ -194,16 +183,18 @@ impl Core {
     }
 
     /// What the record wants of its node now.
-    fn wish(&self, instance: &Instance, force: bool, state: &CloudState, wishes: &mut Wishes) {
+    fn wish(&self, instance: &Instance, state: &CloudState, generation: u64, wishes: &mut Wishes) {
         let id = instance.id.clone();
         let revision = instance.revision;
         match instance.state {
             InstanceState::Pending => {
-                if let Some(spec) = instance_spec::of(instance, state, &self.settings) {
+                if let Some(spec) = instance_spec::of(instance, state, &self.settings, generation) {
                     wishes.place.push(Wanted { spec, revision });
                 }
             }
-            InstanceState::Stopping if force => wishes.force_stop.push((id, revision)),
+            InstanceState::Stopping if instance.stop_forced => {
+                wishes.force_stop.push((id, revision))
+            }
             InstanceState::Stopping => wishes.stop.push((id, revision)),
             InstanceState::ShuttingDown => wishes.terminate.push((id, revision)),
             InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated => {}
@@ -372,9 +363,10 @@ impl Core {
 
     /// Sends what is stale to the groups that have answered for what they were sent before.
     fn refresh_filters(self: &Rc<Self>) {
-        let (state, scopes) = {
+        let (state, scopes, generation) = {
             let mut book = self.book.borrow_mut();
-            (book.durable.clone(), std::mem::take(&mut book.driver.stale_filters))
+            let scopes = std::mem::take(&mut book.driver.stale_filters);
+            (book.durable.clone(), scopes, book.driver.next_filters_generation())
         };
         for scope in scopes {
             // A boot on its way has the filters of when it was sent, and may come after these.
@@ -397,7 +389,8 @@ impl Core {
                     self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
                     continue;
                 }
-                let answer = address.ask(self.own_context("filters"), SetFilters { assignments });
+                let message = SetFilters { generation, assignments };
+                let answer = address.ask(self.own_context("filters"), message);
                 let core = self.clone();
                 actix_rt::spawn(async move { core.take_filters_answer(sent, answer.await) });
             }

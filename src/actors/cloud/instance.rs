@@ -37,8 +37,13 @@ impl Decide for StopInstances {
         }
         let changes = change_all(&self.instances, LifecycleEvent::StopRequested, draft)?;
         if self.force {
-            for id in &self.instances {
-                draft.effect(Effect::ForceStop(id.clone()));
+            for instance in find_all(&self.instances, draft)? {
+                if instance.state == InstanceState::Stopping {
+                    let mut forced = Instance::clone(&instance);
+                    forced.stop_forced = true;
+                    draft.put(Entry::Instance(Arc::new(forced)));
+                    draft.effect(Effect::Drive(instance.id.clone()));
+                }
             }
         }
         Ok(changes)

@@ -351,6 +351,7 @@ fn instance(
         },
         public_key: resolved.key.as_ref().map(|key| key.public_key.clone()),
         revision: 1,
+        stop_forced: false,
         shutdown_behavior: asked.shutdown_behavior,
         disable_api_termination: asked.disable_api_termination,
         disable_api_stop: asked.disable_api_stop,

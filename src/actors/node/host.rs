@@ -170,6 +170,13 @@ impl Host {
         Ok((bytes, written.as_millis() as i64))
     }
 
+    /// Ports that belong to no attached interface: what a crash left.
+    pub fn sweep_network(&self) {
+        if let Err(fault) = self.datapath.sweep() {
+            log::error!("what a crash left of the network cannot be removed: {fault}");
+        }
+    }
+
     /// Directories of instances nobody has a record of: what a crash left.
     pub fn sweep_directories(&self, known: impl Fn(&InstanceId) -> bool) -> io::Result<()> {
         for entry in fs::read_dir(&self.instances)? {

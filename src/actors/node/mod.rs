@@ -35,7 +35,11 @@ use crate::{
         },
         report::{ForeignGuest, InstanceReport, NodeReport},
     },
-    store::{Store, StoreFault, record::load_all},
+    store::{
+        Store, StoreFault, Table,
+        record::load_all,
+        starts::{Starter, generation_of_start},
+    },
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use host::Host;
@@ -75,6 +79,8 @@ struct Book {
     generation: u64,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// The network was not swept at the start, since a guest's ports were not attached.
+    network_unswept: bool,
 }
 
 /// What the manager remembers of an instance, its actor being the owner of the rest.
@@ -130,14 +136,15 @@ impl NodeManager {
     pub fn restore(parts: NodeParts) -> Result<RestoredNode, RestoreFault> {
         let records = load_all::<InstanceRecord>(&*parts.store)?;
         let domains = parts.host.hypervisor.domains()?;
-        let starts = record::count_start(&*parts.store)?;
+        let generation = generation_of_start::<NodeManager>(&*parts.store)?;
         let book = Book {
             group: None,
             instances: BTreeMap::new(),
             foreign: Vec::new(),
             hypervisor: parts.hypervisor,
-            generation: starts << 32,
+            generation,
             report_due: false,
+            network_unswept: false,
         };
         let core = Core {
             name: parts.name,
@@ -148,6 +155,10 @@ impl NodeManager {
         };
         Ok(RestoredNode { core, records, domains })
     }
+}
+
+impl Starter for NodeManager {
+    const STARTS: Table = "node-starts";
 }
 
 impl Actor for NodeManager {
@@ -195,6 +206,11 @@ impl Handler<Changed> for NodeManager {
     fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
         if let Some(known) = self.core.book.borrow_mut().instances.get_mut(&report.instance) {
             known.report = report;
+        }
+        if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
+            self.core.book.borrow_mut().network_unswept = false;
+            let host = self.core.host.clone();
+            tokio::task::spawn_blocking(move || host.sweep_network());
         }
         self.core.touch(&context.address());
     }

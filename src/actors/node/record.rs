@@ -6,8 +6,11 @@ use crate::{
         instance::StateReason,
         resources::Resources,
     },
-    messages::{node::InstanceSpec, report::InstanceReport},
-    store::{Store, StoreFault, record::Record},
+    messages::{
+        node::{InstanceSpec, NodeFault},
+        report::InstanceReport,
+    },
+    store::{StoreFault, record::Record},
 };
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +21,9 @@ pub struct InstanceRecord {
     /// The last request taken up.
     pub revision: u64,
     pub goal: Goal,
+    /// A stop that does not wait for the guest.
+    #[serde(default)]
+    pub forced: bool,
     /// Where it last came to rest; `Accepted` until it first did.
     pub settled: BootPhase,
     pub reason: Option<StateReason>,
@@ -32,6 +38,20 @@ impl Record for InstanceRecord {
 }
 
 impl InstanceRecord {
+    /// Takes up what a start wants, which may have been under way for longer than the filters here.
+    pub fn take_spec(&mut self, spec: InstanceSpec) {
+        let before = std::mem::replace(&mut self.spec, spec);
+        if before.filters_generation <= self.spec.filters_generation {
+            return;
+        }
+        self.spec.filters_generation = before.filters_generation;
+        for interface in &mut self.spec.interfaces {
+            if let Some(known) = before.interfaces.iter().find(|known| known.id == interface.id) {
+                interface.filter = known.filter.clone();
+            }
+        }
+    }
+
     pub fn report(&self, phase: BootPhase) -> InstanceReport {
         let mut held = Resources::NONE;
         if phase.holds_disk() {
@@ -46,31 +66,16 @@ impl InstanceRecord {
             revision: self.revision,
             phase,
             reason: self.reason.clone(),
+            impairment: None,
             held,
         }
     }
 }
 
-/// How often this node has started: its reports' generations go on from there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Starts {
-    count: u64,
-}
-
-impl Record for Starts {
-    const TABLE: &'static str = "node-starts";
-    const VERSION: u16 = 1;
-    fn key(&self) -> Vec<u8> {
-        b"starts".into()
+/// What the asker is told of a record that was not written, or perhaps was.
+pub fn not_recorded(fault: StoreFault) -> NodeFault {
+    match fault {
+        StoreFault::Unknown(why) => NodeFault::InDoubt(why),
+        fault => NodeFault::NotRecorded(fault.to_string()),
     }
-}
-
-/// Counts this start, durably.
-pub fn count_start(store: &dyn Store) -> Result<u64, StoreFault> {
-    let earlier = crate::store::record::load_all::<Starts>(store)?;
-    let count = earlier.first().map_or(0, |starts| starts.count) + 1;
-    let mut batch = crate::store::Batch::default();
-    batch.put_record(&Starts { count });
-    store.commit(batch)?;
-    Ok(count)
 }

@@ -90,7 +90,7 @@ fn addresses(group: &GroupSection, routes: &[Route], prefix: &str) -> Check {
     let clash = routes.iter().find(|route| {
         route.destination.prefix_length() > 0
             && route.destination.overlaps(range)
-            && !route.device.starts_with(prefix)
+            && !route.device.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('-'))
     });
     match clash {
         None => Check::ok(ABOUT, format!("`{range}` is used by nothing else here")),
@@ -140,7 +140,7 @@ fn dropping_table(chains: &str, prefix: &str) -> Option<String> {
         if let Some(name) = line.strip_prefix("table ") {
             table = name.trim_end_matches('{').trim();
         }
-        let ours = table.split(' ').next_back().is_some_and(|name| name.starts_with(prefix));
+        let ours = table.split(' ').next_back() == Some(prefix);
         if line.contains("hook forward") && line.contains("policy drop") && !ours {
             return Some(table.to_owned());
         }
@@ -186,6 +186,8 @@ mod tests {
         let others: Vec<Route> =
             routes.into_iter().filter(|route| route.device != "tun0").collect();
         assert_eq!(addresses(&group, &others, "mallee").verdict, Verdict::Ok);
+        // A cloud whose prefix begins like ours is another cloud.
+        assert_eq!(addresses(&group, &others, "mal").verdict, Verdict::Problem);
     }
 
     #[test]
@@ -210,6 +212,7 @@ mod tests {
         assert_eq!(verdict(chains("ip filter", "drop")), Verdict::Warn);
         assert_eq!(verdict(chains("ip filter", "accept")), Verdict::Ok);
         assert_eq!(verdict(chains("inet mallee", "drop")), Verdict::Ok);
+        assert_eq!(verdict(chains("inet malleefence", "drop")), Verdict::Warn);
         assert_eq!(verdict(Err("not root".into())), Verdict::Warn);
     }
 }

@@ -6,54 +6,158 @@
 //!
 //! **What a guest may talk to** is settled in the `ip` table. Kernels need not have connection
 //! tracking on bridges, so ports of the public bridge are isolated and every packet of a guest,
-//! even to its neighbour, is routed by the host and passes `input`, `output` or `forward`. Two maps
-//! from address to chain find the port's permits, so the cost of a packet, and of an attachment,
-//! does not grow with the number of guests.
+//! even to its neighbour, is routed by the host and passes `input`, `output` or `forward`. Maps
+//! lead from a guest's address to the chains of its filter (`permits`), which all ports with an
+//! equal filter share. So the cost of a packet, and of an attachment, does not grow with the number
+//! of guests, and giving a port a filter that another one has is a change of elements only: a
+//! script that names a chain makes `nft` read every rule of the host first.
 //!
-//! Filters are stateful but not sticky: only the *answers* of a flow pass as such; packets in the
-//! direction it began are judged by the filter of today. A revoked rule therefore cuts the flows it
-//! had admitted, where EC2 would let tracked ones run on until idle, and a flow still admitted
-//! never notices a change.
+//! Filters are stateful but not sticky: a flow begins in the direction of a permit and is answered
+//! in the other, and packets of both are judged by the filter of today. A revoked rule therefore
+//! cuts the flows it had admitted, where EC2 would let tracked ones run on until idle, and a flow
+//! still admitted never notices a change. ICMP that no tracking knows, such as an error that
+//! belongs to no flow, is judged packet by packet.
 //!
 //! Filters of private interfaces are not enforced here: their frames never leave their bridge.
 //!
 //! Scripts are text rather than nft's JSON: they can be read, every value in them is typed, and a
 //! script is applied wholly or not at all. Other tables are neither changed nor overruled.
 
-use super::{HostOptions, capability::keep_net_admin, identity::Identity, name::Names};
-use crate::domain::{
-    interface::Wire,
-    port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
+use super::{
+    HostOptions,
+    forwarding::{OPENED, WANTED},
+    identity::Identity,
+    name::Names,
+    netlink::PUBLIC_BRIDGES,
+    nft,
+    permits::{self, Judged, Rules},
 };
+use crate::domain::{interface::Wire, port_filter::PortFilter};
 use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    process::{Command, Stdio},
+    collections::{BTreeSet, HashMap},
+    io,
+    net::Ipv4Addr,
+    slice,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
+    in_force: Mutex<InForce>,
+}
+
+/// What the kernel has of ours that changes, as far as we know.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct InForce {
+    /// The filter of each address.
+    ports: HashMap<Ipv4Addr, String>,
+    filters: BTreeSet<String>,
 }
 
 impl Firewall {
     pub fn new(names: Names) -> Firewall {
-        Firewall { names }
+        Firewall { names, in_force: Mutex::default() }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
-        apply(&foundation(&self.names, options, opened))
+        nft::apply(&foundation(&self.names, options, opened))?;
+        *self.in_force() = InForce::read(self.names.table())?;
+        Ok(())
     }
 
     /// Brings a port into force, or replaces its filter; packets see the old or the new, whole.
     pub fn admit(&self, tap: &str, identity: &Identity, filter: &PortFilter) -> io::Result<()> {
-        apply(&port(self.names.table(), tap, identity, filter))
+        let table = self.names.table();
+        let who = elements("add", table, tap, identity);
+        if identity.wire != Wire::Public {
+            return nft::apply(&who);
+        }
+        let rules = Rules::of(filter);
+        self.change(|in_force| {
+            let mut script = match in_force.filters.insert(rules.name().to_owned()) {
+                true => rules.script(table),
+                false => String::new(),
+            };
+            let earlier = in_force.ports.insert(identity.address, rules.name().to_owned());
+            script += &who;
+            if earlier.as_deref() != Some(rules.name()) {
+                script += &earlier.map(|_| unlinked(table, identity.address)).unwrap_or_default();
+                script += &linked(table, identity.address, rules.name());
+            }
+            script + &in_force.forget_unused(table)
+        })
     }
 
     /// Takes a port out of force. One that is not in force is no error.
     pub fn withdraw(&self, tap: &str, identity: &Identity) -> io::Result<()> {
-        apply(&no_port(self.names.table(), tap, identity))
+        let table = self.names.table();
+        // What is added first can always be deleted, whether the port was there or not.
+        let mut nobody = elements("add", table, tap, identity);
+        nobody += &elements("delete", table, tap, identity);
+        self.change(|in_force| {
+            let mut script = nobody.clone();
+            if identity.wire == Wire::Public && in_force.ports.remove(&identity.address).is_some() {
+                script += &unlinked(table, identity.address);
+            }
+            script + &in_force.forget_unused(table)
+        })
+    }
+
+    /// Applies what turns one state into another. Should the kernel not be as we thought, we look,
+    /// and try once more.
+    fn change(&self, script: impl Fn(&mut InForce) -> String) -> io::Result<()> {
+        let mut in_force = self.in_force();
+        let mut changed = in_force.clone();
+        if let Err(error) = nft::apply(&script(&mut changed)) {
+            let found = InForce::read(self.names.table())?;
+            if found == *in_force {
+                return Err(error);
+            }
+            log::warn!("the packet filter was changed by somebody else: {error}");
+            *in_force = found;
+            changed = in_force.clone();
+            nft::apply(&script(&mut changed))?;
+        }
+        *in_force = changed;
+        Ok(())
+    }
+
+    /// Takes everybody out of force but these: a process that was interrupted may have taken a tap
+    /// away and not what led to it.
+    pub fn sweep(&self, kept: &[(String, &Identity)]) -> io::Result<()> {
+        let table = self.names.table();
+        let taps: BTreeSet<&str> = kept.iter().map(|(tap, _)| tap.as_str()).collect();
+        let mut strangers = String::new();
+        for object in nft::list(&["table", "bridge", table])? {
+            let set = &object["set"];
+            let elements = set["elem"].as_array().into_iter().flatten();
+            for element in elements {
+                // Who is at a tap begins with its name; elsewhere the name is all there is.
+                let words = element["concat"].as_array().map_or(slice::from_ref(element), |w| w);
+                let words: Vec<&str> = words.iter().filter_map(|word| word.as_str()).collect();
+                if let ([tap, who @ ..], Some(set)) = (&words[..], set["name"].as_str())
+                    && !taps.contains(tap)
+                {
+                    let element = [&[format!("\"{tap}\"").as_str()], who].concat().join(" . ");
+                    strangers += &format!("delete element bridge {table} {set} {{ {element} }}\n");
+                }
+            }
+        }
+        let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
+        let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
+        self.change(|in_force| {
+            let mut script = strangers.clone();
+            in_force.ports.retain(|address, _| {
+                let is_kept = addresses.contains(address);
+                if !is_kept {
+                    script += &unlinked(table, *address);
+                }
+                is_kept
+            });
+            script + &in_force.forget_unused(table)
+        })
     }
 
     pub fn remove(&self) -> io::Result<()> {
@@ -63,14 +167,14 @@ impl Firewall {
             // Adding first makes deleting what is not there no error.
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
-        apply(&script)
+        nft::apply(&script)?;
+        *self.in_force() = InForce::default();
+        Ok(())
     }
 
     /// Foreign chains whose policy drops what we would let through. We cannot overrule them.
     pub fn obstacles(&self) -> io::Result<Vec<String>> {
-        let listing = nft(&["-j", "list", "chains"], "")?;
-        let listing: serde_json::Value = serde_json::from_str(&listing)?;
-        let objects = listing["nftables"].as_array().cloned().unwrap_or_default();
+        let objects = nft::list(&["chains"])?;
         let chains = objects.iter().filter_map(|object| object.get("chain"));
         Ok(chains
             .filter(|chain| {
@@ -91,6 +195,40 @@ impl Firewall {
             })
             .collect())
     }
+
+    fn in_force(&self) -> MutexGuard<'_, InForce> {
+        // It is replaced as a whole, after the kernel has agreed.
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InForce {
+    fn read(table: &str) -> io::Result<InForce> {
+        let mut found = InForce::default();
+        for object in nft::list(&["table", "ip", table])? {
+            if let Some(chain) = object["chain"]["name"].as_str() {
+                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            }
+            if object["map"]["name"] == Judged::Incoming.map() {
+                let elements = object["map"]["elem"].as_array().into_iter().flatten();
+                found.ports.extend(elements.filter_map(|element| {
+                    let address = element[0].as_str()?.parse().ok()?;
+                    let chain = element[1]["goto"]["target"].as_str()?;
+                    Some((address, permits::filter_of(chain)?.to_owned()))
+                }));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What takes the chains of filters away that no port has.
+    fn forget_unused(&mut self, table: &str) -> String {
+        let used: BTreeSet<&String> = self.ports.values().collect();
+        let is_unused = |name: &String| !used.contains(name);
+        let unused: Vec<String> = self.filters.iter().filter(|n| is_unused(n)).cloned().collect();
+        self.filters.retain(|name| !unused.contains(name));
+        unused.iter().map(|name| permits::no_rules(table, name)).collect()
+    }
 }
 
 fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String {
@@ -100,8 +238,16 @@ fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String
     let HostOptions { subnet, gateway, metadata_port, .. } = options;
     let opened: String = opened
         .iter()
-        .map(|device| format!("add element ip {table} opened {{ \"{device}\" }}\n"))
+        .map(|device| {
+            format!(
+                "add element ip {table} {OPENED} {{ \"{device}\" }}\n\
+                 add element ip {table} {WANTED} {{ \"{device}\" }}\n"
+            )
+        })
         .collect();
+    let maps =
+        permits::ALL.map(|judged| format!("map {} {{ type ipv4_addr : verdict; }}", judged.map()));
+    let maps = maps.join("\n    ");
     // Declared, emptied and filled in one transaction, so that a newer version of these rules
     // replaces an older one without a moment in which there are none.
     format!(
@@ -116,9 +262,9 @@ table bridge {table} {{
     chain guest_arp {{ }}
 }}
 table ip {table} {{
-    map ingress {{ type ipv4_addr : verdict; }}
-    map egress {{ type ipv4_addr : verdict; }}
-    set opened {{ type ifname; }}
+    {maps}
+    set {OPENED} {{ type ifname; }}
+    set {WANTED} {{ type ifname; }}
     chain untracked {{ type filter hook prerouting priority raw; policy accept; }}
     chain metadata {{ type nat hook prerouting priority dstnat; policy accept; }}
     chain outbound {{ type nat hook postrouting priority srcnat; policy accept; }}
@@ -133,7 +279,8 @@ flush chain bridge {table} input
 flush chain bridge {table} guest
 flush chain bridge {table} guest_ip
 flush chain bridge {table} guest_arp
-flush set ip {table} opened
+flush set ip {table} {OPENED}
+flush set ip {table} {WANTED}
 flush chain ip {table} untracked
 flush chain ip {table} metadata
 flush chain ip {table} outbound
@@ -188,27 +335,28 @@ table ip {table} {{
     }}
     chain output {{
         oifname "{bridge}" icmp type redirect drop
+        oifname "{bridge}" ip saddr {gateway} tcp sport {metadata_port} ct status dnat accept
         oifname "{bridge}" jump to_guest
     }}
-    # The last rule: an interface that forwards only because we asked forwards for us only.
+    # The last rule: an interface that forwards only because a cloud asked forwards for clouds only.
     chain forward {{
         iifname "{bridge}" ip daddr 169.254.0.0/16 drop
         iifname "{bridge}" jump from_guest
         oifname "{bridge}" jump to_guest
-        iifname @opened oifname != "{bridge}" drop
+        iifname @{OPENED} oifgroup != {PUBLIC_BRIDGES} drop
     }}
     chain from_guest {{
-        ct state invalid drop
+        ct state invalid ip protocol != icmp drop
         ct state related return
-        ct state established ct direction reply return
-        ip saddr vmap @egress
+        ct direction reply ip saddr vmap @incoming_answered
+        ip saddr vmap @outgoing
         drop
     }}
     chain to_guest {{
-        ct state invalid drop
+        ct state invalid ip protocol != icmp drop
         ct state related return
-        ct state established ct direction reply return
-        ip daddr vmap @ingress
+        ct direction reply ip daddr vmap @outgoing_answered
+        ip daddr vmap @incoming
         drop
     }}
 }}
@@ -216,182 +364,28 @@ table ip {table} {{
     )
 }
 
+/// Who is at a tap, and, of a private one, that no host is.
 fn elements(verb: &str, table: &str, tap: &str, identity: &Identity) -> String {
     let Identity { mac, address, wire, .. } = identity;
     let who =
         format!("{verb} element bridge {table} identity {{ \"{tap}\" . {mac} . {address} }}\n");
     match wire {
-        Wire::Public => format!(
-            "{who}{verb} element ip {table} ingress {{ {address} : goto in-{tap} }}\n\
-             {verb} element ip {table} egress {{ {address} : goto out-{tap} }}\n"
-        ),
+        Wire::Public => who,
         Wire::Private(_) => format!("{who}{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
     }
 }
 
-fn chains(verb: &str, table: &str, tap: &str) -> String {
-    format!("{verb} chain ip {table} in-{tap}\n{verb} chain ip {table} out-{tap}\n")
-}
-
-fn port(table: &str, tap: &str, identity: &Identity, filter: &PortFilter) -> String {
-    let mut script = String::new();
-    if identity.wire == Wire::Public {
-        script += &(chains("add", table, tap) + &chains("flush", table, tap));
-        for permit in &filter.permits {
-            let chain = match permit.direction {
-                Direction::Ingress => "in",
-                Direction::Egress => "out",
-            };
-            if let Some(condition) = condition(permit) {
-                // Infallible: a `String` takes whatever is written to it.
-                let _ = writeln!(script, "add rule ip {table} {chain}-{tap} {condition}return");
-            }
-        }
-        for chain in ["in", "out"] {
-            let _ = writeln!(script, "add rule ip {table} {chain}-{tap} drop");
-        }
-    }
-    script + &elements("add", table, tap, identity)
-}
-
-fn no_port(table: &str, tap: &str, identity: &Identity) -> String {
-    let mut script = String::new();
-    if identity.wire == Wire::Public {
-        script += &chains("add", table, tap);
-    }
-    // What is added first can always be deleted: the script succeeds whether the port was there,
-    // was half there or was not.
-    script += &elements("add", table, tap, identity);
-    script += &elements("delete", table, tap, identity);
-    if identity.wire == Wire::Public {
-        script += &(chains("flush", table, tap) + &chains("delete", table, tap));
-    }
-    script
-}
-
-/// A permit as the left side of an nft rule; none if it names no peer at all.
-fn condition(permit: &Permit) -> Option<String> {
-    let side = match permit.direction {
-        Direction::Ingress => "saddr",
-        Direction::Egress => "daddr",
+/// Leads an address's packets to the chains of a filter.
+fn linked(table: &str, address: Ipv4Addr, filter: &str) -> String {
+    let element = |judged: Judged| {
+        let (map, chain) = (judged.map(), judged.chain(filter));
+        format!("add element ip {table} {map} {{ {address} : goto {chain} }}\n")
     };
-    let peers = disjoint(&permit.peers);
-    let peers = match peers.as_slice() {
-        [] => return None,
-        [Cidr::ANY] => String::new(),
-        [peer] => format!("ip {side} {peer} "),
-        peers => {
-            let peers: Vec<String> = peers.iter().map(Cidr::to_string).collect();
-            format!("ip {side} {{ {} }} ", peers.join(", "))
-        }
-    };
-    Some(peers + &traffic(permit.traffic)?)
+    permits::ALL.map(element).concat()
 }
 
-fn traffic(traffic: Traffic) -> Option<String> {
-    Some(match traffic {
-        Traffic::Any => String::new(),
-        Traffic::Tcp { from, to } => ports("tcp", from, to)?,
-        Traffic::Udp { from, to } => ports("udp", from, to)?,
-        Traffic::Icmp { kind: None, code: None } => "ip protocol 1 ".to_owned(),
-        Traffic::Icmp { kind: Some(kind), code: None } => format!("icmp type {kind} "),
-        Traffic::Icmp { kind: None, code: Some(code) } => format!("icmp code {code} "),
-        Traffic::Icmp { kind: Some(kind), code: Some(code) } => {
-            format!("icmp type {kind} icmp code {code} ")
-        }
-        Traffic::Protocol(number) => format!("ip protocol {number} "),
-        Traffic::Icmpv6 { .. } => return None,
-    })
-}
-
-/// Ports the wrong way round are no ports, as in `Traffic::covers`.
-fn ports(protocol: &str, from: u16, to: u16) -> Option<String> {
-    match (from, to) {
-        (0, u16::MAX) => Some(format!("meta l4proto {protocol} ")),
-        _ if from == to => Some(format!("{protocol} dport {from} ")),
-        _ if from < to => Some(format!("{protocol} dport {from}-{to} ")),
-        _ => None,
-    }
-}
-
-/// The same addresses without overlaps, which nft's sets do not take. Ranges overlap only by one
-/// holding the other, and the holder sorts first.
-fn disjoint(ranges: &[Cidr]) -> Vec<Cidr> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort();
-    let mut kept: Vec<Cidr> = Vec::new();
-    for range in sorted {
-        if !kept.last().is_some_and(|last| last.overlaps(range)) {
-            kept.push(range);
-        }
-    }
-    kept
-}
-
-fn apply(script: &str) -> io::Result<()> {
-    nft(&["-f", "-"], script).map(drop)
-}
-
-fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
-    let mut command = Command::new("nft");
-    keep_net_admin(&mut command);
-    let mut child = command
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    // nft reads all of its input before it says anything, so neither waits for the other. If it
-    // ends early, its own words below say more than our broken pipe.
-    let written = child.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()));
-    let output = child.wait_with_output()?;
-    if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
-        return Err(io::Error::other(format!("`nft` refused: {}", words.trim())));
-    }
-    written?;
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(traffic: Traffic, peers: &[&str], expected: Option<&str>) {
-        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
-        let permit = Permit { direction: Direction::Ingress, traffic, peers };
-        assert_eq!(condition(&permit).as_deref(), expected);
-    }
-
-    #[test]
-    fn a_permit_becomes_one_condition() {
-        let any = &["0.0.0.0/0"];
-        check(Traffic::Any, any, Some(""));
-        check(Traffic::Any, &[], None);
-        check(Traffic::Tcp { from: 22, to: 22 }, any, Some("tcp dport 22 "));
-        check(Traffic::Tcp { from: 0, to: 65535 }, any, Some("meta l4proto tcp "));
-        check(Traffic::Udp { from: 9, to: 8 }, any, None);
-        check(
-            Traffic::Icmp { kind: Some(8), code: Some(0) },
-            any,
-            Some("icmp type 8 icmp code 0 "),
-        );
-        check(Traffic::Protocol(47), &["10.0.0.0/8"], Some("ip saddr 10.0.0.0/8 ip protocol 47 "));
-        check(
-            Traffic::Udp { from: 1, to: 9 },
-            &["10.0.0.0/8", "192.0.2.1/32"],
-            Some("ip saddr { 10.0.0.0/8, 192.0.2.1/32 } udp dport 1-9 "),
-        );
-    }
-
-    #[test]
-    fn overlapping_peers_are_named_once() {
-        let ranges =
-            ["10.1.0.0/16", "10.0.0.0/8", "10.0.0.0/8", "10.255.0.1/32", "11.0.0.0/8", "9.0.0.0/8"]
-                .map(|range| range.parse().unwrap());
-        let kept: Vec<String> = disjoint(&ranges).iter().map(Cidr::to_string).collect();
-        assert_eq!(kept, ["9.0.0.0/8", "10.0.0.0/8", "11.0.0.0/8"]);
-        let all: Vec<Cidr> = [ranges.as_slice(), &[Cidr::ANY]].concat();
-        assert_eq!(disjoint(&all), [Cidr::ANY]);
-    }
+fn unlinked(table: &str, address: Ipv4Addr) -> String {
+    let element =
+        |judged: Judged| format!("delete element ip {table} {} {{ {address} }}\n", judged.map());
+    permits::ALL.map(element).concat()
 }

@@ -2,18 +2,31 @@
 //!
 //! Those of our own devices vanish with them. Of the host's, only one is touched: `forwarding` of
 //! the interfaces that lead to the default routes, without which answers from outside would not be
-//! passed on. Its earlier value is written down first and put back by `restore`; the firewall keeps
-//! such an interface from forwarding anything but our guests' packets. `net.ipv4.ip_forward` is
-//! left alone: setting it changes every interface of the host, and forgets what each one had.
+//! passed on. The firewall keeps such an interface from forwarding anything but our guests' packets.
+//! `net.ipv4.ip_forward` is left alone: setting it changes every interface of the host, and forgets
+//! what each one had.
+//!
+//! Several clouds may need the same interface, so the last one to go switches it off again. They
+//! find each other in the kernel, where two sets of each cloud's table are read by all: `OPENED`
+//! says which interfaces were off before there was any cloud, `WANTED` which the cloud needs now. A
+//! switch is set to what is wanted and looked at once more, so that of clouds that come and go at
+//! the same moment the one that looks last is right. A file remembers `OPENED` in case the host's
+//! own firewall is started anew, which empties every table.
 
+use super::nft;
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
 };
 
+/// The sets' names, which no other program's tables have.
+pub(super) const OPENED: &str = "mallee_opened";
+pub(super) const WANTED: &str = "mallee_wanted";
+
 #[derive(Debug)]
 pub(super) struct Forwarding {
-    /// Names, one per line, of the interfaces whose forwarding was off.
+    /// This boot's id, then the names, one a line, of the interfaces whose forwarding was off.
     record: PathBuf,
 }
 
@@ -22,44 +35,79 @@ impl Forwarding {
         Forwarding { record: state_dir.join("forwarding-enabled") }
     }
 
-    /// Lets the interfaces of the default routes forward. Returns those that did not before,
-    /// including those an earlier process switched on.
-    pub fn enable(&self) -> io::Result<Vec<String>> {
-        let mut ours = self.recorded()?;
+    /// The interfaces of the default routes that did not forward before there were clouds here, and
+    /// those this cloud had opened before. To be declared in its table before `settle`.
+    pub fn needed(&self) -> io::Result<Vec<String>> {
+        let mut needed = self.recorded()?;
+        let opened = declared(OPENED)?;
         for uplink in uplinks()? {
-            let switch = ipv4(&uplink, "forwarding");
-            if fs::read_to_string(&switch)?.trim() == "0" {
-                if !ours.contains(&uplink) {
-                    ours.push(uplink);
-                    fs::write(&self.record, ours.join("\n"))?;
-                }
-                fs::write(&switch, "1")?;
+            let was_off = || -> io::Result<bool> {
+                Ok(opened.contains(&uplink) || fs::read_to_string(switch(&uplink))?.trim() == "0")
+            };
+            if !needed.contains(&uplink) && was_off()? {
+                needed.push(uplink);
             }
         }
-        Ok(ours)
+        if !needed.is_empty() {
+            fs::write(&self.record, format!("{}\n{}\n", boot()?, needed.join("\n")))?;
+        }
+        Ok(needed)
     }
 
-    /// Puts back what `enable` changed. An interface that is gone has nothing to be put back.
-    pub fn restore(&self) -> io::Result<()> {
-        for uplink in self.recorded()? {
-            let switch = ipv4(&uplink, "forwarding");
-            if switch.exists() {
-                fs::write(switch, "0")?;
+    /// Lets an interface forward if any cloud wants it to. One that is gone has nothing to be set.
+    pub fn settle(&self, uplink: &str) -> io::Result<()> {
+        let switch = switch(uplink);
+        let mut wanted = declared(WANTED)?.contains(uplink);
+        while switch.exists() {
+            fs::write(&switch, if wanted { "1" } else { "0" })?;
+            let since = declared(WANTED)?.contains(uplink);
+            if wanted == since {
+                break;
             }
+            wanted = since;
         }
+        Ok(())
+    }
+
+    /// Wants nothing any more, and puts back what no other cloud wants either.
+    pub fn restore(&self, table: &str) -> io::Result<()> {
+        // Declaring it first makes emptying what is not there no error.
+        nft::apply(&format!(
+            "add table ip {table}\nadd set ip {table} {WANTED} {{ type ifname; }}\n\
+             flush set ip {table} {WANTED}\n"
+        ))?;
+        let mut opened = declared(OPENED)?;
+        opened.extend(self.recorded()?);
+        opened.iter().try_for_each(|uplink| self.settle(uplink))
+    }
+
+    /// When what it says is put back.
+    pub fn forget(&self) -> io::Result<()> {
         match fs::remove_file(&self.record) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
+    /// What was switched on before this boot is off again, or is another's business.
     fn recorded(&self) -> io::Result<Vec<String>> {
-        match fs::read_to_string(&self.record) {
-            Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            Err(error) => Err(error),
-        }
+        let text = match fs::read_to_string(&self.record) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error),
+        };
+        let mut lines = text.lines();
+        let is_ours = lines.next() == Some(boot()?.as_str());
+        Ok(lines.filter(|_| is_ours).map(str::to_owned).collect())
     }
+}
+
+/// The elements of all clouds' sets of this name.
+fn declared(set: &str) -> io::Result<BTreeSet<String>> {
+    let sets = nft::list(&["sets", "ip"])?;
+    let named = sets.iter().map(|object| &object["set"]).filter(|found| found["name"] == set);
+    let elements = named.filter_map(|found| found["elem"].as_array()).flatten();
+    Ok(elements.filter_map(|element| Some(element.as_str()?.to_owned())).collect())
 }
 
 /// Makes a bridge route between its own isolated ports: it answers ARP for guests that the asker
@@ -80,9 +128,17 @@ pub(super) fn disable_ipv6(device: &str) -> io::Result<()> {
     }
 }
 
+fn switch(uplink: &str) -> PathBuf {
+    ipv4(uplink, "forwarding")
+}
+
 fn ipv4(device: &str, switch: &str) -> PathBuf {
     // `/proc/sys/net` shows the namespace of the thread that looks.
     Path::new("/proc/sys/net/ipv4/conf").join(device).join(switch)
+}
+
+fn boot() -> io::Result<String> {
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 fn uplinks() -> io::Result<Vec<String>> {

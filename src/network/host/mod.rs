@@ -11,7 +11,8 @@
 //!
 //! Everything of ours is named with the prefix. What we know about a port is written on its tap
 //! (`identity`), so a process that starts anew finds it in the kernel; the only file kept says which
-//! of the host's switches were off (`forwarding`).
+//! of the host's switches were off (`forwarding`). Several clouds may share a host if their prefixes
+//! and their ranges differ, which is made sure of before anything is changed (`occupancy`).
 //!
 //! Needs root or `CAP_NET_ADMIN` and `CAP_NET_RAW`, and the `nft` program. IPv6 is not offered.
 
@@ -23,6 +24,9 @@ mod forwarding;
 mod identity;
 mod name;
 mod netlink;
+mod nft;
+mod occupancy;
+mod permits;
 mod tap;
 
 use super::{Datapath, NetworkFault, Port};
@@ -91,25 +95,31 @@ struct KnownPort {
 impl HostDatapath {
     /// Prepares the host, or finds it prepared by an earlier process, whose guests notice nothing.
     pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
-        let names = Names::new(&options.prefix)?;
         if !options.subnet.contains(options.gateway) {
             let HostOptions { gateway, subnet, .. } = &options;
             let reason = format!("the gateway `{gateway}` is not in the subnet `{subnet}`");
             return Err(NetworkFault::NotPermitted(reason));
         }
         std::fs::create_dir_all(&options.state_dir).map_err(fault("make the state directory"))?;
+        let datapath = HostDatapath::find(options)?;
+        datapath.prepare()?;
+        Ok(datapath)
+    }
+
+    /// What there is on the host, without preparing anything: to `purge` it.
+    pub fn find(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
+        let names = Names::new(&options.prefix)?;
         let mut netlink = Netlink::open().map_err(fault("speak to the kernel"))?;
-        let ports = find_ports(&mut netlink, &names)?;
-        let datapath = HostDatapath {
+        let links = netlink.links().map_err(fault("list devices"))?;
+        occupancy::check_prefix(&links, &names, &options)?;
+        Ok(HostDatapath {
             firewall: Firewall::new(names.clone()),
             forwarding: Forwarding::new(&options.state_dir),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
-            kernel: Mutex::new(Kernel { netlink, ports }),
+            kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
             names,
             options,
-        };
-        datapath.prepare()?;
-        Ok(datapath)
+        })
     }
 
     /// What on this host may keep guests from being reached and is not ours to change, in words
@@ -119,12 +129,20 @@ impl HostDatapath {
     }
 
     fn prepare(&self) -> Result<(), NetworkFault> {
-        let opened = self.forwarding.enable().map_err(fault("let uplinks forward"))?;
-        // Before the bridge has its address: a guest's packet never meets a host without filters.
-        self.firewall.install(&self.options, &opened).map_err(fault("install the firewall"))?;
         let mut kernel = self.kernel();
-        let name = self.names.public_bridge();
-        let bridge = self.ensure_bridge(&mut kernel, &name, "public")?;
+        let links = kernel.netlink.links().map_err(fault("list devices"))?;
+        let addresses = kernel.netlink.addresses().map_err(fault("list addresses"))?;
+        occupancy::check_range(&links, &addresses, &self.names, &self.options)?;
+        let (name, owner) = (self.names.public_bridge(), occupancy::alias(&self.options));
+        // First of all, because it says that the prefix is ours; it is of no use yet.
+        let bridge = self.ensure_bridge(&mut kernel, &name, &owner)?;
+        let group = kernel.netlink.set_group(bridge, netlink::PUBLIC_BRIDGES);
+        group.map_err(fault("tell the bridge from other devices"))?;
+        let forward = fault("let uplinks forward");
+        let needed = self.forwarding.needed().map_err(&forward)?;
+        // Before the bridge has its address: a guest's packet never meets a host without filters.
+        self.firewall.install(&self.options, &needed).map_err(fault("install the firewall"))?;
+        needed.iter().try_for_each(|uplink| self.forwarding.settle(uplink)).map_err(&forward)?;
         let (gateway, length) = (self.options.gateway, self.options.subnet.prefix_length());
         kernel
             .netlink
@@ -138,6 +156,8 @@ impl HostDatapath {
         self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The bridge there is, or a new one. What an interruption left undone is done: a bridge that
+    /// has our MAC and says nothing yet was being made.
     fn ensure_bridge(
         &self,
         kernel: &mut Kernel,
@@ -145,25 +165,31 @@ impl HostDatapath {
         alias: &str,
     ) -> Result<u32, NetworkFault> {
         let refused = fault("make a bridge");
-        if let Some(link) = kernel.netlink.link(name).map_err(&refused)? {
-            return match link.kind == "bridge" && link.alias == alias {
-                true => Ok(link.index),
-                false => Err(NetworkFault::Kernel(format!("device `{name}` is not ours"))),
-            };
+        let mac = self.names.bridge_mac(name);
+        let mut found = kernel.netlink.link(name).map_err(&refused)?;
+        if found.is_none() {
+            kernel.netlink.create_bridge(name, mac.0).map_err(&refused)?;
+            found = kernel.netlink.link(name).map_err(&refused)?;
         }
-        let mac = self.names.bridge_mac(name).0;
-        kernel.netlink.create_bridge(name, mac, alias).map_err(&refused)?;
+        let link = found.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?;
+        // Whose the public bridge was is settled already.
+        let is_settled = name == self.names.public_bridge();
+        let is_for_us = is_settled || link.alias.is_empty() || link.alias == alias;
+        if link.kind != "bridge" || link.mac != Some(mac) || !is_for_us {
+            return Err(NetworkFault::Kernel(format!("device `{name}` is not ours")));
+        }
         forwarding::disable_ipv6(name).map_err(&refused)?;
-        let link = kernel.netlink.link(name).map_err(&refused)?;
-        let index = link.ok_or_else(|| refused(io::ErrorKind::NotFound.into()))?.index;
-        kernel.netlink.set_up(index).map_err(&refused)?;
-        Ok(index)
+        if link.alias != alias {
+            kernel.netlink.set_alias(link.index, alias).map_err(&refused)?;
+        }
+        kernel.netlink.set_up(link.index).map_err(&refused)?;
+        Ok(link.index)
     }
 
     /// The bridge of a wire: its name and what its alias says.
     fn bridge_of(&self, wire: &Wire) -> (String, String) {
         match wire {
-            Wire::Public => (self.names.public_bridge(), "public".to_owned()),
+            Wire::Public => (self.names.public_bridge(), occupancy::alias(&self.options)),
             Wire::Private(network) => (self.names.private_bridge(network), network.to_string()),
         }
     }
@@ -240,6 +266,8 @@ impl HostDatapath {
                     let alias = identity.to_string();
                     kernel.netlink.set_alias(link.index, &alias).map_err(&refused)?;
                 }
+                // Once more: an interruption may have come before it.
+                forwarding::disable_ipv6(tap).map_err(&refused)?;
                 Ok(link)
             }
             None => {
@@ -324,7 +352,8 @@ impl Datapath for HostDatapath {
 
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
         let kernel = &mut *self.kernel();
-        let found = find_ports(&mut kernel.netlink, &self.names)?;
+        let links = kernel.netlink.links().map_err(fault("list devices"))?;
+        let found = ports_among(&links, &self.names);
         let described =
             |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
         Ok(found.values().map(described).collect())
@@ -354,7 +383,9 @@ impl Datapath for HostDatapath {
                 kernel.netlink.delete(link.index).map_err(fault("remove a device"))?;
             }
         }
-        Ok(())
+        let attached = kernel.ports.values().map(|port| &port.identity);
+        let kept: Vec<_> = attached.map(|port| (self.names.tap(&port.interface), port)).collect();
+        self.firewall.sweep(&kept).map_err(fault("remove what is left of old ports"))
     }
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
@@ -364,7 +395,11 @@ impl Datapath for HostDatapath {
             self.dhcp.withdraw(port.device);
         }
         kernel.ports.clear();
-        for link in kernel.netlink.links().map_err(fault("list devices"))? {
+        // The public bridge last, since it says that the prefix is ours.
+        let public = self.names.public_bridge();
+        let mut links = kernel.netlink.links().map_err(fault("list devices"))?;
+        links.sort_by_key(|link| link.name == public);
+        for link in links {
             let ours = (link.kind == "tun" && self.names.is_tap(&link.name))
                 || (link.kind == "bridge" && self.names.is_bridge(&link.name));
             if ours {
@@ -372,8 +407,10 @@ impl Datapath for HostDatapath {
             }
         }
         // Before the firewall that confines what they forward.
-        self.forwarding.restore().map_err(fault("restore forwarding"))?;
-        self.firewall.remove().map_err(fault("remove the firewall"))
+        let table = self.names.table();
+        self.forwarding.restore(table).map_err(fault("restore forwarding"))?;
+        self.firewall.remove().map_err(fault("remove the firewall"))?;
+        self.forwarding.forget().map_err(fault("forget what forwarding was"))
     }
 }
 
@@ -382,19 +419,14 @@ fn described(identity: &Identity, tap: String) -> Port {
 }
 
 /// The ports the kernel has, by what is written on them.
-fn find_ports(
-    netlink: &mut Netlink,
-    names: &Names,
-) -> Result<BTreeMap<InterfaceId, KnownPort>, NetworkFault> {
-    let links = netlink.links().map_err(fault("list devices"))?;
+fn ports_among(links: &[netlink::Link], names: &Names) -> BTreeMap<InterfaceId, KnownPort> {
     let taps = links.iter().filter(|link| link.kind == "tun" && names.is_tap(&link.name));
-    Ok(taps
-        .filter_map(|link| {
-            let identity: Identity = link.alias.parse().ok()?;
-            let port = KnownPort { device: link.index, attached: false, identity };
-            Some((port.identity.interface.clone(), port))
-        })
-        .collect())
+    taps.filter_map(|link| {
+        let identity: Identity = link.alias.parse().ok()?;
+        let port = KnownPort { device: link.index, attached: false, identity };
+        Some((port.identity.interface.clone(), port))
+    })
+    .collect()
 }
 
 /// Says what was being done, and tells what an administrator can allow from what they cannot.

@@ -4,6 +4,7 @@
 //! no process is spawned, and unlike sysfs a socket belongs to the network namespace it was opened
 //! in. Requests are made one at a time, and each waits for the kernel's acknowledgement.
 
+use crate::domain::interface::MacAddress;
 use std::{
     io,
     net::Ipv4Addr,
@@ -17,11 +18,17 @@ pub(super) struct Link {
     pub name: String,
     /// `tun`, `bridge`, ...; empty for hardware.
     pub kind: String,
+    pub mac: Option<MacAddress>,
     /// A text of its maker's; ours say whom the device is for.
     pub alias: String,
     /// The index of the bridge it is a port of.
     pub bridge: Option<u32>,
+    /// A number that rules may name several devices by.
+    pub group: u32,
 }
+
+/// The group that the public bridges of all clouds of a host are in: the letters `MALL`.
+pub(super) const PUBLIC_BRIDGES: u32 = 0x4d41_4c4c;
 
 #[derive(Debug)]
 pub(super) struct Netlink {
@@ -32,11 +39,13 @@ pub(super) struct Netlink {
 const ACKNOWLEDGE: i32 = libc::NLM_F_REQUEST | libc::NLM_F_ACK;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_GROUP: u16 = 27;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
 const NESTED: u16 = 1 << 15;
 const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
+const ADDRESS_HEADER: usize = 8;
 
 impl Netlink {
     pub fn open() -> io::Result<Netlink> {
@@ -68,8 +77,9 @@ impl Netlink {
     }
 
     /// A bridge that forwards at once and floods multicast, as a dumb switch would: no spanning
-    /// tree (there can be no loop) and no snooping (there is no querier).
-    pub fn create_bridge(&mut self, name: &str, mac: [u8; 6], alias: &str) -> io::Result<()> {
+    /// tree (there can be no loop) and no snooping (there is no querier). The kernel would ignore
+    /// an alias given here.
+    pub fn create_bridge(&mut self, name: &str, mac: [u8; 6]) -> io::Result<()> {
         let flags = ACKNOWLEDGE | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
         let mut message = Message::link(libc::RTM_NEWLINK, flags, 0);
         message.text(libc::IFLA_IFNAME, name);
@@ -78,15 +88,18 @@ impl Netlink {
             info.text(IFLA_INFO_KIND, "bridge");
             info.nest(IFLA_INFO_DATA, |data| data.attribute(IFLA_BR_MCAST_SNOOPING, &[0]));
         });
-        self.ask(message)?;
-        // The kernel ignores an alias in the message that creates the device.
-        let created = self.link(name)?.ok_or(io::ErrorKind::NotFound)?;
-        self.set_alias(created.index, alias)
+        self.ask(message).map(drop)
     }
 
     pub fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
         let mut message = Message::link(libc::RTM_SETLINK, ACKNOWLEDGE, index);
         message.attribute(libc::IFLA_IFALIAS, alias.as_bytes());
+        self.ask(message).map(drop)
+    }
+
+    pub fn set_group(&mut self, index: u32, group: u32) -> io::Result<()> {
+        let mut message = Message::link(libc::RTM_SETLINK, ACKNOWLEDGE, index);
+        message.attribute(IFLA_GROUP, &group.to_ne_bytes());
         self.ask(message).map(drop)
     }
 
@@ -128,6 +141,14 @@ impl Netlink {
         message.attribute(libc::IFA_LOCAL, &address.octets());
         message.attribute(libc::IFA_ADDRESS, &address.octets());
         self.ask(message).map(drop)
+    }
+
+    /// The IPv4 addresses of all devices, each with the device's index and the length of its prefix.
+    pub fn addresses(&mut self) -> io::Result<Vec<(u32, Ipv4Addr, u8)>> {
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+        let mut message = Message::new(libc::RTM_GETADDR, flags);
+        message.bytes.extend([libc::AF_INET as u8, 0, 0, 0, 0, 0, 0, 0]);
+        Ok(self.ask(message)?.iter().filter_map(|answer| address(answer)).collect())
     }
 
     /// Sends a request and collects what answers it, up to the acknowledgement.
@@ -235,8 +256,10 @@ fn link(message: &[u8]) -> Option<Link> {
         index: number(message, HEADER + 4)? as u32,
         name: String::new(),
         kind: String::new(),
+        mac: None,
         alias: String::new(),
         bridge: None,
+        group: 0,
     };
     let text = |value: &[u8]| {
         String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
@@ -245,7 +268,9 @@ fn link(message: &[u8]) -> Option<Link> {
         match kind {
             libc::IFLA_IFNAME => link.name = text(value),
             libc::IFLA_IFALIAS => link.alias = text(value),
+            libc::IFLA_ADDRESS => link.mac = value.try_into().ok().map(MacAddress),
             libc::IFLA_MASTER => link.bridge = number(value, 0).map(|index| index as u32),
+            IFLA_GROUP => link.group = number(value, 0).unwrap_or_default() as u32,
             libc::IFLA_LINKINFO => {
                 let found = attributes(value).find(|(kind, _)| *kind == IFLA_INFO_KIND);
                 link.kind = found.map(|(_, kind)| text(kind)).unwrap_or_default();
@@ -254,4 +279,12 @@ fn link(message: &[u8]) -> Option<Link> {
         }
     }
     (!link.name.is_empty()).then_some(link)
+}
+
+fn address(message: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
+    let length = *message.get(HEADER + 1)?;
+    let index = number(message, HEADER + 4)? as u32;
+    let mut found = attributes(message.get(HEADER + ADDRESS_HEADER..)?);
+    let (_, octets) = found.find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
+    Some((index, Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?), length))
 }
