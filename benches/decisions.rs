@@ -23,8 +23,6 @@ use mallee::{
         draft::{Decision, Draft},
         id::NodeName,
         image::{DiskFormat, Image, ImageKind},
-        instance::ShutdownBehavior,
-        metadata::MetadataOptions,
         placement::first_fit,
         resources::Resources,
         scope::Scope,
@@ -143,28 +141,11 @@ impl World {
 
 fn a_launch(count: u32) -> LaunchReservation {
     LaunchReservation {
-        image: IMAGE.parse().unwrap(),
-        kernel: None,
-        ramdisk: None,
         min_count: count,
         max_count: count,
         instance_type: Some("m1.small".to_owned()),
-        key_name: None,
-        security_groups: Vec::new(),
-        zone: None,
-        subnet: None,
-        user_data: None,
-        shutdown_behavior: ShutdownBehavior::Stop,
-        disable_api_termination: false,
-        disable_api_stop: false,
-        ebs_optimized: false,
-        monitoring: false,
-        metadata_options: MetadataOptions::default(),
-        root_gib: None,
         instance_tags: [("Name".to_owned(), "front".to_owned())].into(),
-        volume_tags: Default::default(),
-        interface_tags: Default::default(),
-        client_token: None,
+        ..LaunchReservation::of(IMAGE.parse().unwrap())
     }
 }
 

@@ -23,15 +23,14 @@ use crate::{
         draft::Draft,
         id::{AccountId, InstanceId, InterfaceId, NodeName},
         image::{DiskFormat, Image, ImageIdFamily, ImageKind},
-        instance::{Instance, ShutdownBehavior},
+        instance::Instance,
         instance_type::InstanceTypes,
         interface::InterfaceSpec,
-        metadata::{InstanceMetadata, MetadataOptions},
+        metadata::InstanceMetadata,
         port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings, Regions},
-        tag::Tags,
         time::Timestamp,
     },
     hypervisor::{
@@ -660,33 +659,11 @@ pub fn settings() -> CloudSettings {
 }
 
 pub fn a_launch() -> LaunchReservation {
-    LaunchReservation {
-        image: IMAGE.parse().unwrap(),
-        kernel: None,
-        ramdisk: None,
-        min_count: 1,
-        max_count: 1,
-        instance_type: None,
-        key_name: None,
-        security_groups: Vec::new(),
-        zone: None,
-        subnet: None,
-        user_data: None,
-        shutdown_behavior: ShutdownBehavior::Stop,
-        disable_api_termination: false,
-        disable_api_stop: false,
-        ebs_optimized: false,
-        monitoring: false,
-        metadata_options: MetadataOptions::default(),
-        root_gib: None,
-        instance_tags: Tags::new(),
-        volume_tags: Tags::new(),
-        interface_tags: Tags::new(),
-        client_token: None,
-    }
+    LaunchReservation::of(IMAGE.parse().unwrap())
 }
 
-fn image() -> Image {
+/// A machine image that everybody may launch.
+pub fn image() -> Image {
     Image {
         id: IMAGE.parse().unwrap(),
         kind: ImageKind::Machine,

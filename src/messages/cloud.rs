@@ -96,6 +96,36 @@ pub struct LaunchReservation {
     pub client_token: Option<String>,
 }
 
+impl LaunchReservation {
+    /// One instance, everything but the image left to the cloud.
+    pub fn of(image: ImageId) -> LaunchReservation {
+        LaunchReservation {
+            image,
+            kernel: None,
+            ramdisk: None,
+            min_count: 1,
+            max_count: 1,
+            instance_type: None,
+            key_name: None,
+            security_groups: Vec::new(),
+            zone: None,
+            subnet: None,
+            user_data: None,
+            shutdown_behavior: ShutdownBehavior::Stop,
+            disable_api_termination: false,
+            disable_api_stop: false,
+            ebs_optimized: false,
+            monitoring: false,
+            metadata_options: MetadataOptions::default(),
+            root_gib: None,
+            instance_tags: Tags::new(),
+            volume_tags: Tags::new(),
+            interface_tags: Tags::new(),
+            client_token: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launched {
     pub reservation: ReservationId,

@@ -26,14 +26,12 @@ use crate::{
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
         id::{InstanceId, RegionName},
-        image::{DiskFormat, Image, ImageIdFamily, ImageKind},
-        instance::{InstanceState, ShutdownBehavior},
+        image::{DiskFormat, Image, ImageIdFamily},
+        instance::InstanceState,
         instance_type::InstanceTypes,
-        metadata::MetadataOptions,
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings, Reach, Regions},
-        tag::Tags,
         time::Timestamp,
     },
     messages::{
@@ -45,7 +43,7 @@ use crate::{
 use actix::Arbiter;
 use std::{
     cell::{Cell, RefCell},
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -270,30 +268,7 @@ impl TestCloud {
 
 /// One instance of `IMAGE`, everything else left to the cloud.
 pub fn a_launch() -> LaunchReservation {
-    LaunchReservation {
-        image: IMAGE.parse().unwrap(),
-        kernel: None,
-        ramdisk: None,
-        min_count: 1,
-        max_count: 1,
-        instance_type: None,
-        key_name: None,
-        security_groups: Vec::new(),
-        zone: None,
-        subnet: None,
-        user_data: None,
-        shutdown_behavior: ShutdownBehavior::Stop,
-        disable_api_termination: false,
-        disable_api_stop: false,
-        ebs_optimized: false,
-        monitoring: false,
-        metadata_options: MetadataOptions::default(),
-        root_gib: None,
-        instance_tags: Tags::new(),
-        volume_tags: Tags::new(),
-        interface_tags: Tags::new(),
-        client_token: None,
-    }
+    LaunchReservation::of(IMAGE.parse().unwrap())
 }
 
 fn settled(state: InstanceState) -> Option<BootPhase> {
@@ -363,21 +338,12 @@ fn seeds() -> Vec<Entry> {
 
 fn image() -> Image {
     Image {
-        id: IMAGE.parse().unwrap(),
-        kind: ImageKind::Machine,
         owner: ROOT.parse().unwrap(),
-        name: "demo".to_owned(),
         description: Some("A small Linux".to_owned()),
-        architecture: "x86_64".to_owned(),
         blob: BLOB,
         format: DiskFormat::Qcow2,
-        size_gib: 1,
-        kernel: None,
-        ramdisk: None,
-        root_device_name: "/dev/sda1".to_owned(),
-        public: true,
-        launch_permissions: BTreeSet::new(),
         created_at: BEGIN,
+        ..crate::actors::testing::image()
     }
 }
 

@@ -2,25 +2,22 @@
 
 use super::{Decide, LaunchReservation, Launched};
 use crate::{
-    actors::cloud::scope,
+    actors::{cloud::scope, testing},
     ambient::Ambient,
     domain::{
         account::{Caller, Role},
-        blob::BlobId,
         chance::Chance,
         cloud_state::{Change, CloudState, Entry},
         draft::{Decision, Draft, Effect},
         fault::CloudFault,
         id::{InstanceId, NodeName, PrefixedId, ReservationId},
-        image::{DiskFormat, Image, ImageIdFamily, ImageKind},
-        instance::{Instance, InstanceState, LifecycleEvent, ShutdownBehavior},
+        image::{Image, ImageIdFamily},
+        instance::{Instance, InstanceState, LifecycleEvent},
         instance_type::InstanceTypes,
         interface::Wire,
-        metadata::MetadataOptions,
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings, Regions},
-        tag::Tags,
         time::Timestamp,
     },
     messages::cloud::{SecurityGroupName, TerminateInstances},
@@ -130,50 +127,11 @@ impl World {
 }
 
 fn a_launch() -> LaunchReservation {
-    LaunchReservation {
-        image: IMAGE.parse().unwrap(),
-        kernel: None,
-        ramdisk: None,
-        min_count: 1,
-        max_count: 1,
-        instance_type: None,
-        key_name: None,
-        security_groups: Vec::new(),
-        zone: None,
-        subnet: None,
-        user_data: None,
-        shutdown_behavior: ShutdownBehavior::Stop,
-        disable_api_termination: false,
-        disable_api_stop: false,
-        ebs_optimized: false,
-        monitoring: false,
-        metadata_options: MetadataOptions::default(),
-        root_gib: None,
-        instance_tags: Tags::new(),
-        volume_tags: Tags::new(),
-        interface_tags: Tags::new(),
-        client_token: None,
-    }
+    LaunchReservation::of(IMAGE.parse().unwrap())
 }
 
 fn image() -> Image {
-    Image {
-        id: IMAGE.parse().unwrap(),
-        kind: ImageKind::Machine,
-        owner: "123456789012".parse().unwrap(),
-        name: "demo".to_owned(),
-        description: None,
-        architecture: "x86_64".to_owned(),
-        blob: BlobId::of_digest([7; 32]),
-        format: DiskFormat::Raw,
-        size_gib: 1,
-        kernel: None,
-        ramdisk: None,
-        root_device_name: "/dev/sda1".to_owned(),
-        public: true,
-        launch_permissions: BTreeSet::new(),
-        created_at: Timestamp(0),
-    }
+    Image { owner: "123456789012".parse().unwrap(), ..testing::image() }
 }
 
 #[test]
