@@ -9,6 +9,7 @@
 //! ```
 
 pub mod enclosed_datapath;
+pub mod purge;
 
 mod founding;
 mod host;
@@ -30,7 +31,7 @@ use crate::{
         settings::{CloudSettings, Reach},
     },
     enclosure::Enclosure,
-    hypervisor::HypervisorFault,
+    hypervisor::{HypervisorFault, accelerator::KvmRefused},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
 };
@@ -74,8 +75,8 @@ pub enum BootFault {
     },
     #[error("the hypervisor of node `{node}` cannot be used: {source}")]
     Hypervisor { node: String, source: HypervisorFault },
-    #[error("KVM was asked for and does not work here: {0}")]
-    Kvm(String),
+    #[error(transparent)]
+    Kvm(#[from] KvmRefused),
     #[error("the network of node `{node}` cannot be made: {source}")]
     Network { node: String, source: NetworkFault },
     #[error("the images cannot be used: {0}")]
@@ -123,14 +124,6 @@ pub fn run(start: Start) -> Result<(), BootFault> {
         founded.end();
         Ok(())
     })
-}
-
-/// Removes every guest and every object of ours from the host, while no cloud runs.
-pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Result<(), BootFault> {
-    for node in &configuration.nodes {
-        node_host::purge(configuration, node, state)?;
-    }
-    Ok(())
 }
 
 /// The managers of a configuration, running.
@@ -228,7 +221,7 @@ impl Founded {
         let cloud = Cloud {
             settings,
             ambient,
-            blobs: Arc::new(Blobs::open(&state.cloud_blobs())?),
+            blobs: Arc::new(Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?),
             published,
             manager: wiring.child(&manager, &arbiter.handle()),
         };

@@ -26,8 +26,8 @@ use crate::{
         instance::{Instance, ShutdownBehavior},
         instance_type::InstanceTypes,
         interface::InterfaceSpec,
-        metadata::MetadataOptions,
-        port_filter::PortFilter,
+        metadata::{InstanceMetadata, MetadataOptions},
+        port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings, Regions},
@@ -42,10 +42,11 @@ use crate::{
         Ask, CallContext,
         cloud::{Command, Commanded, LaunchReservation},
         envelope::{Envelope, LinkFault},
+        group::DescribeResources,
         node::{BootInstance, DescribeNode, InstanceSpec},
         report::InstanceReport,
     },
-    metadata::registry::MetadataRegistry,
+    metadata::{MetadataSource, registry::MetadataRegistry},
     network::{Datapath, NetworkFault, Port, simulated::SimulatedDatapath},
     store::{Store, journal::Journal, memory::MemoryStore, record::load_all},
     transport::loopback::Loopback,
@@ -55,6 +56,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
+    net::Ipv4Addr,
     rc::Rc,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -191,7 +193,10 @@ impl Hypervisor for Hindered<SimulatedHypervisor> {
         self.guest("remove")?.remove(instance)
     }
     fn domains(&self) -> Result<Vec<Domain>, HypervisorFault> {
-        self.driver.domains()
+        let domains = self.guest("domains")?.domains()?;
+        // What was found is what was there, and the caller does not know yet.
+        self.hindrance.pass("listed").map_err(HypervisorFault::Refused)?;
+        Ok(domains)
     }
 }
 
@@ -201,6 +206,9 @@ impl Datapath for Hindered<SimulatedDatapath> {
     }
     fn set_filter(&self, of: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
         self.wire("set_filter")?.set_filter(of, filter)
+    }
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
+        self.wire("set_members")?.set_members(members)
     }
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
         self.wire("detach")?.detach(interface)
@@ -235,6 +243,7 @@ struct Process {
     arbiter: Arbiter,
     hypervisor: Arc<SimulatedHypervisor>,
     datapath: Arc<SimulatedDatapath>,
+    metadata: Arc<MetadataRegistry>,
 }
 
 impl fmt::Debug for Node {
@@ -281,6 +290,7 @@ impl Node {
         let datapath = Arc::new(SimulatedDatapath::in_directory(ports).unwrap());
         let instances = self.directory.path().join("instances");
         std::fs::create_dir_all(&instances).unwrap();
+        let metadata = Arc::<MetadataRegistry>::default();
         let (hindrance, store) = (&self.hindrance, self.store.clone() as Arc<dyn Store>);
         let host = Host {
             hypervisor: Arc::new(Hindered {
@@ -289,7 +299,7 @@ impl Node {
             }),
             datapath: Arc::new(Hindered { driver: datapath.clone(), hindrance: hindrance.clone() }),
             disks: Arc::new(SimulatedDisks),
-            metadata: Arc::new(MetadataRegistry::default()),
+            metadata: metadata.clone(),
             journal: Journal::start(store.clone()).unwrap(),
             ambient: Ambient::seeded(1, Timestamp(0)).0,
             instances,
@@ -305,7 +315,7 @@ impl Node {
         let arbiter = Arbiter::new();
         let node = NodeManager::restore(parts).unwrap().start(&arbiter.handle());
         *listener.lock().unwrap() = Some(node.clone());
-        self.process = Some(Process { node, arbiter, hypervisor, datapath });
+        self.process = Some(Process { node, arbiter, hypervisor, datapath, metadata });
     }
 
     /// `kill -9`.
@@ -314,6 +324,7 @@ impl Node {
         process.arbiter.stop();
         self.hindrance.kill();
         process.arbiter.join().unwrap();
+        self.store.reopen();
         *self.hindrance.told.lock().unwrap() = Told::default();
     }
 
@@ -326,12 +337,22 @@ impl Node {
         self.process.as_ref().expect("it runs")
     }
 
+    /// An event of the hypervisor's, at a time of the test's choice.
+    pub fn happen(&self, event: DomainEvent) {
+        self.process().node.do_send(Happened(event));
+    }
+
     pub fn hypervisor(&self) -> &SimulatedHypervisor {
         &self.process().hypervisor
     }
 
     pub fn datapath(&self) -> &SimulatedDatapath {
         &self.process().datapath
+    }
+
+    /// What a guest with this address hears at 169.254.169.254.
+    pub fn metadata(&self, address: Ipv4Addr) -> Option<Arc<InstanceMetadata>> {
+        self.process().metadata.by_address(address)
     }
 
     pub async fn ask<M>(&self, message: M) -> Answer<M>
@@ -484,6 +505,13 @@ impl Group {
         GroupManager::restore(parts).unwrap().start(&Arbiter::current())
     }
 
+    /// The process ends at any time, and begins again with what is on its disk.
+    pub async fn restart(&mut self) {
+        self.store.reopen();
+        self.addr = Group::manager(&self.store);
+        self.introduce(&fair()).await;
+    }
+
     /// Group and nodes meet; what the group asks of nodes goes through this weather from now on.
     pub async fn introduce(&self, weather: &Weather) {
         for node in &self.nodes {
@@ -498,6 +526,11 @@ impl Group {
         self.addr.send(MeetNode(node.name.clone(), known)).await.unwrap();
         let parent = Address::Parent(self.addr.downgrade());
         process.node.send(MeetGroup(parent)).await.unwrap();
+    }
+
+    pub async fn free_vcpus(&self) -> u64 {
+        let each = Resources { vcpus: 1, ..Resources::NONE };
+        self.ask(DescribeResources { types: vec![each] }).await.unwrap().counts[0].0
     }
 
     pub async fn ask<M>(&self, message: M) -> Answer<M>
@@ -518,6 +551,7 @@ pub struct Cloud {
     pub published: Published,
     pub clock: ManualClock,
     pub group: Group,
+    ambient: Ambient,
 }
 
 impl Cloud {
@@ -533,21 +567,43 @@ impl Cloud {
         batch.put_record(&image());
         store.commit(batch).unwrap();
         let (ambient, clock) = Ambient::seeded(1, Timestamp(0));
+        let (addr, published) = Cloud::manager(&store, &ambient, &group, weather);
+        let cloud = Cloud { store, addr, published, clock, group, ambient };
+        cloud.meet_group().await;
+        cloud
+    }
+
+    fn manager(
+        store: &Arc<MemoryStore>,
+        ambient: &Ambient,
+        group: &Group,
+        weather: Weather,
+    ) -> (Addr<CloudManager>, Published) {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
         let parts = CloudParts {
             settings: Arc::new(settings()),
-            ambient,
+            ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),
             root: account('9'),
         };
         let (restored, published) = CloudManager::restore(parts).unwrap();
-        let addr = restored.start(&on);
-        let parent = Address::Parent(addr.downgrade());
-        group.addr.send(MeetCloud(parent)).await.unwrap();
-        group.introduce(&fair()).await;
-        Cloud { store, addr, published, clock, group }
+        (restored.start(&on), published)
+    }
+
+    async fn meet_group(&self) {
+        let parent = Address::Parent(self.addr.downgrade());
+        self.group.addr.send(MeetCloud(parent)).await.unwrap();
+        self.group.introduce(&fair()).await;
+    }
+
+    /// The cloud's process ends at any time, and begins again with what is on its disk.
+    pub async fn restart(&mut self) {
+        self.store.reopen();
+        (self.addr, self.published) =
+            Cloud::manager(&self.store, &self.ambient, &self.group, fair());
+        self.meet_group().await;
     }
 
     pub async fn command<C: Decide>(&self, command: C) -> Answer<Commanded<C>>
@@ -657,5 +713,5 @@ pub fn spec(number: u64, resources: Resources) -> InstanceSpec {
     let launched = a_launch().decide(&mut draft).unwrap();
     let state = draft.decided().state;
     let instance = state.instance(&launched.instances[0]).unwrap();
-    InstanceSpec { resources, ..instance_spec::of(instance, &state, &settings).unwrap() }
+    InstanceSpec { resources, ..instance_spec::of(instance, &state, &settings, 0).unwrap() }
 }

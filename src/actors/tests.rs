@@ -136,6 +136,10 @@ async fn live_through(seed: u64) {
         cloud.group.nodes.iter().all(|node| node.leftovers().is_empty()).then_some(())
     })
     .await;
+    wait(&format!("seed {seed}: the group has all its room"), || async {
+        (cloud.group.free_vcpus().await == 6).then_some(())
+    })
+    .await;
     check(&cloud, seed);
 }
 

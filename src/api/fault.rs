@@ -158,10 +158,16 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::MissingParameter(message) => (Code::MissingParameter, message),
 
         // The cause is the operator's business and stands in the log.
-        CloudFault::NotRecorded(why) => {
+        CloudFault::NotRecorded(why) | CloudFault::InDoubt(why) => {
             log::error!("not recorded: {why}");
             return ApiError::internal();
         }
+        CloudFault::StorageFull => (
+            Code::Unavailable,
+            "The disk that holds the cloud's records is full. Nothing was done; requests are taken \
+             again when the disk has room."
+                .to_owned(),
+        ),
         CloudFault::Unanswered => {
             (Code::Unavailable, "The server is overloaded and can't handle the request.".to_owned())
         }

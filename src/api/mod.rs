@@ -28,6 +28,7 @@ pub mod selection;
 pub mod error;
 pub mod response;
 pub mod time;
+pub mod xml;
 
 #[cfg(test)]
 mod effort;

@@ -4,8 +4,11 @@
 //! An action's answer is a struct; [`render`] puts EC2's envelope around its fields in one pass.
 //! Lists are [`Set`]s, which stay present when empty, since clients loop over them without asking.
 
-use super::error::ApiError;
-use serde::{Serialize, Serializer};
+use super::{
+    error::ApiError,
+    xml::{self, NoElement},
+};
+use serde::Serialize;
 
 /// STS has one version only.
 pub const STS_VERSION: &str = "2011-06-15";
@@ -22,7 +25,10 @@ pub fn render<R: Serialize>(
     body: &R,
 ) -> Result<String, ApiError> {
     let xmlns = format!("http://ec2.amazonaws.com/doc/{}/", namespace_version(version));
-    document(&format!("{action}Response"), &Ec2Envelope { xmlns: &xmlns, request_id, body })
+    document(action, &xmlns, |out| {
+        xml::element(out, "requestId", request_id)?;
+        xml::fields(out, body)
+    })
 }
 
 /// Renders the answer of an STS action: the body's fields become children of `<XResult>`.
@@ -31,12 +37,10 @@ pub fn render_sts<R: Serialize>(
     request_id: &str,
     body: &R,
 ) -> Result<String, ApiError> {
-    let envelope = StsEnvelope {
-        xmlns: STS_NAMESPACE,
-        result: Named { name: format!("{action}Result"), body },
-        response_metadata: Metadata { request_id },
-    };
-    document(&format!("{action}Response"), &envelope)
+    document(action, STS_NAMESPACE, |out| {
+        xml::element(out, &format!("{action}Result"), body)?;
+        xml::element(out, "ResponseMetadata", &Metadata { request_id })
+    })
 }
 
 /// The version to answer in: the one asked for if it looks like one, so that clients of any age
@@ -90,49 +94,26 @@ impl Return {
 
 /// A failure here is a mistake in an action's answer (a map with a key that is no element name,
 /// say), found by that action's tests; the client can only be told that something went wrong.
-fn document<T: Serialize>(root: &str, envelope: &T) -> Result<String, ApiError> {
-    quick_xml::se::to_string_with_root(root, envelope).map_err(|error| {
-        log::error!("`{root}` cannot be written as XML: {error}");
+fn document(
+    action: &str,
+    xmlns: &str,
+    children: impl FnOnce(&mut String) -> Result<(), NoElement>,
+) -> Result<String, ApiError> {
+    let mut out = format!("<{action}Response xmlns=\"{xmlns}\">");
+    children(&mut out).map_err(|error| {
+        log::error!("the answer of `{action}` cannot be written as XML: {error}");
         ApiError::internal()
-    })
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Ec2Envelope<'a, R> {
-    #[serde(rename = "@xmlns")]
-    xmlns: &'a str,
-    request_id: &'a str,
-    #[serde(flatten)]
-    body: &'a R,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
-struct StsEnvelope<'a, R> {
-    #[serde(rename = "@xmlns")]
-    xmlns: &'a str,
-    #[serde(flatten)]
-    result: Named<'a, R>,
-    response_metadata: Metadata<'a>,
+    })?;
+    out.push_str("</");
+    out.push_str(action);
+    out.push_str("Response>");
+    Ok(out)
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Metadata<'a> {
     request_id: &'a str,
-}
-
-/// A body under a name known only at run time.
-struct Named<'a, R> {
-    name: String,
-    body: &'a R,
-}
-
-impl<R: Serialize> Serialize for Named<'_, R> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map([(&self.name, self.body)])
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use super::{
     BlobFault, BlobSource,
     cache::{Form, ImageCache, PreparedImage},
+    repository::rename_durably,
     root_disk,
 };
 use crate::domain::{blob::BlobId, image::BootSource};
@@ -27,10 +28,17 @@ pub struct BootFiles {
     _pins: Vec<PreparedImage>,
 }
 
+/// Images that are here, and the pins that keep them so until a disk stands on them.
+#[derive(Debug)]
+#[must_use = "without its pins the cache may give the images up before they are used"]
+pub struct Fetched {
+    _pins: Vec<PreparedImage>,
+}
+
 /// Calls block. Every call may be repeated harmlessly.
 pub trait Disks: fmt::Debug + Send + Sync {
     /// Gets the image here and pins it.
-    fn fetch(&self, boot: &BootSource) -> Result<(), BlobFault>;
+    fn fetch(&self, boot: &BootSource) -> Result<Fetched, BlobFault>;
 
     /// Makes the root disk in the instance's directory, unless it is there from an earlier boot,
     /// and says what the guest starts from.
@@ -69,15 +77,15 @@ impl CachedDisks {
 }
 
 impl Disks for CachedDisks {
-    fn fetch(&self, boot: &BootSource) -> Result<(), BlobFault> {
-        self.image(&boot.root, Form::RootBase)?;
+    fn fetch(&self, boot: &BootSource) -> Result<Fetched, BlobFault> {
+        let mut pins = vec![self.image(&boot.root, Form::RootBase)?];
         if let Some(kernel) = &boot.kernel {
-            self.image(kernel, Form::Kernel)?;
+            pins.push(self.image(kernel, Form::Kernel)?);
         }
         if let Some(ramdisk) = &boot.ramdisk {
-            self.image(ramdisk, Form::Ramdisk)?;
+            pins.push(self.image(ramdisk, Form::Ramdisk)?);
         }
-        Ok(())
+        Ok(Fetched { _pins: pins })
     }
 
     fn prepare(
@@ -93,7 +101,7 @@ impl Disks for CachedDisks {
             let unfinished = directory.join("root.qcow2.new");
             root_disk::remove(&unfinished)?;
             root_disk::create(base.path(), size_gib, &unfinished)?;
-            fs::rename(&unfinished, &root_disk).map_err(BlobFault::io("renamed", &unfinished))?;
+            rename_durably(&unfinished, &root_disk)?;
         }
         let mut pins = vec![base];
         let kernel = match &boot.kernel {
@@ -137,8 +145,8 @@ impl Disks for CachedDisks {
 pub struct SimulatedDisks;
 
 impl Disks for SimulatedDisks {
-    fn fetch(&self, _: &BootSource) -> Result<(), BlobFault> {
-        Ok(())
+    fn fetch(&self, _: &BootSource) -> Result<Fetched, BlobFault> {
+        Ok(Fetched { _pins: Vec::new() })
     }
 
     fn prepare(&self, _: &BootSource, _: u64, directory: &Path) -> Result<BootFiles, BlobFault> {
@@ -155,5 +163,80 @@ impl Disks for SimulatedDisks {
     fn adopt(&self, _: &BootSource, directory: &Path) -> Option<BootFiles> {
         let root_disk = directory.join(ROOT_DISK);
         root_disk.exists().then_some(BootFiles { root_disk, kernel: None, _pins: Vec::new() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{blobs::repository::Blobs, domain::image::DiskFormat};
+
+    /// A node whose cache has room for one image of the two.
+    struct Node {
+        dir: tempfile::TempDir,
+        blobs: Arc<Blobs>,
+        disks: CachedDisks,
+        images: [BootSource; 2],
+    }
+
+    impl Node {
+        fn new() -> Node {
+            let dir = tempfile::tempdir().unwrap();
+            let place = |name: &str| dir.path().join(name);
+            let blobs = Arc::new(Blobs::open(&place("blobs"), &place("lock")).unwrap());
+            let images = [1, 2].map(|seed: u8| {
+                let file = place("image");
+                // A disk, by its last two bytes.
+                let mut bytes = vec![seed; 64 * 1024];
+                bytes[510..512].copy_from_slice(&[0x55, 0xaa]);
+                fs::write(&file, bytes).unwrap();
+                let root = blobs.import(&file, None, &mut |_, _| {}).unwrap();
+                BootSource { root, format: DiskFormat::Raw, kernel: None, ramdisk: None }
+            });
+            let cache = ImageCache::open(&place("cache"), 100 * 1024).unwrap();
+            let disks = CachedDisks::new(cache, blobs.clone());
+            Node { dir, blobs, disks, images }
+        }
+
+        fn instance(&self, name: &str) -> PathBuf {
+            let directory = self.dir.path().join(name);
+            fs::create_dir_all(&directory).unwrap();
+            directory
+        }
+    }
+
+    #[test]
+    fn a_fetched_image_stays_until_a_disk_stands_on_it_and_then_as_long_as_the_disk() {
+        let node = Node::new();
+        let [first, second] = &node.images;
+        let refused = |disks: &CachedDisks| {
+            let refusal = disks.fetch(second).unwrap_err();
+            assert!(matches!(refusal, BlobFault::NoRoom { .. }), "{refusal}");
+        };
+        let fetched = node.disks.fetch(first).unwrap();
+        refused(&node.disks);
+        // Nothing is fetched a second time: it could not be.
+        node.blobs.remove(&first.root).unwrap();
+        let files = node.disks.prepare(first, 1, &node.instance("i-1")).unwrap();
+        drop(fetched);
+        refused(&node.disks);
+        drop(files);
+        drop(node.disks.fetch(second).unwrap());
+    }
+
+    #[test]
+    fn a_disk_that_a_crash_left_unfinished_is_made_anew() {
+        let node = Node::new();
+        let directory = node.instance("i-1");
+        fs::write(directory.join("root.qcow2.new"), "half").unwrap();
+        let files = node.disks.prepare(&node.images[0], 1, &directory).unwrap();
+        assert!(fs::read(&files.root_disk).unwrap().starts_with(b"QFI"));
+        let names: Vec<_> =
+            fs::read_dir(&directory).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, [ROOT_DISK]);
+        // The next boot finds what the guest wrote.
+        fs::write(&files.root_disk, "written by the guest").unwrap();
+        let files = node.disks.prepare(&node.images[0], 1, &directory).unwrap();
+        assert_eq!(fs::read_to_string(&files.root_disk).unwrap(), "written by the guest");
     }
 }

@@ -1,16 +1,16 @@
 //! The image repository: every blob the administrator added, under its own digest.
 //!
 //! A blob is there whole or not at all: bytes are gathered in a file of another kind of name, made
-//! durable, and renamed. Blobs never change. The directory belongs to one process; what an import
-//! that died left behind is swept when the directory is opened.
+//! durable, and renamed. Blobs never change. Several processes may have the directory open: one
+//! import at a time holds its lock, and what an import that died left behind is swept when the
+//! directory is opened and nobody imports.
 
 use super::digest::{Digesting, Sparse, copy};
 use super::{BlobCheck, BlobFault, BlobSource, Progress};
 use crate::domain::blob::BlobId;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Unfinished files end so; no blob does.
 const UNFINISHED: &str = ".unfinished";
@@ -18,17 +18,26 @@ const UNFINISHED: &str = ".unfinished";
 #[derive(Debug)]
 pub struct Blobs {
     directory: PathBuf,
-    imports: AtomicU64,
+    lock: PathBuf,
 }
 
 impl Blobs {
-    pub fn open(directory: &Path) -> Result<Blobs, BlobFault> {
+    /// `lock` is a file outside the directory, the same for everybody who opens it.
+    pub fn open(directory: &Path, lock: &Path) -> Result<Blobs, BlobFault> {
         fs::create_dir_all(directory).map_err(BlobFault::io("created", directory))?;
-        sweep_unfinished(directory)?;
-        Ok(Blobs { directory: directory.to_owned(), imports: AtomicU64::new(0) })
+        let blobs = Blobs { directory: directory.to_owned(), lock: lock.to_owned() };
+        let file = blobs.lock_file()?;
+        match file.try_lock() {
+            Ok(()) => sweep_unfinished(directory)?,
+            // What is unfinished now is somebody's work. The next who opens sweeps what is not.
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(BlobFault::io("locked", lock)(error)),
+        }
+        Ok(blobs)
     }
 
-    /// Takes a copy of a file in. With `expected`, other bytes than those are refused.
+    /// Takes a copy of a file in. With `expected`, other bytes than those are refused. Waits for an
+    /// import that is going on.
     pub fn import(
         &self,
         path: &Path,
@@ -37,8 +46,9 @@ impl Blobs {
     ) -> Result<BlobId, BlobFault> {
         let mut from = File::open(path).map_err(BlobFault::io("opened", path))?;
         let total = from.metadata().map_err(BlobFault::io("examined", path))?.len();
-        let number = self.imports.fetch_add(1, Ordering::Relaxed);
-        let (unfinished, file) = Unfinished::create(&self.directory, &format!("import-{number}"))?;
+        let lock = self.lock_file()?;
+        lock.lock().map_err(BlobFault::io("locked", &self.lock))?;
+        let (unfinished, file) = Unfinished::create(&self.directory, "import")?;
         let mut into = Digesting::new(Sparse::new(file));
         copy(&mut from, &mut into, Some(total), progress).map_err(BlobFault::io("copied", path))?;
         let (sparse, actual) = into.finish();
@@ -83,6 +93,11 @@ impl Blobs {
         }
         blobs.sort();
         Ok(blobs)
+    }
+
+    /// Who locks it holds the lock until the file is dropped, or the process ends.
+    fn lock_file(&self) -> Result<File, BlobFault> {
+        File::create(&self.lock).map_err(BlobFault::io("opened", &self.lock))
     }
 
     fn place(&self, blob: &BlobId) -> PathBuf {
@@ -134,12 +149,9 @@ impl Unfinished {
     /// Makes bytes and name durable. The result is read-only: blobs are shared.
     pub(super) fn become_file(self, place: &Path) -> Result<(), BlobFault> {
         use std::os::unix::fs::PermissionsExt;
-        let file = File::open(&self.0).map_err(BlobFault::io("opened", &self.0))?;
-        file.set_permissions(fs::Permissions::from_mode(0o444))
-            .and_then(|()| file.sync_all())
+        fs::set_permissions(&self.0, fs::Permissions::from_mode(0o444))
             .map_err(BlobFault::io("written", &self.0))?;
-        fs::rename(&self.0, place).map_err(BlobFault::io("renamed", &self.0))?;
-        sync_directory(place.parent().expect("a blob's place is inside a directory"))
+        rename_durably(&self.0, place)
     }
 }
 
@@ -165,6 +177,14 @@ pub(super) fn entries(directory: &Path) -> Result<Vec<fs::DirEntry>, BlobFault> 
     listing.collect::<io::Result<_>>().map_err(BlobFault::io("listed", directory))
 }
 
+/// Gives a finished file its name: after a power cut there is the whole file, or no such name.
+pub(super) fn rename_durably(from: &Path, place: &Path) -> Result<(), BlobFault> {
+    let file = File::open(from).map_err(BlobFault::io("opened", from))?;
+    file.sync_all().map_err(BlobFault::io("written", from))?;
+    fs::rename(from, place).map_err(BlobFault::io("renamed", from))?;
+    sync_directory(place.parent().expect("a file's place is inside a directory"))
+}
+
 /// A rename is durable only when the directory is.
 pub(super) fn sync_directory(directory: &Path) -> Result<(), BlobFault> {
     let opened = File::open(directory).map_err(BlobFault::io("opened", directory))?;
@@ -173,7 +193,7 @@ pub(super) fn sync_directory(directory: &Path) -> Result<(), BlobFault> {
 
 #[cfg(test)]
 mod tests {
-    use super::Blobs;
+    use super::{Blobs, rename_durably};
     use crate::blobs::{BlobCheck, BlobFault, BlobSource};
     use crate::domain::blob::BlobId;
     use std::fs;
@@ -185,8 +205,12 @@ mod tests {
     fn repository() -> (tempfile::TempDir, Blobs) {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("abc"), b"abc").unwrap();
-        let blobs = Blobs::open(&dir.path().join("blobs")).unwrap();
+        let blobs = open(dir.path());
         (dir, blobs)
+    }
+
+    fn open(dir: &Path) -> Blobs {
+        Blobs::open(&dir.join("blobs"), &dir.join("lock")).unwrap()
     }
 
     fn names(directory: &Path) -> Vec<String> {
@@ -245,9 +269,36 @@ mod tests {
         let (dir, blobs) = repository();
         let blob = blobs.import(&dir.path().join("abc"), None, &mut |_, _| {}).unwrap();
         let directory = dir.path().join("blobs");
-        fs::write(directory.join("import-0.unfinished"), b"half").unwrap();
-        let blobs = Blobs::open(&directory).unwrap();
+        fs::write(directory.join("import.unfinished"), b"half").unwrap();
+        let blobs = open(dir.path());
         assert_eq!(names(&directory), [ABC]);
         assert_eq!(blobs.list().unwrap(), [(blob, 3)]);
+    }
+
+    #[test]
+    fn who_opens_while_another_imports_does_not_sweep_its_work_away() {
+        let (dir, blobs) = repository();
+        let mut opened = Vec::new();
+        let mut half_way = |_, _| {
+            opened.push(open(dir.path()));
+            assert_eq!(names(&dir.path().join("blobs")), ["import.unfinished"]);
+        };
+        let blob = blobs.import(&dir.path().join("abc"), None, &mut half_way).unwrap();
+        assert_eq!(opened.len(), 1, "copied in one piece");
+        assert_eq!(opened[0].list().unwrap(), [(blob, 3)]);
+    }
+    #[test]
+    fn what_cannot_be_made_durable_does_not_get_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, place] = ["from", "place"].map(|name| dir.path().join(name));
+        // It can be opened and renamed, and refuses to be synced.
+        std::os::unix::fs::symlink("/dev/null", &from).unwrap();
+        let fault = rename_durably(&from, &place).unwrap_err();
+        assert!(matches!(fault, BlobFault::Io { doing: "written", .. }), "{fault}");
+        assert_eq!(names(dir.path()), ["from"]);
+        fs::remove_file(&from).unwrap();
+        fs::write(&from, "bytes").unwrap();
+        rename_durably(&from, &place).unwrap();
+        assert_eq!(names(dir.path()), ["place"]);
     }
 }

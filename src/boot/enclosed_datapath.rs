@@ -4,7 +4,7 @@ use crate::{
     domain::{
         id::{InstanceId, InterfaceId},
         interface::{InterfaceSpec, Wire},
-        port_filter::PortFilter,
+        port_filter::{GroupMembers, PortFilter},
     },
     enclosure::forward::{Ended, Forwarder},
     network::{Datapath, NetworkFault, Port},
@@ -69,6 +69,11 @@ impl<D: Datapath> Datapath for EnclosedDatapath<D> {
             Some(address) => self.forwarder.offer(*address, filter, self.gateway).map_err(fault),
             None => Ok(()),
         }
+    }
+
+    /// The host, whose connections are forwarded, is no member of a group.
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
+        self.inner.set_members(members)
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {

@@ -14,9 +14,9 @@ use crate::{
         state_directory::{StateDirectory, create_private_directory, write_private},
     },
     domain::resources::Resources,
-    enclosure::{self, Enclosure},
+    enclosure::Enclosure,
     hypervisor::{
-        DomainEvent, EventSink, Hypervisor, HypervisorFault, Ownership,
+        DomainEvent, EventSink, Hypervisor, HypervisorFault,
         accelerator::{self, Requested},
         libvirt::{LibvirtHypervisor, LibvirtOptions, mode},
         simulated::{SimulatedHypervisor, SimulatedOptions},
@@ -115,7 +115,8 @@ pub fn build(
         false => {
             let limit = section.image_cache_gib << 30;
             let cache = ImageCache::open(&directory.cache(), limit)?;
-            Arc::new(CachedDisks::new(cache, Arc::new(Blobs::open(&state.cloud_blobs())?)))
+            let blobs = Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?;
+            Arc::new(CachedDisks::new(cache, Arc::new(blobs)))
         }
     };
     let datapath: Arc<dyn Datapath> = match simulated {
@@ -165,7 +166,7 @@ pub fn build(
     Ok(Built { host: Arc::new(host), store, total, hypervisor: facts.description, events })
 }
 
-fn libvirt(
+pub fn libvirt(
     configuration: &Configuration,
     section: &NodeSection,
     directory: &Path,
@@ -176,10 +177,9 @@ fn libvirt(
         HypervisorChoice::Kvm => Requested::Kvm,
         HypervisorChoice::Tcg | HypervisorChoice::Simulated => Requested::Tcg,
     };
-    let choice =
-        accelerator::choose(requested).map_err(|refused| BootFault::Kvm(refused.to_string()))?;
-    log::info!("{}", choice.explanation);
-    let mut options = LibvirtOptions::new(choice.accelerator);
+    let choice = accelerator::choose(requested)?;
+    log::info!("guests run under {choice}");
+    let mut options = LibvirtOptions::new(choice);
     options.domain.name_prefix = configuration.network.prefix.clone();
     let modes =
         mode::candidates(section.libvirt_uri.as_deref(), directory, mode::Surroundings::look());
@@ -283,7 +283,7 @@ fn group<'a>(
     })
 }
 
-fn host_datapath(
+pub fn host_datapath(
     configuration: &Configuration,
     section: &NodeSection,
     directory: &Path,
@@ -301,7 +301,21 @@ fn host_datapath(
     Ok(datapath)
 }
 
-fn network_fault(section: &NodeSection, source: NetworkFault) -> BootFault {
+/// What a node has in the kernel, with nothing prepared; `None` if its prefix is another cloud's.
+pub fn found_datapath(
+    configuration: &Configuration,
+    section: &NodeSection,
+    directory: &Path,
+) -> Result<Option<HostDatapath>, BootFault> {
+    let group = group(configuration, section)?;
+    let options = host_options(configuration, section, group, directory, None);
+    match HostDatapath::find(options) {
+        Err(NetworkFault::PrefixTaken { .. }) => Ok(None),
+        found => found.map(Some).map_err(|source| network_fault(section, source)),
+    }
+}
+
+pub fn network_fault(section: &NodeSection, source: NetworkFault) -> BootFault {
     BootFault::Network { node: section.name.to_string(), source }
 }
 
@@ -347,36 +361,4 @@ fn serve_metadata(
         }
     });
     Ok(())
-}
-
-/// Takes away the node's guests and what it made in the kernel.
-pub fn purge(
-    configuration: &Configuration,
-    section: &NodeSection,
-    state: &StateDirectory,
-) -> Result<(), BootFault> {
-    if section.hypervisor == HypervisorChoice::Simulated {
-        return Ok(());
-    }
-    let directory = state.node(&section.name).hypervisor();
-    let guests = NodeSection { hypervisor: HypervisorChoice::Tcg, ..section.clone() };
-    let hypervisor = libvirt(configuration, &guests, &directory, Arc::new(|_| {}))?;
-    let fault = |source| BootFault::Hypervisor { node: section.name.to_string(), source };
-    for domain in hypervisor.domains().map_err(fault)? {
-        if let Ownership::Ours(instance) = domain.ownership {
-            hypervisor.remove(&instance).map_err(fault)?;
-        }
-    }
-    if enclosure::lacks_net_admin() {
-        // What was made was made in an enclosure, which is gone with its last guest.
-        return Ok(());
-    }
-    let group = group(configuration, section)?;
-    let options = host_options(configuration, section, group, &directory, None);
-    let datapath = match HostDatapath::find(options) {
-        // Another cloud's prefix, so this one never had anything in the kernel.
-        Err(NetworkFault::PrefixTaken { .. }) => return Ok(()),
-        found => found.map_err(|source| network_fault(section, source))?,
-    };
-    datapath.purge().map_err(|source| network_fault(section, source))
 }

@@ -2,19 +2,26 @@
 //!
 //! Guests go on running unnoticed, to be found again by the next `up`; `--terminate` ends them
 //! first. `--purge` also takes every object of ours off the host and removes the state directory,
-//! images and keys included: the host is as it was before.
+//! images and keys included: the host is as it was before. An instance that is protected from
+//! termination is a refusal of all that. One that cannot be ended is not: everything else goes, and
+//! what is left is said; then the state directory stays, since the next attempt needs it.
 
 use super::{
-    CallerArguments, Context, client::Client, configuration, fault::Fault, process,
-    progress::Progress, up,
+    CallerArguments, Context,
+    client::{Client, ClientFault},
+    configuration,
+    fault::Fault,
+    process,
+    progress::Progress,
+    up,
 };
-use crate::boot;
+use crate::boot::purge::{self, Remains};
 use crate::config::state_directory::StateDirectory;
 use crate::domain::id::RegionName;
 use crate::hypervisor::libvirt;
 use clap::Args;
 use serde::Deserialize;
-use std::{ffi::OsString, fs, io, process::ExitCode, time::Duration};
+use std::{ffi::OsString, fs, process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
 pub struct Down {
@@ -42,13 +49,23 @@ impl Down {
         let was_running = running.is_some();
         if self.purge && !was_running && is_a_cloud_s(state)? && has_instances(state)? {
             // Guests outlive their cloud, and only a cloud ends them properly.
-            up::start_detached(state, &up_again(state), &default_region(state)?)?;
+            let started = up::start_detached(state, &up_again(state), &default_region(state)?);
+            if let Err(fault) = started {
+                fault.tell();
+            }
             running = process::find(state)?;
         }
         match running {
             Some(pid) => {
                 if self.terminate || self.purge {
-                    terminate_all(context, &mut progress)?;
+                    match terminate_all(context, &mut progress) {
+                        // Without the cloud it can still be done, less gently.
+                        Err(Unended::Unable(fault)) if self.purge => {
+                            progress.end();
+                            fault.tell();
+                        }
+                        outcome => outcome.map_err(Fault::from)?,
+                    }
                 }
                 progress.step("stopping the cloud");
                 process::stop(state, pid, STOP_PATIENCE)?;
@@ -81,8 +98,42 @@ fn outcome(was_running: bool, terminate: bool, purge: bool) -> &'static str {
     }
 }
 
+/// Why instances go on.
+#[derive(Debug)]
+enum Unended {
+    /// Somebody said that they must.
+    Protected(Fault),
+    Unable(Fault),
+}
+
+impl From<Fault> for Unended {
+    fn from(fault: Fault) -> Unended {
+        Unended::Unable(fault)
+    }
+}
+
+impl From<ClientFault> for Unended {
+    fn from(fault: ClientFault) -> Unended {
+        match fault.is("OperationNotPermitted") {
+            true => Unended::Protected(
+                Fault::from(fault)
+                    .remedy("take its termination protection away first; the cloud goes on"),
+            ),
+            false => Unended::Unable(fault.into()),
+        }
+    }
+}
+
+impl From<Unended> for Fault {
+    fn from(unended: Unended) -> Fault {
+        match unended {
+            Unended::Protected(fault) | Unended::Unable(fault) => fault,
+        }
+    }
+}
+
 /// Those of every account, in every region there is.
-fn terminate_all(context: &Context<'_>, progress: &mut Progress) -> Result<(), Fault> {
+fn terminate_all(context: &Context<'_>, progress: &mut Progress) -> Result<(), Unended> {
     progress.step("terminating all instances");
     let mut client = context.client(&CallerArguments { region: None })?;
     for region in regions(&client)? {
@@ -94,8 +145,7 @@ fn terminate_all(context: &Context<'_>, progress: &mut Progress) -> Result<(), F
         client.terminate_instances(&ids)?;
         if !process::wait_until(TERMINATE_PATIENCE, || Ok(living(&client)?.is_empty()))? {
             let left = living(&client)?.join("`, `");
-            return Err(Fault::failed(format!("these instances do not end: `{left}`"))
-                .remedy("one with termination protection must have it taken away first"));
+            return Err(Fault::failed(format!("these instances do not end: `{left}`")).into());
         }
     }
     Ok(())
@@ -129,8 +179,21 @@ fn purge(state: &StateDirectory) -> Result<(), Fault> {
         return Ok(());
     }
     let configuration = configuration::last_used(state)?;
-    boot::purge(&configuration, state).map_err(|e| Fault::of(&e))?;
+    let remains = purge::purge(&configuration, state);
+    if !remains.is_empty() {
+        return Err(left_over(&remains, state));
+    }
     fs::remove_dir_all(state.root()).map_err(Fault::io("remove", state.root()))
+}
+
+fn left_over(remains: &[Remains], state: &StateDirectory) -> Fault {
+    let each: Vec<String> =
+        remains.iter().map(|remains| Fault::of(remains).message().to_owned()).collect();
+    Fault::failed(format!("left on this host: {}", each.join("; "))).remedy(format!(
+        "everything else is removed, and `{}` is kept; mend the cause, then \
+         `mallee down --purge` takes the rest away",
+        state.root().display()
+    ))
 }
 
 /// Whether there is anything to be removed. A mistyped `--state` must not empty a home, so a
@@ -150,12 +213,8 @@ fn is_a_cloud_s(state: &StateDirectory) -> Result<bool, Fault> {
 /// Whether any node of this host has an instance on its books, or what one left.
 fn has_instances(state: &StateDirectory) -> Result<bool, Fault> {
     for node in state.nodes().map_err(Fault::io("read", state.root()))? {
-        let instances = state.node(&node).instances();
-        let has_entries = match fs::read_dir(&instances) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            entries => entries.map_err(Fault::io("read", &instances))?.next().is_some(),
-        };
-        if has_entries {
+        let instances = purge::instances(state, &node);
+        if !instances.map_err(Fault::io("read", &state.node(&node).instances()))?.is_empty() {
             return Ok(true);
         }
     }
@@ -178,6 +237,7 @@ fn default_region(state: &StateDirectory) -> Result<RegionName, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hypervisor::HypervisorFault;
 
     #[test]
     fn a_directory_no_cloud_was_in_is_not_removed() {
@@ -199,6 +259,32 @@ mod tests {
         assert!(!has_instances(&state).unwrap());
         fs::create_dir(instances.join("i-1")).unwrap();
         assert!(has_instances(&state).unwrap());
+    }
+
+    #[test]
+    fn what_cannot_be_ended_is_told_from_what_must_not() {
+        let refused = |code: &str| ClientFault::Refused { code: code.into(), message: "m".into() };
+        let protected = Unended::from(refused("OperationNotPermitted"));
+        assert!(matches!(&protected, Unended::Protected(_)), "{protected:?}");
+        assert!(Fault::from(protected).to_string().contains("the cloud goes on"));
+        let unable = Unended::from(refused("InternalError"));
+        assert!(matches!(unable, Unended::Unable(_)), "{unable:?}");
+    }
+
+    #[test]
+    fn what_a_purge_could_not_remove_is_said_with_the_reason_and_the_next_step() {
+        let state = StateDirectory::at("/s".into());
+        let guests = Remains::Guests {
+            node: "n1".parse().unwrap(),
+            instances: vec!["i-1".into(), "i-2".into()],
+            why: crate::boot::BootFault::Hypervisor {
+                node: "n1".into(),
+                source: HypervisorFault::Unreachable("no libvirt".into()),
+            },
+        };
+        let told = left_over(&[guests], &state).to_string();
+        assert!(told.contains("node `n1`, the guests of `i-1`, `i-2`: "), "{told}");
+        assert!(told.contains("no libvirt") && told.contains("`/s` is kept"), "{told}");
     }
 
     #[test]

@@ -63,6 +63,10 @@ impl Fault {
         move |error| Fault::failed(format!("cannot {doing} `{path}`: {error}"))
     }
 
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     pub fn tell(&self) {
         eprintln!("{self}");
     }

@@ -174,7 +174,7 @@ mod tests {
                 name: "us-east-1a".into(),
                 state: "available".into(),
                 room: vec![room("m1.small"), room("t3.micro")],
-                remarks: vec![("node laptop".into(), "QEMU 7.2, TCG".into())],
+                remarks: vec![("guests of laptop".into(), "QEMU 7.2, TCG: as configured".into())],
             }],
         }
     }
@@ -187,7 +187,7 @@ mod tests {
             "running at http://127.0.0.1:8773, region us-east-1, process 42\n\
              \n\
              zone us-east-1a: available\n  \
-             node laptop: QEMU 7.2, TCG\n  \
+             guests of laptop: QEMU 7.2, TCG: as configured\n  \
              m1.small  room for 14 of 16  1 vcpus, 128 MiB, 2 GiB each\n\
              \n\
              instances:\n  \

@@ -43,6 +43,9 @@ pub enum Step {
     PrepareDisk,
     AttachNetwork,
     StartDomain,
+    /// Make the ports of a running guest known again, by a process that found it running and could
+    /// not.
+    RestoreNetwork,
     /// Ask the guest to power off, and wait for it.
     ShutDown,
     /// Take power and network away; the disk stays.
@@ -59,6 +62,7 @@ impl Step {
             Step::PrepareDisk => BootPhase::PreparingDisk,
             Step::AttachNetwork => BootPhase::AttachingNetwork,
             Step::StartDomain => BootPhase::StartingDomain,
+            Step::RestoreNetwork => BootPhase::Running,
             Step::ShutDown | Step::SwitchOff => BootPhase::Stopping,
             Step::TearDown => BootPhase::Ending,
         }
@@ -70,9 +74,11 @@ impl Step {
             Step::StartDomain => BootPhase::Running,
             Step::SwitchOff => BootPhase::Stopped,
             Step::TearDown => BootPhase::Ended,
-            Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::ShutDown => {
-                self.phase()
-            }
+            Step::FetchImage
+            | Step::PrepareDisk
+            | Step::AttachNetwork
+            | Step::RestoreNetwork
+            | Step::ShutDown => self.phase(),
         }
     }
 
@@ -81,7 +87,7 @@ impl Step {
         let seconds = match self {
             Step::FetchImage => 1800,
             Step::PrepareDisk | Step::StartDomain => 120,
-            Step::AttachNetwork => 60,
+            Step::AttachNetwork | Step::RestoreNetwork => 60,
             Step::ShutDown => 60,
             Step::SwitchOff | Step::TearDown => 120,
         };

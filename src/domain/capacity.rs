@@ -23,6 +23,8 @@ pub struct NodeCapacity {
     pub held: Resources,
     /// When the node last said so; `None` before its first report.
     pub reported_at: Option<Timestamp>,
+    /// What runs its guests, in its own words; `None` before it said.
+    pub hypervisor: Option<String>,
 }
 
 impl NodeCapacity {
@@ -32,6 +34,7 @@ impl NodeCapacity {
             foreign: Resources::NONE,
             held: Resources::NONE,
             reported_at: None,
+            hypervisor: None,
         }
     }
 
@@ -72,6 +75,14 @@ impl Capacity {
             capacity.foreign = foreign;
             capacity.reported_at = Some(at);
         });
+    }
+
+    /// A node's own words on what runs its guests.
+    pub fn describe(&mut self, group: &GroupName, node: &NodeName, hypervisor: &str) {
+        let same = |capacity: &NodeCapacity| capacity.hypervisor.as_deref() == Some(hypervisor);
+        if !self.node(group, node).is_some_and(same) {
+            self.change(group, node, |capacity| capacity.hypervisor = Some(hypervisor.to_owned()));
+        }
     }
 
     /// Reserves on the first node of the group with room, in the order of names.

@@ -115,6 +115,15 @@ pub struct CloudState {
     pub group_references: Map<(SecurityGroupId, SecurityGroupId), Scope>,
     /// Derived from the instances and the nodes' reports; not recorded.
     pub capacity: Capacity,
+    /// What their nodes say is wrong with running instances; not recorded.
+    pub impairments: Map<InstanceId, Impairment>,
+}
+
+/// Something is wrong with an instance, which is no change of its state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Impairment {
+    pub why: String,
+    pub since: Timestamp,
 }
 
 impl CloudState {
@@ -141,6 +150,19 @@ impl CloudState {
             .range(from..)
             .take_while(move |((n, _), ())| n == node)
             .filter_map(|((_, id), ())| self.instance(id))
+    }
+
+    /// A node's latest word on what is wrong with an instance. The first one tells since when.
+    pub fn note_impairment(&mut self, id: &InstanceId, why: Option<&str>, now: Timestamp) {
+        match why {
+            None if self.impairments.contains_key(id) => _ = self.impairments.remove_mut(id),
+            None => {}
+            Some(why) => {
+                let since = self.impairments.get(id).map_or(now, |known| known.since);
+                let impairment = Impairment { why: why.to_owned(), since };
+                self.impairments.insert_mut(id.clone(), impairment);
+            }
+        }
     }
 
     pub fn apply(&mut self, change: &Change) {
@@ -194,6 +216,7 @@ impl CloudState {
             Entry::Instance(r) => {
                 self.forget_place(r);
                 self.capacity.release(&r.id);
+                self.impairments.remove_mut(&r.id);
                 self.within(&r.scope, |s| _ = s.instances.remove_mut(&r.id));
                 self.instance_scopes.remove_mut(&r.id);
             }

@@ -9,7 +9,8 @@ use super::{
     chance::Chance,
     cloud_state::{Change, CloudState, Entry, ScopeState},
     fault::CloudFault,
-    id::InstanceId,
+    id::{InstanceId, SecurityGroupId},
+    instance::Instance,
     scope::Scope,
     settings::CloudSettings,
     time::Timestamp,
@@ -22,14 +23,14 @@ use std::collections::BTreeSet;
 pub enum Effect {
     /// Bring the instance's node in line with its record.
     Drive(InstanceId),
-    /// A stop that does not wait for the guest.
-    ForceStop(InstanceId),
     /// Restart the guest; its record has a new revision for it.
     Reboot(InstanceId),
     /// What may change without a boot has changed: metadata, options.
     Update(InstanceId),
-    /// Membership or rules changed: filters of the scope's ports have to follow.
+    /// Rules changed, or whose they are: filters of the scope's ports have to follow.
     RefreshFilters(Scope),
+    /// Instances joined the group, or left it.
+    RefreshMembers(Scope, SecurityGroupId),
     /// The node may forget an instance whose end is recorded.
     Forget(InstanceId),
 }
@@ -90,6 +91,13 @@ impl<'a> Draft<'a> {
 
     pub fn effect(&mut self, effect: Effect) {
         self.effects.insert(effect);
+    }
+
+    /// The instance came into its security groups, or left them.
+    pub fn members_changed(&mut self, instance: &Instance) {
+        for group in &instance.security_groups {
+            self.effect(Effect::RefreshMembers(instance.scope.clone(), group.clone()));
+        }
     }
 
     pub fn require_administrator(&self, what: &str) -> Result<(), CloudFault> {

@@ -98,6 +98,13 @@ pub enum CloudFault {
     /// The state could not be recorded; nothing was done.
     #[error("the request could not be recorded: {0}")]
     NotRecorded(String),
+    /// The disk of the records is full; nothing was done.
+    #[error("the disk of the cloud's records is full")]
+    StorageFull,
+    /// The disk failed in the middle: the request was not carried out, and may be found recorded
+    /// if the cloud is restarted before its disk has recovered.
+    #[error("it is unknown whether the request was recorded: {0}")]
+    InDoubt(String),
     /// A question to a group or node got no answer; whether it was done is unknown.
     #[error("no answer from the group of the instance")]
     Unanswered,

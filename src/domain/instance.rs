@@ -252,6 +252,9 @@ pub struct Instance {
     /// terminate): the node repeats it in its reports, so that a report older than a request is
     /// not mistaken for its outcome.
     pub revision: u64,
+    /// The stop under way does not wait for the guest.
+    #[serde(default)]
+    pub stop_forced: bool,
     pub shutdown_behavior: ShutdownBehavior,
     pub disable_api_termination: bool,
     pub disable_api_stop: bool,
@@ -298,6 +301,7 @@ impl Instance {
         let next = self.state.after(event)?;
         if next != self.state {
             self.state = next;
+            self.stop_forced = false;
             self.state_since = now;
             self.state_reason = reason;
         }

@@ -30,5 +30,6 @@ pub mod filter;
 pub mod placement;
 
 pub mod cloud_state;
+pub mod dns_name;
 pub mod draft;
 pub mod fault;

@@ -1,11 +1,13 @@
 //! What a guest's port lets through: security groups, compiled for one interface.
 //!
-//! The cloud resolves groups that name other groups into the addresses of their members, so that a
-//! node needs to know nothing of security groups. Filters are stateful: what answers an admitted
-//! packet is admitted. What no permit names is dropped.
+//! A rule that names a group stands for the members of the moment. Who they are is told apart from
+//! the filter, so that an instance that comes or goes changes one set of addresses, and the filter
+//! of nobody. Filters are stateful: what answers an admitted packet is admitted. What no permit
+//! names is dropped.
 
+use super::id::SecurityGroupId;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 /// An IPv4 range, its host bits zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -117,7 +119,22 @@ pub enum Traffic {
 pub struct Permit {
     pub direction: Direction,
     pub traffic: Traffic,
-    pub peers: Vec<Cidr>,
+    pub peers: Peers,
+}
+
+/// Who is at the far end of what is permitted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Peers {
+    Ranges(Vec<Cidr>),
+    /// Whoever is in the security group.
+    Members(SecurityGroupId),
+}
+
+/// The addresses of a security group's members, on both wires.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupMembers {
+    pub group: SecurityGroupId,
+    pub addresses: BTreeSet<Ipv4Addr>,
 }
 
 /// Everything one interface admits.
@@ -144,13 +161,34 @@ pub enum Payload {
 }
 
 impl PortFilter {
-    /// Whether a flow may begin with this packet.
-    pub fn admits(&self, packet: Packet) -> bool {
+    /// Whether a flow may begin with this packet, given who is a member of what.
+    pub fn admits(
+        &self,
+        packet: Packet,
+        is_member: impl Fn(&SecurityGroupId, Ipv4Addr) -> bool,
+    ) -> bool {
         self.permits.iter().any(|permit| {
             permit.direction == packet.direction
                 && permit.traffic.covers(packet.payload)
-                && permit.peers.iter().any(|range| range.contains(packet.peer))
+                && match &permit.peers {
+                    Peers::Ranges(ranges) => ranges.iter().any(|r| r.contains(packet.peer)),
+                    Peers::Members(group) => is_member(group, packet.peer),
+                }
         })
+    }
+
+    /// The groups whose members it is about.
+    pub fn groups(&self) -> impl Iterator<Item = &SecurityGroupId> {
+        self.permits.iter().filter_map(|permit| match &permit.peers {
+            Peers::Members(group) => Some(group),
+            Peers::Ranges(_) => None,
+        })
+    }
+}
+
+impl<const N: usize> From<[Cidr; N]> for Peers {
+    fn from(ranges: [Cidr; N]) -> Peers {
+        Peers::Ranges(ranges.into())
     }
 }
 
@@ -199,8 +237,29 @@ mod tests {
         }
     }
 
+    fn nobody(_: &SecurityGroupId, _: Ipv4Addr) -> bool {
+        false
+    }
+
+    #[test]
+    fn a_permit_for_a_group_admits_its_members_of_the_moment() {
+        let group: SecurityGroupId = "sg-00000001".parse().unwrap();
+        let permit = Permit {
+            direction: Direction::Ingress,
+            traffic: Traffic::Any,
+            peers: Peers::Members(group.clone()),
+        };
+        let filter = PortFilter { permits: vec![permit] };
+        let peer = Ipv4Addr::new(10, 0, 0, 4);
+        let payload = Payload::Tcp { port: 1 };
+        let packet = Packet { direction: Direction::Ingress, peer, payload };
+        assert!(filter.admits(packet, |of, who| *of == group && who == peer));
+        assert!(!filter.admits(packet, nobody));
+        assert_eq!(filter.groups().collect::<Vec<_>>(), [&group]);
+    }
+
     fn check(traffic: Traffic, payload: Payload, admitted: bool) {
-        let peers = vec!["10.0.0.0/8".parse().unwrap(), Cidr::host(Ipv4Addr::new(192, 0, 2, 1))];
+        let peers = ["10.0.0.0/8".parse().unwrap(), Cidr::host(Ipv4Addr::new(192, 0, 2, 1))].into();
         let filter =
             PortFilter { permits: vec![Permit { direction: Direction::Ingress, traffic, peers }] };
         for (peer, inside) in
@@ -208,9 +267,12 @@ mod tests {
         {
             let peer = Ipv4Addr::from(peer);
             let packet = Packet { direction: Direction::Ingress, peer, payload };
-            assert_eq!(filter.admits(packet), admitted && inside, "{packet:?}");
-            assert!(!filter.admits(Packet { direction: Direction::Egress, ..packet }));
-            assert!(!PortFilter::default().admits(packet), "nothing is admitted by default");
+            assert_eq!(filter.admits(packet, nobody), admitted && inside, "{packet:?}");
+            assert!(!filter.admits(Packet { direction: Direction::Egress, ..packet }, nobody));
+            assert!(
+                !PortFilter::default().admits(packet, nobody),
+                "nothing is admitted by default"
+            );
         }
     }
 

@@ -33,13 +33,36 @@ impl fmt::Display for KvmVerdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KvmVerdict::Unavailable(reason) => write!(f, "KVM is not available ({reason})"),
-            KvmVerdict::Broken(reason) => write!(f, "KVM does not work ({reason})"),
+            KvmVerdict::Broken(reason) => {
+                write!(f, "KVM opens, but guests do not run under it ({reason})")
+            }
             KvmVerdict::Emulated { limit } => write!(
                 f,
-                "KVM is emulated here: a million turns of a loop took more than {} ms",
+                "KVM opens, but guests hardly run under it (a million turns of a loop took more \
+                 than {} ms)",
                 limit.as_millis()
             ),
             KvmVerdict::Works => f.write_str("KVM works"),
+        }
+    }
+}
+
+impl KvmVerdict {
+    /// What a person can do to have guests run under KVM.
+    pub fn remedy(&self) -> &'static str {
+        match self {
+            KvmVerdict::Unavailable(_) => {
+                "load the kernel's module (`modprobe kvm_intel` or `modprobe kvm_amd`), which needs \
+                 virtualization enabled in the firmware, and let this user open `/dev/kvm` (group \
+                 `kvm`)"
+            }
+            KvmVerdict::Broken(_) | KvmVerdict::Emulated { .. } => {
+                "this host is most likely a virtual machine without nested virtualization: enable \
+                 that where this host runs (on Linux load `kvm_intel` or `kvm_amd` with `nested=1` \
+                 and pass the CPU through; at a provider choose a type that offers it), or use bare \
+                 metal"
+            }
+            KvmVerdict::Works => "nothing needs to be done",
         }
     }
 }
@@ -83,19 +106,34 @@ impl FromStr for Requested {
     }
 }
 
-/// A choice and the sentence that explains it to the operator.
+/// A choice, and why it was made, for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Choice {
     pub accelerator: Accelerator,
-    pub explanation: String,
+    pub reason: String,
+}
+
+impl Choice {
+    /// Nothing was looked at.
+    pub fn configured(accelerator: Accelerator) -> Choice {
+        Choice { accelerator, reason: "as configured".to_owned() }
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.accelerator, self.reason)
+    }
 }
 
 /// KVM was asked for where it does not work.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the accelerator `kvm` was asked for, but {verdict}; {remedy}")]
+#[error(
+    "KVM was asked for: {verdict}; ask for `auto` to have guests run under TCG, slowly, or else {}",
+    .verdict.remedy()
+)]
 pub struct KvmRefused {
     pub verdict: KvmVerdict,
-    pub remedy: &'static str,
 }
 
 /// Chooses, probing only where the answer matters.
@@ -120,36 +158,18 @@ pub fn probe_kvm() -> KvmVerdict {
 
 fn decide(requested: Requested, probe: impl FnOnce() -> KvmVerdict) -> Result<Choice, KvmRefused> {
     let verdict = match requested {
-        Requested::Tcg => {
-            let explanation = "guests run under TCG, as configured".to_owned();
-            return Ok(Choice { accelerator: Accelerator::Tcg, explanation });
-        }
+        Requested::Tcg => return Ok(Choice::configured(Accelerator::Tcg)),
         Requested::Auto | Requested::Kvm => probe(),
     };
     match (verdict, requested) {
-        (KvmVerdict::Works, _) => Ok(Choice {
-            accelerator: Accelerator::Kvm,
-            explanation: "guests run under KVM, which was measured to work".to_owned(),
-        }),
-        (verdict, Requested::Kvm) => Err(KvmRefused { remedy: remedy(&verdict), verdict }),
-        (verdict, Requested::Auto | Requested::Tcg) => Ok(Choice {
-            accelerator: Accelerator::Tcg,
-            explanation: format!("guests run under TCG (slowly), because {verdict}"),
-        }),
-    }
-}
-
-fn remedy(verdict: &KvmVerdict) -> &'static str {
-    match verdict {
-        KvmVerdict::Unavailable(_) => {
-            "load the `kvm` module, enable virtualization in the firmware, and let this user open \
-             `/dev/kvm` (group `kvm`); or set the accelerator to `auto`"
+        (KvmVerdict::Works, _) => {
+            let reason = "it was measured to work".to_owned();
+            Ok(Choice { accelerator: Accelerator::Kvm, reason })
         }
-        KvmVerdict::Broken(_) | KvmVerdict::Emulated { .. } => {
-            "this is usual inside a virtual machine without true nested virtualization: use bare \
-             metal or another host, or set the accelerator to `auto`"
+        (verdict, Requested::Kvm) => Err(KvmRefused { verdict }),
+        (verdict, Requested::Auto | Requested::Tcg) => {
+            Ok(Choice { accelerator: Accelerator::Tcg, reason: verdict.to_string() })
         }
-        KvmVerdict::Works => "nothing needs to be done",
     }
 }
 
@@ -175,10 +195,9 @@ mod tests {
     fn asking_for_kvm_where_it_does_not_work_is_refused_with_a_remedy() {
         let refused = decide(Requested::Kvm, emulated).unwrap_err();
         let text = refused.to_string();
-        assert!(
-            text.contains("150 ms") && text.contains("set the accelerator to `auto`"),
-            "{text}"
-        );
+        for said in ["150 ms", "ask for `auto`", "nested virtualization"] {
+            assert!(text.contains(said), "{text}");
+        }
         let refused = decide(Requested::Kvm, || KvmVerdict::Unavailable("absent".into()));
         assert!(refused.unwrap_err().to_string().contains("group `kvm`"));
     }
@@ -192,7 +211,8 @@ mod tests {
     #[test]
     fn the_reason_for_tcg_is_told() {
         let choice = decide(Requested::Auto, || KvmVerdict::Unavailable("`/dev/kvm`: gone".into()));
-        assert!(choice.unwrap().explanation.contains("`/dev/kvm`: gone"));
+        let told = choice.unwrap().to_string();
+        assert_eq!(told, "TCG: KVM is not available (`/dev/kvm`: gone)");
     }
 
     #[test]

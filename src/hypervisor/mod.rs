@@ -104,7 +104,7 @@ pub type EventSink = Arc<dyn Fn(DomainEvent) + Send + Sync>;
 pub struct HostFacts {
     /// Cores and memory of the host; the disk figure is the caller's business.
     pub resources: Resources,
-    /// e.g. `libvirt 9.0.0, QEMU 7.2.22, TCG`.
+    /// e.g. `libvirt 9.0.0 (embedded), QEMU 7.2.22, TCG: as configured`.
     pub description: String,
 }
 

@@ -9,8 +9,8 @@ use crate::domain::{
     blob::BlobId,
     fault::CloudFault,
     id::{
-        AccountId, ImageId, InstanceId, KeyPairId, RegionName, ReservationId, SecurityGroupId,
-        SecurityGroupRuleId, SubnetId, VpcId, ZoneName,
+        AccountId, GroupName, ImageId, InstanceId, KeyPairId, RegionName, ReservationId,
+        SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId, ZoneName,
     },
     image::{DiskFormat, ImageKind},
     instance::{InstanceState, ShutdownBehavior},
@@ -318,6 +318,15 @@ pub struct ReportGroup {
     pub report: GroupReport,
 }
 
+/// From a group: what its own records say beyond the reports of its nodes. Its whole word, every
+/// time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReportPlacements {
+    pub group: GroupName,
+    /// Room is kept for these, and their nodes do not speak of them.
+    pub unstated: Vec<InstanceId>,
+}
+
 commands! {
     OpenScope => (), "cloud.open_scope";
     LaunchReservation => Launched, "cloud.launch_reservation";
@@ -345,4 +354,5 @@ commands! {
 asks! {
     ReadConsole => super::node::ConsoleText, CloudFault, "cloud.read_console";
     ReportGroup => (), CloudFault, "cloud.report_group";
+    ReportPlacements => (), CloudFault, "cloud.report_placements";
 }

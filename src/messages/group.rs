@@ -7,6 +7,7 @@ use super::{
 };
 use crate::domain::{
     id::{InstanceId, NodeName},
+    port_filter::GroupMembers,
     resources::Resources,
 };
 use serde::{Deserialize, Serialize};
@@ -81,6 +82,11 @@ pub struct ForgetInstances {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetFilters {
+    /// Grows with every message, over restarts of the cloud too: an older one that comes late does
+    /// not replace a newer one.
+    pub generation: u64,
+    /// Whoever permits of filters, these or earlier ones, mean by a group.
+    pub members: Vec<GroupMembers>,
     pub assignments: Vec<FilterAssignment>,
 }
 

@@ -7,7 +7,7 @@ use crate::domain::{
     instance::ShutdownBehavior,
     interface::InterfaceSpec,
     metadata::InstanceMetadata,
-    port_filter::PortFilter,
+    port_filter::{GroupMembers, PortFilter},
     resources::Resources,
 };
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,9 @@ pub struct InstanceSpec {
     pub resources: Resources,
     pub boot: BootSource,
     pub interfaces: Vec<InterfaceSpec>,
+    /// Of the interfaces' filters, as `SetFilters` counts them.
+    #[serde(default)]
+    pub filters_generation: u64,
     pub metadata: InstanceMetadata,
     pub shutdown_behavior: ShutdownBehavior,
 }
@@ -67,9 +70,15 @@ pub struct FilterAssignment {
     pub filter: PortFilter,
 }
 
-/// Replaces the filters of ports here; ports that are not here are left out of account.
+/// Replaces the filters of ports here, and who is in the groups that filters name. What is not told
+/// of stays; ports that are not here are left out of account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetFilters {
+    /// Grows with every message, over restarts of the cloud too: an older one that comes late does
+    /// not replace a newer one.
+    pub generation: u64,
+    /// Whoever permits of filters, these or earlier ones, mean by a group.
+    pub members: Vec<GroupMembers>,
     pub assignments: Vec<FilterAssignment>,
 }
 
@@ -118,6 +127,9 @@ pub enum NodeFault {
     Overtaken(InstanceId),
     #[error("the node could not record it: {0}")]
     NotRecorded(String),
+    /// Its disk failed in the middle: ask again, and no other node.
+    #[error("it is unknown whether the node recorded it: {0}")]
+    InDoubt(String),
     #[error("{0}")]
     Failed(String),
 }

@@ -19,6 +19,8 @@ pub struct InstanceReport {
     pub phase: BootPhase,
     /// Why it stopped or ended, or failed to start.
     pub reason: Option<StateReason>,
+    /// Why the guest, though it runs, is not well.
+    pub impairment: Option<String>,
     /// What it holds in this phase.
     pub held: Resources,
 }
@@ -42,7 +44,7 @@ pub struct NodeReport {
     pub total: Resources,
     pub instances: Vec<InstanceReport>,
     pub foreign: Vec<ForeignGuest>,
-    /// e.g. `libvirt 9.0.0, QEMU 7.2.22, TCG`.
+    /// What runs its guests, e.g. `libvirt 9.0.0 (embedded), QEMU 7.2.22, TCG: as configured`.
     pub hypervisor: String,
 }
 

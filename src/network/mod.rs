@@ -10,7 +10,7 @@ pub mod simulated;
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     interface::InterfaceSpec,
-    port_filter::{Cidr, PortFilter},
+    port_filter::{Cidr, GroupMembers, PortFilter},
 };
 use std::{fmt::Debug, net::Ipv4Addr};
 
@@ -57,6 +57,9 @@ pub trait Datapath: Debug + Send + Sync {
 
     /// Replaces what the port admits, at once and without dropping connections still admitted.
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault>;
+
+    /// Says who filters mean by a group, at once for all ports. Until it is said, nobody.
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault>;
 
     /// Takes the port away. One that is gone already is no error.
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault>;

@@ -5,14 +5,15 @@
 
 use super::{Datapath, NetworkFault, Port};
 use crate::domain::{
-    id::{InstanceId, InterfaceId, PrefixedId},
+    id::{InstanceId, InterfaceId, PrefixedId, SecurityGroupId},
     interface::{InterfaceSpec, Wire},
-    port_filter::{Packet, PortFilter},
+    port_filter::{GroupMembers, Packet, PortFilter},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -24,6 +25,8 @@ const UNFINISHED: &str = "unfinished";
 pub struct SimulatedDatapath {
     directory: Option<PathBuf>,
     ports: Mutex<BTreeMap<InterfaceId, SimulatedPort>>,
+    /// Of security groups. A process that begins is told anew.
+    members: Mutex<BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,13 +57,23 @@ impl SimulatedDatapath {
             let port: SimulatedPort = serde_json::from_slice(&bytes).map_err(kernel)?;
             ports.insert(port.interface.id.clone(), port);
         }
-        Ok(SimulatedDatapath { directory: Some(directory), ports: Mutex::new(ports) })
+        Ok(SimulatedDatapath {
+            directory: Some(directory),
+            ports: Mutex::new(ports),
+            ..Self::new()
+        })
     }
 
     /// What the interface's filter would do with the first packet of a flow.
     pub fn admits(&self, interface: &InterfaceId, packet: Packet) -> Result<bool, NetworkFault> {
         match self.table().get(interface) {
-            Some(port) if port.attached => Ok(port.interface.filter.admits(packet)),
+            Some(port) if port.attached => {
+                let members = self.members();
+                let is_member = |group: &SecurityGroupId, address| {
+                    members.get(group).is_some_and(|members| members.contains(&address))
+                };
+                Ok(port.interface.filter.admits(packet, is_member))
+            }
             _ => Err(NetworkFault::NotAttached(interface.clone())),
         }
     }
@@ -75,6 +88,10 @@ impl SimulatedDatapath {
     fn table(&self) -> MutexGuard<'_, BTreeMap<InterfaceId, SimulatedPort>> {
         // Every change is one insertion or removal, so a panic elsewhere leaves no half of one.
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn members(&self) -> MutexGuard<'_, BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep(&self, port: &SimulatedPort) -> Result<(), NetworkFault> {
@@ -145,6 +162,16 @@ impl Datapath for SimulatedDatapath {
             }
             _ => Err(NetworkFault::NotAttached(interface.clone())),
         }
+    }
+
+    fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
+        let GroupMembers { group, addresses } = members.clone();
+        let mut known = self.members();
+        match addresses.is_empty() {
+            true => known.remove(&group),
+            false => known.insert(group, addresses),
+        };
+        Ok(())
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {

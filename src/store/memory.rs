@@ -3,7 +3,7 @@
 //! It promises what the store on disk promises, except to outlive the process. `fail_next` makes
 //! coming commits fail, so that owners can show what they do then.
 
-use super::{Batch, Entry, Store, StoreFault, Table};
+use super::{Batch, Entry, Settled, Store, StoreFault, Table};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Mutex, MutexGuard},
@@ -19,19 +19,19 @@ struct Contents {
     entries: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
     /// What the coming commits answer: `None` lets one pass.
     script: VecDeque<Option<StoreFault>>,
-    /// After a commit of unknown outcome nothing is taken, as with the disk, until `reopen`.
-    doubt: Option<StoreFault>,
+    /// What a commit of unknown outcome changed, as it was before.
+    doubt: Option<Settled>,
     commits: u64,
 }
 
 impl MemoryStore {
-    /// The coming commits answer these, in order; `None` lets one pass. A scripted `Unknown`
-    /// writes nothing and closes the store, until `reopen`.
+    /// The coming commits answer these, in order; `None` lets one pass. One that answers `Unknown`
+    /// is written, which nobody is told; the next that passes takes it back first.
     pub fn fail_next(&self, script: impl IntoIterator<Item = Option<StoreFault>>) {
         self.contents().script.extend(script);
     }
 
-    /// What opening the store again is to the one on disk.
+    /// What a restart of the process is to the one on disk: what is written counts.
     pub fn reopen(&self) {
         self.contents().doubt = None;
     }
@@ -46,12 +46,24 @@ impl MemoryStore {
     }
 }
 
+impl Contents {
+    /// Answers what was there before.
+    fn apply(&mut self, settled: Settled) -> Settled {
+        let mut before = Settled::new();
+        for (key, value) in settled {
+            let previous = match value {
+                Some(value) => self.entries.insert(key.clone(), value),
+                None => self.entries.remove(&key),
+            };
+            before.insert(key, previous);
+        }
+        before
+    }
+}
+
 impl Store for MemoryStore {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let contents = self.contents();
-        if let Some(doubt) = &contents.doubt {
-            return Err(doubt.clone());
-        }
         let of_table = contents.entries.range((table, Vec::new())..);
         Ok(of_table
             .take_while(|((name, _), _)| *name == table)
@@ -62,22 +74,45 @@ impl Store for MemoryStore {
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
         let settled = batch.settled()?;
         let mut contents = self.contents();
-        if let Some(doubt) = &contents.doubt {
-            return Err(doubt.clone());
-        }
-        if let Some(Some(fault)) = contents.script.pop_front() {
-            if matches!(fault, StoreFault::Unknown(_)) {
-                contents.doubt = Some(fault.clone());
+        match contents.script.pop_front().flatten() {
+            Some(StoreFault::Unknown(why)) => {
+                let before = contents.apply(settled);
+                contents.doubt = Some(before);
+                return Err(StoreFault::Unknown(why));
             }
-            return Err(fault);
+            Some(fault) => return Err(fault),
+            None => {}
         }
-        for (key, value) in settled {
-            match value {
-                Some(value) => contents.entries.insert(key, value),
-                None => contents.entries.remove(&key),
-            };
+        if let Some(before) = contents.doubt.take() {
+            contents.apply(before);
         }
+        contents.apply(settled);
         contents.commits += 1;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(key: &str) -> Batch {
+        let mut batch = Batch::default();
+        batch.put("t", key, "x");
+        batch
+    }
+
+    #[test]
+    fn a_commit_of_unknown_outcome_is_taken_back_by_the_next_or_found_by_a_restart() {
+        for (restarted, left) in [(false, 1), (true, 2)] {
+            let store = MemoryStore::default();
+            store.fail_next([Some(StoreFault::Unknown("scripted".to_owned()))]);
+            assert!(store.commit(put("in doubt")).is_err());
+            if restarted {
+                store.reopen();
+            }
+            store.commit(put("after")).unwrap();
+            assert_eq!(store.scan("t").unwrap().len(), left);
+        }
     }
 }

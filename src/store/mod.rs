@@ -10,6 +10,7 @@
 pub mod record;
 
 pub mod journal;
+pub mod starts;
 
 pub mod memory;
 pub mod sled;
@@ -65,9 +66,10 @@ pub enum StoreFault {
     TooNew { table: Table, key: String, found: u16, known: u16 },
     #[error("the records cannot be written: {0}")]
     Io(String),
-    /// The disk failed while the batch was on its way: only opening the store again tells whether
-    /// it is there. The store accepts nothing more until then.
-    #[error("it is unknown whether the records were written, until they are read again: {0}")]
+    /// The disk failed while the batch was on its way, and does not let it be taken back yet. The
+    /// next commit that succeeds has taken it back; a process that ends before may find it there
+    /// when it begins again.
+    #[error("it is unknown whether the records were written: {0}")]
     Unknown(String),
     /// A commit queued behind one that failed: nothing of it was written.
     #[error("an earlier write failed")]
@@ -82,7 +84,8 @@ pub trait Store: Debug + Send + Sync {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault>;
 
     /// Writes the batch and makes it durable. On an error nothing of it is there, now or later,
-    /// except on `Unknown`, after which the store refuses everything until it is opened again.
+    /// except on `Unknown`: then it may be found by the next process, and never by a later commit
+    /// of this one. A store goes on when its disk does.
     fn commit(&self, batch: Batch) -> Result<(), StoreFault>;
 }
 

@@ -17,8 +17,12 @@
 //! is also written to `commits`, unsynced: after a crash that file may lag, but it never leads, so
 //! records behind it have lost commits and are refused.
 //!
-//! What it does not do: repair by itself. A store that cannot be read is refused, with the remedy
-//! named: `restore` puts the newest export in its place, which may be older than what was
+//! Why a doubt: after a failed write or sync nobody knows what is on the disk, and the kernel may
+//! call the next sync a success. So the files are not used again: the records as last acknowledged
+//! are written anew beside them (`doubt`), with the next commit if not at once, and the store goes on
+//! there.
+//!
+//! What it does not do: repair what cannot be read. It is refused, with the remedy named: `restore` puts the newest export in its place, which may be older than what was
 //! acknowledged, and so is the operator's decision.
 //!
 //! ```text
@@ -27,14 +31,25 @@
 //! <directory>/commits         the witness: how many commits were durable, at least
 //! <directory>/exports/        plain copies: every so often, and when the store is closed
 //! <directory>/records.corrupt-<time>/   what `restore` moved aside
+//! <directory>/records.rebuilt/          for the moment of a change of files after a doubt
 //! ```
 
-use super::{Batch, Entry, Store, StoreFault, Table, VALUE_BYTES_LIMIT, export, readable};
+mod doubt;
+mod layout;
+mod restoration;
+mod witness;
+
+pub use restoration::Restored;
+
+use super::{Batch, Entry, Store, StoreFault, Table, export};
+use doubt::Doubt;
+use layout::COMMITS_KEY;
+use restoration::refuse_with_remedy;
 use std::{
     fmt,
     fs::{self, File, TryLockError},
     io,
-    os::unix::{ffi::OsStrExt, fs::FileExt},
+    os::unix::ffi::OsStrExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
@@ -42,11 +57,15 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::JoinHandle,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
+use witness::Witness;
 
 /// Free bytes under a directory, as the file system reports them.
 pub type FreeBytes = fn(&Path) -> io::Result<u64>;
+
+/// Makes what was written to a file durable.
+pub type Sync = fn(&File) -> io::Result<()>;
 
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -54,6 +73,9 @@ pub struct Options {
     /// the end of the disk midway.
     pub free_bytes_floor: u64,
     pub free_bytes: FreeBytes,
+    pub sync: Sync,
+    /// What is in doubt is not tried to be taken back more often than this.
+    pub rebuild_every: Duration,
     pub export_every: Duration,
 }
 
@@ -64,20 +86,13 @@ pub struct SledStore {
     exporter: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-/// What `restore` did.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Restored {
-    pub export: PathBuf,
-    /// Sled's entries, of which a large record has several.
-    pub entries: usize,
-    pub moved_aside_to: Option<PathBuf>,
-}
-
 impl Default for Options {
     fn default() -> Self {
         Options {
             free_bytes_floor: 64 * 1024 * 1024,
             free_bytes: statvfs_free_bytes,
+            sync: File::sync_all,
+            rebuild_every: Duration::from_secs(1),
             export_every: Duration::from_secs(600),
         }
     }
@@ -90,9 +105,9 @@ impl SledStore {
         let exports = directory.join("exports");
         fs::create_dir_all(&exports).map_err(io_fault)?;
         let path = directory.join("records");
-        let db = open_sled(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
-        let db_file = File::open(path.join("db")).map_err(io_fault)?;
-        let commits = commits_in(&db)?;
+        doubt::finish_change_of_files(directory).map_err(io_fault)?;
+        let files = Files::open(&path).map_err(|cause| refuse_with_remedy(directory, &cause))?;
+        let commits = layout::commits_in(&files.db)?;
         let witness = Witness::open(directory).map_err(io_fault)?;
         let witnessed = witness.read().map_err(io_fault)?;
         if commits < witnessed {
@@ -105,11 +120,9 @@ impl SledStore {
             File::open(named).and_then(|file| file.sync_all()).map_err(io_fault)?;
         }
         let changed = export::list(&exports).map_err(io_fault)?.is_empty();
-        let state = State { doubt: None, commits, changed };
+        let state = State { files, doubt: None, commits, changed };
         let records = Arc::new(Records {
             state: Mutex::new(state),
-            db,
-            db_file,
             witness,
             directory: directory.to_owned(),
             options,
@@ -126,30 +139,6 @@ impl SledStore {
         Ok(SledStore { records, exporter: Some((close, exporter)) })
     }
 
-    /// Puts the newest readable export in the place of the records, which are moved aside, never
-    /// deleted. Whatever was acknowledged after that export is not in it.
-    pub fn restore(directory: &Path) -> Result<Restored, StoreFault> {
-        let _lock = lock(directory)?;
-        let (export, entries) = newest_readable_export(directory)?;
-        let fresh = directory.join("records.restoring");
-        if fresh.exists() {
-            fs::remove_dir_all(&fresh).map_err(io_fault)?;
-        }
-        let count = entries.len();
-        let commits = fill(&fresh, entries)?;
-        let path = directory.join("records");
-        let moved_aside_to = match path.exists() {
-            true => Some(move_aside(directory, &path)?),
-            false => None,
-        };
-        fs::rename(&fresh, &path).map_err(io_fault)?;
-        File::open(directory).and_then(|file| file.sync_all()).map_err(io_fault)?;
-        // Last: until it is done the witness leads, and opening is refused.
-        Witness::open(directory).and_then(|witness| witness.write(commits)).map_err(io_fault)?;
-        log::warn!("`{}` was restored from `{}`", path.display(), export.display());
-        Ok(Restored { export, entries: count, moved_aside_to })
-    }
-
     /// Writes an export now, and says where.
     pub fn export(&self) -> Result<PathBuf, StoreFault> {
         self.records.export()
@@ -158,29 +147,8 @@ impl SledStore {
 
 impl Store for SledStore {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
-        let _state = self.records.sound()?;
-        let prefix = table_prefix(table);
-        let mut entries: Vec<Entry> = Vec::new();
-        for entry in self.records.db.scan_prefix(&prefix) {
-            let (sled_key, chunk) =
-                entry.map_err(|error| StoreFault::Corrupt(error.to_string()))?;
-            let corrupt = || {
-                let key = readable(&sled_key[prefix.len()..]);
-                StoreFault::Corrupt(format!("table `{table}` has a damaged part at `{key}`"))
-            };
-            let (key, part) = parse_key(&sled_key[prefix.len()..]).ok_or_else(corrupt)?;
-            match (part, entries.last_mut()) {
-                (0, _) => entries.push((key, chunk.to_vec())),
-                // Parts follow each other without a gap, all but the last of them full.
-                (part, Some((last, value)))
-                    if *last == key && value.len() == usize::from(part) * PART_BYTES =>
-                {
-                    value.extend_from_slice(&chunk);
-                }
-                _ => return Err(corrupt()),
-            }
-        }
-        Ok(entries)
+        let state = self.records.sound()?;
+        layout::entries_of(&state.files.db, table)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
@@ -189,23 +157,29 @@ impl Store for SledStore {
         let mut state = self.records.sound()?;
         self.records.demand_free_bytes(needed)?;
         let mut writes = sled::Batch::default();
+        let mut before = Vec::new();
         for ((table, key), value) in settled {
-            self.records.add_parts(&mut writes, table, &key, value)?;
+            before.push(layout::parts_of(&state.files.db, table, &key)?);
+            layout::add_parts(&state.files.db, &mut writes, table, &key, value)?;
         }
         let commits = state.commits + 1;
         writes.insert(COMMITS_KEY, &commits.to_be_bytes());
-        match self.records.write_durably(writes, commits) {
+        match self.records.write_durably(&state.files, writes, commits) {
             Ok(()) => {
                 state.commits = commits;
                 state.changed = true;
                 Ok(())
             }
-            // After a failed sync the kernel may have dropped the pages and call the next sync a
-            // success, so nothing that happens in this process can be trusted any more.
             Err(cause) => {
                 log::error!("writing to `{}` failed: {cause}", self.records.directory.display());
-                state.doubt = Some(cause.clone());
-                Err(StoreFault::Unknown(cause))
+                state.doubt = Some(Doubt::new(before));
+                match self.records.dispel_doubt(&mut state) {
+                    Ok(()) => Err(cause),
+                    Err(why) => {
+                        log::error!("and cannot be taken back yet: {why}");
+                        Err(StoreFault::Unknown(cause.to_string()))
+                    }
+                }
             }
         }
     }
@@ -222,20 +196,10 @@ impl Drop for SledStore {
     }
 }
 
-/// A value is cut into parts of this size.
-const PART_BYTES: usize = 4096;
-// Part numbers are one byte.
-const _: () = assert!(VALUE_BYTES_LIMIT / PART_BYTES <= u8::MAX as usize);
-
-/// Where the number of commits is kept: no table's name is empty, so it is in nobody's way.
-const COMMITS_KEY: &[u8] = b"\0commits";
-
 /// Dropped in this order: sled lets go of its files before the lock is released.
 struct Records {
     /// Held by every commit, scan and copy: sled iterates without isolation.
     state: Mutex<State>,
-    db: sled::Db,
-    db_file: File,
     witness: Witness,
     directory: PathBuf,
     options: Options,
@@ -244,11 +208,32 @@ struct Records {
 
 #[derive(Debug)]
 struct State {
-    /// Why the records in memory may differ from those on disk.
-    doubt: Option<String>,
+    files: Files,
+    /// The records in memory may differ from those on disk.
+    doubt: Option<Doubt>,
     commits: u64,
     /// Whether anything was written since the last export.
     changed: bool,
+}
+
+/// Sled, and the one file of its that matters.
+struct Files {
+    db: sled::Db,
+    db_file: File,
+}
+
+impl Files {
+    fn open(path: &Path) -> Result<Files, String> {
+        let db = open_sled(path)?;
+        let db_file = File::open(path.join("db")).map_err(|error| error.to_string())?;
+        Ok(Files { db, db_file })
+    }
+}
+
+impl fmt::Debug for Files {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Files")
+    }
 }
 
 impl Records {
@@ -257,11 +242,9 @@ impl Records {
     }
 
     fn sound(&self) -> Result<MutexGuard<'_, State>, StoreFault> {
-        let state = self.lock_state();
-        match &state.doubt {
-            None => Ok(state),
-            Some(cause) => Err(StoreFault::Unknown(cause.clone())),
-        }
+        let mut state = self.lock_state();
+        self.dispel_doubt(&mut state)?;
+        Ok(state)
     }
 
     fn demand_free_bytes(&self, needed: u64) -> Result<(), StoreFault> {
@@ -277,42 +260,24 @@ impl Records {
         Ok(())
     }
 
-    fn add_parts(
+    fn write_durably(
         &self,
-        writes: &mut sled::Batch,
-        table: Table,
-        key: &[u8],
-        value: Option<Vec<u8>>,
+        files: &Files,
+        writes: sled::Batch,
+        commits: u64,
     ) -> Result<(), StoreFault> {
-        let mut prefix = table_prefix(table);
-        append_key(&mut prefix, key);
-        for old in self.db.scan_prefix(&prefix).keys() {
-            writes.remove(old.map_err(|error| StoreFault::Corrupt(error.to_string()))?);
-        }
-        // A later insert replaces the removal of the same part: a sled batch is a map.
-        let Some(value) = value else { return Ok(()) };
-        let parts = value.len().div_ceil(PART_BYTES).max(1);
-        for part in 0..parts {
-            let mut part_key = prefix.clone();
-            part_key.push(part as u8);
-            let chunk = &value[part * PART_BYTES..value.len().min((part + 1) * PART_BYTES)];
-            writes.insert(part_key, chunk);
-        }
-        Ok(())
-    }
-
-    fn write_durably(&self, writes: sled::Batch, commits: u64) -> Result<(), String> {
-        self.db.apply_batch(writes).map_err(|error| error.to_string())?;
-        self.db.flush().map_err(|error| error.to_string())?;
-        self.db_file.sync_all().map_err(|error| error.to_string())?;
-        self.witness.write(commits).map_err(|error| error.to_string())
+        files.db.apply_batch(writes).map_err(sled_fault)?;
+        files.db.flush().map_err(sled_fault)?;
+        (self.options.sync)(&files.db_file).map_err(io_fault)?;
+        self.witness.write(commits).map_err(io_fault)
     }
 
     fn export(&self) -> Result<PathBuf, StoreFault> {
         let entries = {
             let mut state = self.sound()?;
             // Only references are taken here, so commits wait for a walk, not for a disk.
-            let entries: Vec<_> = self
+            let entries: Vec<_> = state
+                .files
                 .db
                 .iter()
                 .collect::<Result<_, _>>()
@@ -334,43 +299,6 @@ impl Records {
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Records").field("directory", &self.directory).finish_non_exhaustive()
-    }
-}
-
-/// How many commits were durable, at least.
-#[derive(Debug)]
-struct Witness(File);
-
-impl Witness {
-    fn open(directory: &Path) -> io::Result<Witness> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        Ok(Witness(options.open(directory.join("commits"))?))
-    }
-
-    fn read(&self) -> io::Result<u64> {
-        let mut number = [0; 8];
-        match self.0.read_exact_at(&mut number, 0) {
-            Ok(()) => Ok(u64::from_be_bytes(number)),
-            // Created, and lost before its first number reached the disk.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(0),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Only after what it counts is durable, or it would lead.
-    fn write(&self, commits: u64) -> io::Result<()> {
-        self.0.write_all_at(&commits.to_be_bytes(), 0)
-    }
-}
-
-fn commits_in(db: &sled::Db) -> Result<u64, StoreFault> {
-    match db.get(COMMITS_KEY).map_err(|error| StoreFault::Corrupt(error.to_string()))? {
-        None => Ok(0),
-        Some(number) => match number.as_ref().try_into() {
-            Ok(number) => Ok(u64::from_be_bytes(number)),
-            Err(_) => Err(StoreFault::Corrupt("the number of commits is damaged".to_owned())),
-        },
     }
 }
 
@@ -419,90 +347,11 @@ fn open_sled(path: &Path) -> Result<sled::Db, String> {
     }
 }
 
-fn refuse_with_remedy(directory: &Path, cause: &str) -> StoreFault {
-    let remedy = match newest_readable_export(directory) {
-        Ok((export, entries)) => {
-            let written = fs::metadata(&export).and_then(|metadata| metadata.modified());
-            let age = written.ok().and_then(|at| at.elapsed().ok()).unwrap_or_default().as_secs();
-            format!(
-                "restoring brings back `{}` ({} entries, {age} s old), without what was written since",
-                export.display(),
-                entries.len()
-            )
-        }
-        Err(_) => "there is no export to restore from".to_owned(),
-    };
-    StoreFault::Corrupt(format!("`{}`: {cause}; {remedy}", directory.display()))
-}
-
-fn newest_readable_export(directory: &Path) -> Result<(PathBuf, export::Entries), StoreFault> {
-    let exports = export::list(&directory.join("exports")).map_err(io_fault)?;
-    for path in exports.into_iter().rev() {
-        match export::read(&path) {
-            Ok(entries) => return Ok((path, entries)),
-            Err(error) => log::error!("export `{}` cannot be read: {error}", path.display()),
-        }
+fn sled_fault(error: sled::Error) -> StoreFault {
+    match error {
+        sled::Error::Io(error) => io_fault(error),
+        error => StoreFault::Io(error.to_string()),
     }
-    let directory = directory.display();
-    Err(StoreFault::Corrupt(format!("`{directory}` holds no readable export")))
-}
-
-/// Makes a store of the entries; answers their number of commits.
-fn fill(path: &Path, entries: export::Entries) -> Result<u64, StoreFault> {
-    let db = open_sled(path).map_err(StoreFault::Io)?;
-    let written = (|| {
-        for (key, value) in entries {
-            db.insert(key, value)?;
-        }
-        db.flush()
-    })();
-    written.map_err(|error| StoreFault::Io(error.to_string()))?;
-    let synced = File::open(path.join("db")).and_then(|file| file.sync_all());
-    synced.and_then(|()| File::open(path)?.sync_all()).map_err(io_fault)?;
-    commits_in(&db)
-}
-
-fn move_aside(directory: &Path, path: &Path) -> Result<PathBuf, StoreFault> {
-    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let aside = directory.join(format!("records.corrupt-{}", time.as_millis()));
-    fs::rename(path, &aside).map_err(io_fault)?;
-    Ok(aside)
-}
-
-fn table_prefix(table: Table) -> Vec<u8> {
-    debug_assert!(!table.as_bytes().contains(&0), "a table's name holds no zero byte");
-    let mut prefix = table.as_bytes().to_vec();
-    prefix.push(0);
-    prefix
-}
-
-/// Escapes zero bytes and ends with one, so that no key is the beginning of another and the order
-/// of keys is kept.
-fn append_key(to: &mut Vec<u8>, key: &[u8]) {
-    for &byte in key {
-        to.push(byte);
-        if byte == 0 {
-            to.push(0xff);
-        }
-    }
-    to.extend([0, 1]);
-}
-
-fn parse_key(escaped: &[u8]) -> Option<(Vec<u8>, u8)> {
-    let mut key = Vec::with_capacity(escaped.len());
-    let mut bytes = escaped.iter().copied();
-    loop {
-        match bytes.next()? {
-            0 => match bytes.next()? {
-                0xff => key.push(0),
-                1 => break,
-                _ => return None,
-            },
-            byte => key.push(byte),
-        }
-    }
-    let part = bytes.next()?;
-    bytes.next().is_none().then_some((key, part))
 }
 
 fn io_fault(error: io::Error) -> StoreFault {
@@ -545,20 +394,6 @@ mod tests {
     fn keys(store: &SledStore) -> Vec<String> {
         let entries = store.scan("t").unwrap();
         entries.into_iter().map(|(key, _)| String::from_utf8(key).unwrap()).collect()
-    }
-
-    /// Closed, with one export of `a` and `b`, and damaged at the beginning of sled's log.
-    fn damaged_store(directory: &Path) {
-        let store = open(directory).unwrap();
-        store.commit(put("a", &"x".repeat(200_000))).unwrap();
-        store.commit(put("b", "x")).unwrap();
-        drop(store);
-        let db = directory.join("records/db");
-        let mut bytes = fs::read(&db).unwrap();
-        for byte in &mut bytes[..4096] {
-            *byte ^= 0x55;
-        }
-        fs::write(&db, bytes).unwrap();
     }
 
     #[test]
@@ -620,71 +455,98 @@ mod tests {
         assert_eq!(exports(), after_first);
     }
 
-    #[test]
-    fn a_damaged_store_is_refused_with_its_remedy_every_time() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        for _ in 0..2 {
-            let refusal = open(directory.path()).unwrap_err();
-            let StoreFault::Corrupt(text) = refusal else { panic!("{refusal:?}") };
-            assert!(text.contains("restoring brings back"), "{text}");
-            assert!(text.contains("00000001.export"), "{text}");
-        }
+    thread_local! {
+        /// How many of the coming syncs fail, and what is free on the disk.
+        static DISK: std::cell::Cell<(u32, u64)> = const { std::cell::Cell::new((0, u64::MAX)) };
+    }
+
+    /// A disk that does what `DISK` says, for this thread.
+    fn on_a_fickle_disk(directory: &Path) -> SledStore {
+        let options = Options {
+            sync: |file| {
+                let (failing, free) = DISK.get();
+                DISK.set((failing.saturating_sub(1), free));
+                match failing {
+                    0 => file.sync_all(),
+                    _ => Err(io::Error::other("told to fail")),
+                }
+            },
+            free_bytes: |_| Ok(DISK.get().1),
+            rebuild_every: Duration::ZERO,
+            ..Options::default()
+        };
+        SledStore::open(directory, options).unwrap()
     }
 
     #[test]
-    fn records_that_have_vanished_are_refused_and_not_begun_anew() {
+    fn a_commit_whose_sync_failed_is_taken_back_and_the_store_goes_on() {
         let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        fs::remove_dir_all(directory.path().join("records")).unwrap();
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("only 0 of at least 2 commits are left"), "{refusal}");
-    }
-
-    #[test]
-    fn a_store_that_sled_cannot_open_is_refused_with_its_remedy() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        fs::write(directory.path().join("records/conf"), "damaged").unwrap();
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("restoring brings back"), "{refusal}");
-    }
-
-    #[test]
-    fn a_restored_store_holds_the_export_and_the_damaged_files_are_kept_aside() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        let restored = SledStore::restore(directory.path()).unwrap();
-        assert!(restored.moved_aside_to.unwrap().join("db").exists());
-        let store = open(directory.path()).unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", &"x".repeat(10_000))).unwrap();
+        store.commit(put("b", "x")).unwrap();
+        DISK.set((1, u64::MAX));
+        let mut batch = put("a", "short");
+        batch.remove("t", "b");
+        batch.put("t", "c", "new");
+        assert_eq!(store.commit(batch), Err(StoreFault::Io("told to fail".to_owned())));
         assert_eq!(keys(&store), ["a", "b"]);
-        assert_eq!(store.scan("t").unwrap()[0].1.len(), 200_000);
+        assert_eq!(store.scan("t").unwrap()[0].1.len(), 10_000);
+        store.commit(put("d", "x")).unwrap();
+        drop(store);
+        let store = open(directory.path()).unwrap();
+        assert_eq!(keys(&store), ["a", "b", "d"]);
+        assert_eq!(store.scan("t").unwrap()[0].1.len(), 10_000);
+        let left = |name: &str| directory.path().join(name).exists();
+        assert!(!left("records.rebuilt") && !left("records.doubted"));
     }
 
     #[test]
-    fn a_damaged_newest_export_is_passed_over_for_the_one_before() {
+    fn a_commit_that_cannot_be_taken_back_is_in_doubt_until_the_disk_has_room() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", "x")).unwrap();
+        // The rebuilding fails as well.
+        DISK.set((2, u64::MAX));
+        let doubted = store.commit(put("b", "x"));
+        assert!(matches!(doubted, Err(StoreFault::Unknown(_))), "{doubted:?}");
+        DISK.set((0, 1000));
+        for _ in 0..2 {
+            let refused = store.commit(put("c", "x"));
+            assert!(matches!(refused, Err(StoreFault::Full(_))), "{refused:?}");
+        }
+        DISK.set((0, u64::MAX));
+        store.commit(put("d", "x")).unwrap();
+        assert_eq!(keys(&store), ["a", "d"]);
+        drop(store);
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a", "d"]);
+    }
+
+    #[test]
+    fn a_process_that_ends_in_doubt_has_lost_nothing_acknowledged() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = on_a_fickle_disk(directory.path());
+        store.commit(put("a", "x")).unwrap();
+        DISK.set((2, u64::MAX));
+        assert!(store.commit(put("b", "x")).is_err());
+        drop(store);
+        let store = open(directory.path()).unwrap();
+        assert!(keys(&store).contains(&"a".to_owned()));
+        store.commit(put("c", "x")).unwrap();
+    }
+
+    #[test]
+    fn a_change_of_files_that_was_cut_off_is_finished_by_the_next_open() {
         let directory = tempfile::tempdir().unwrap();
         let store = open(directory.path()).unwrap();
         store.commit(put("a", "x")).unwrap();
-        store.export().unwrap();
-        store.commit(put("b", "x")).unwrap();
-        let newest = store.export().unwrap();
         drop(store);
-        fs::write(newest, "torn").unwrap();
-        SledStore::restore(directory.path()).unwrap();
+        let path = |name: &str| directory.path().join(name);
+        fs::rename(path("records"), path("records.rebuilt")).unwrap();
+        fs::create_dir(path("records.doubted")).unwrap();
         assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
-    }
-
-    #[test]
-    fn without_a_readable_export_nothing_is_restored_or_moved() {
-        let directory = tempfile::tempdir().unwrap();
-        damaged_store(directory.path());
-        for export in export::list(&directory.path().join("exports")).unwrap() {
-            fs::remove_file(export).unwrap();
-        }
-        assert!(matches!(SledStore::restore(directory.path()), Err(StoreFault::Corrupt(_))));
-        assert!(directory.path().join("records/db").exists());
-        let refusal = open(directory.path()).unwrap_err().to_string();
-        assert!(refusal.contains("there is no export to restore from"), "{refusal}");
+        // One that had not begun is begun anew when it is needed.
+        fs::create_dir(path("records.rebuilt")).unwrap();
+        assert_eq!(keys(&open(directory.path()).unwrap()), ["a"]);
+        assert!(!path("records.rebuilt").exists() && !path("records.doubted").exists());
     }
 }

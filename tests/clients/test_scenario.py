@@ -96,6 +96,9 @@ class Witness:
             f"the console of `{id}` says that it is ready",
             lambda: f"{READY} instance-id={id}" in console(), BOOT_SECONDS,
         )
+        # The kernel's own log, in the words of the kernel that runs there.
+        release = self.guests[self.ids.index(id)].run("uname -r").strip()
+        assert f"] Linux version {release} " in console()
 
     def rebooted(self):
         def all_new():

@@ -58,6 +58,13 @@ fn vmlinux(dir: &Path) -> PathBuf {
     path
 }
 
+/// Its beginning and its end, and the command line: the guest was not told to be quiet.
+fn check_kernel_log(console: &str) {
+    for said in ["] Linux version ", "] Command line: ", "] Run /init as init process"] {
+        assert!(console.contains(said), "no `{said}` on the console: {console}");
+    }
+}
+
 fn check_clean(disk: &Path, dir: &Path) {
     let raw = dir.join("checked");
     let qemu_img = Tool { name: "qemu-img", package: "qemu-utils" };
@@ -92,6 +99,7 @@ fn kernel_ramdisk_and_root_boot_grow_and_end_cleanly() {
     guest.wait_for("grew to 2048 MiB");
     assert!(guest.console().contains("BEGIN SSH HOST KEY FINGERPRINTS"));
     assert!(guest.console().contains("instance-id=none"));
+    check_kernel_log(&guest.console());
     println!("power down: {:?}", guest.power_down());
     check_clean(&root, dir.path());
 }
@@ -117,6 +125,7 @@ fn the_disk_boots_by_itself_and_fills_a_larger_one() {
     let mut guest = Guest::start(dir.path(), &drive(&root, "qcow2"));
     println!("disk to ready: {:?}", guest.wait_for(READY));
     guest.wait_for("grew to 1023 MiB");
+    check_kernel_log(&guest.console());
     guest.power_down();
     let mut guest = Guest::start(dir.path(), &drive(&root, "qcow2"));
     guest.wait_for(READY);

@@ -6,7 +6,7 @@ use crate::{
     guest,
     hypervisor::{
         DomainEvent, DomainState, Hypervisor, HypervisorFault, OffReason, Ownership,
-        accelerator::Accelerator,
+        accelerator::{Accelerator, Choice},
         domain_xml,
         libvirt::{LibvirtHypervisor, LibvirtOptions, mode::Mode},
     },
@@ -51,7 +51,7 @@ fn open(directory: &Path) -> Stage {
     let modes = [Mode::Embed { root: directory.join("libvirt") }];
     let options = LibvirtOptions {
         reboot_patience: REBOOT_PATIENCE,
-        ..LibvirtOptions::new(Accelerator::Tcg)
+        ..LibvirtOptions::new(Choice::configured(Accelerator::Tcg))
     };
     let (sink, events) = listen();
     let begun = Instant::now();

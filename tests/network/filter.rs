@@ -65,7 +65,7 @@ fn guests_reach_each_other_only_where_both_filters_let_them() {
     let _guest = served(&host);
     let neighbour = host.guest(&public(5, vec![egress()]));
     assert!(!neighbour.namespace.pings(GUEST));
-    set(&host, vec![egress(), Permit { peers: vec![Cidr::host(NEIGHBOUR)], ..tcp(22, 22) }]);
+    set(&host, vec![egress(), Permit { peers: [Cidr::host(NEIGHBOUR)].into(), ..tcp(22, 22) }]);
     assert_eq!(neighbour.namespace.greeting(GUEST, 22).as_deref(), Some("ssh"));
     assert_eq!(host.namespace.greeting(GUEST, 22), None, "the host is not the peer named");
     let shut = PortFilter { permits: vec![ping()] };

@@ -2,7 +2,10 @@
 
 use crate::guest::{Guest, Host, Namespace, RawSocket, egress, permit, public, tcp};
 use mallee::{
-    domain::port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
+    domain::{
+        id::SecurityGroupId,
+        port_filter::{Direction, GroupMembers, Peers, Permit, PortFilter, Traffic},
+    },
     network::Datapath,
 };
 use std::{
@@ -72,7 +75,7 @@ fn tcp_checksum(segment: &[u8], from: Ipv4Addr, to: Ipv4Addr) -> [u8; 2] {
 }
 
 fn from(peer: &str, permit: Permit) -> Permit {
-    Permit { peers: vec![peer.parse().unwrap()], ..permit }
+    Permit { peers: [peer.parse().unwrap()].into(), ..permit }
 }
 
 #[test]
@@ -230,20 +233,56 @@ fn what_a_guest_may_begin_it_may_say_though_it_was_begun_with() {
 fn a_group_as_a_peer_is_its_members_of_today() {
     let scene = Scene::new();
     scene.guest.namespace.serve(22, "ssh");
-    let members: Vec<Guest> =
+    let everyone: Vec<Guest> =
         (5..8).map(|number| scene.host.guest(&public(number, vec![egress()]))).collect();
-    let of = |numbers: &[u8]| {
-        let peers = numbers.iter().map(|last| Cidr::host(Ipv4Addr::new(10, 213, 0, *last)));
-        Permit { peers: peers.collect(), ..tcp(22, 22) }
-    };
-    for today in [&[5, 6][..], &[6, 7], &[], &[5, 6, 7]] {
-        scene.admit([egress(), of(today)]);
-        for (number, member) in (5..8).zip(&members) {
-            let reaches = member.namespace.greeting(GUEST, 22).is_some();
+    let group: SecurityGroupId = "sg-00000001".parse().unwrap();
+    scene.admit([egress(), Permit { peers: Peers::Members(group.clone()), ..tcp(22, 22) }]);
+    let reaching = |today: &[u8]| {
+        for (number, one) in (5..8).zip(&everyone) {
+            let reaches = one.namespace.greeting(GUEST, 22).is_some();
             assert_eq!(reaches, today.contains(&number), "{number} of {today:?}");
         }
         assert_eq!(scene.outside.greeting(GUEST, 22), None, "no member");
+    };
+    reaching(&[]);
+    for today in [&[5, 6][..], &[6, 7], &[], &[5, 6, 7]] {
+        let address = |last: &u8| Ipv4Addr::new(10, 213, 0, *last);
+        let addresses = today.iter().map(address).collect();
+        let members = GroupMembers { group: group.clone(), addresses };
+        scene.host.datapath().set_members(&members).unwrap();
+        reaching(today);
+        // As after a restart of the process: the kernel knows, and is asked.
+        scene.host.datapath().set_members(&members).unwrap();
+        reaching(today);
     }
+}
+
+#[test]
+fn members_are_known_to_a_process_that_begins_and_gone_with_the_last_that_names_them() {
+    let mut scene = Scene::new();
+    scene.guest.namespace.serve(22, "ssh");
+    let member = scene.host.guest(&public(5, vec![egress()]));
+    let group: SecurityGroupId = "sg-00000001".parse().unwrap();
+    let named = [egress(), Permit { peers: Peers::Members(group.clone()), ..tcp(22, 22) }];
+    let members = |last: &[u8]| GroupMembers {
+        group: group.clone(),
+        addresses: last.iter().map(|last| Ipv4Addr::new(10, 213, 0, *last)).collect(),
+    };
+    scene.host.datapath().set_members(&members(&[5])).unwrap();
+    scene.admit(named.clone());
+    assert!(member.namespace.greeting(GUEST, 22).is_some());
+    scene.host.reopen();
+    for (number, permits) in [(4, named.to_vec()), (5, vec![egress()])] {
+        let instance = "i-12345678".parse().unwrap();
+        scene.host.datapath().attach(&instance, &public(number, permits)).unwrap();
+    }
+    assert!(member.namespace.greeting(GUEST, 22).is_some());
+    scene.host.datapath().set_members(&members(&[])).unwrap();
+    assert_eq!(member.namespace.greeting(GUEST, 22), None);
+    scene.admit([egress()]);
+    scene.host.datapath().sweep().unwrap();
+    let rules = scene.host.namespace.run("nft list ruleset");
+    assert!(!rules.contains("members-"), "{rules}");
 }
 
 #[test]

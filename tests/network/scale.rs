@@ -23,7 +23,7 @@ fn many() -> Vec<Permit> {
     (0..RULES)
         .map(|number| {
             let [high, low] = number.to_be_bytes();
-            let peers = vec![Cidr::host(Ipv4Addr::new(198, 18, high, low))];
+            let peers = [Cidr::host(Ipv4Addr::new(198, 18, high, low))].into();
             Permit { peers, ..tcp(10_000 + number * 2, 10_000 + number * 2) }
         })
         .collect()

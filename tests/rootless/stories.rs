@@ -80,7 +80,7 @@ fn authorization(host: &Host) {
     // Who a permit names matters: the host is the gateway to a guest, and nobody else.
     let stranger = "192.0.2.7/32".parse().unwrap();
     let of_stranger =
-        mallee::domain::port_filter::Permit { peers: vec![stranger], ..tcp(2022, 2022) };
+        mallee::domain::port_filter::Permit { peers: [stranger].into(), ..tcp(2022, 2022) };
     life.admit(&interface.id, vec![egress(), of_stranger]);
     is_refused(2022);
     life.admit(&interface.id, vec![egress(), tcp(2022, 2022)]);

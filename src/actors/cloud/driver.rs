@@ -4,7 +4,7 @@
 //! sending one twice or late does no harm. An instance whose record wants something of its node
 //! (`InstanceState::is_transient`) is looked at again until the node has taken it up.
 
-use super::{Core, filters, instance_spec};
+use super::{Core, instance_spec, refresh::Refresh};
 use crate::{
     actors::address::{Answer, AskError},
     domain::{
@@ -20,8 +20,7 @@ use crate::{
         CallContext, cloud,
         group::{
             Done, ForgetInstances, GroupFault, Outcome, Outcomes, PlaceInstances, ReadConsole,
-            RebootInstances, SetFilters, StopInstances, TerminateInstances, UpdateInstances,
-            Wanted,
+            RebootInstances, StopInstances, TerminateInstances, UpdateInstances, Wanted,
         },
         node::{ConsoleText, UpdateInstance},
     },
@@ -49,36 +48,25 @@ pub struct Driver {
     wishes: BTreeMap<InstanceId, Option<Timestamp>>,
     /// The revision a node has taken up, and the generation of its reports that know of it.
     accepted: HashMap<InstanceId, (u64, u64)>,
-    /// Stops that do not wait for the guest, however often they have to be asked.
-    forced: BTreeSet<InstanceId>,
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
-    /// Scopes whose filters a group has not confirmed.
-    stale_filters: BTreeSet<Scope>,
-    /// Filters on their way. Those of a scope are sent whole, so of a hundred changes that come
-    /// while a group is busy with the first, the last is all it needs to hear of.
-    filters_sent: BTreeSet<(GroupName, Scope)>,
+    pub(super) refresh: Refresh,
     /// The newest generation seen of each node.
     pub generations: BTreeMap<(GroupName, NodeName), u64>,
 }
 
 impl Driver {
-    /// After a restart everything transient is wished for anew, and what nodes are told of the
-    /// others, filters included, is told once more.
-    pub fn restored(state: &CloudState) -> Driver {
-        let existing = state.instances().filter(|instance| instance.state.exists());
-        let (transient, settled): (Vec<_>, Vec<_>) =
-            existing.partition(|instance| instance.state.is_transient());
-        let of = |instances: Vec<&Arc<Instance>>| {
-            instances.into_iter().map(|instance| (instance.id.clone(), None)).collect()
-        };
+    /// After a restart everything transient is wished for anew, and nodes are told of all that exist
+    /// what may have changed without a boot, filters included. A boot that its node has taken up
+    /// is no news to it, however it is asked again, so it is told of that too.
+    pub fn restored(state: &CloudState, filters_generation: u64) -> Driver {
+        let existing = || state.instances().filter(|instance| instance.state.exists());
+        let transient = existing().filter(|instance| instance.state.is_transient());
         Driver {
-            wishes: of(transient),
-            updates: of(settled),
-            forced: BTreeSet::new(),
+            wishes: transient.map(|instance| (instance.id.clone(), None)).collect(),
+            updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
-            stale_filters: state.scopes.keys().cloned().collect(),
-            filters_sent: BTreeSet::new(),
+            refresh: Refresh::restored(state, filters_generation),
             generations: BTreeMap::new(),
         }
     }
@@ -91,7 +79,6 @@ impl Driver {
             && latest
         {
             self.wishes.remove(&instance);
-            self.forced.remove(&instance);
             self.accepted.insert(instance, (revision, generation));
         }
     }
@@ -106,7 +93,7 @@ impl Driver {
     }
 
     /// A boot with an older view of things may be on its way to a node.
-    fn is_unplaced(&self, instance: &Instance) -> bool {
+    pub(super) fn is_unplaced(&self, instance: &Instance) -> bool {
         instance.state == InstanceState::Pending && self.wishes.contains_key(&instance.id)
     }
 
@@ -139,26 +126,17 @@ impl Core {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
             let state = book.durable.clone();
-            let mut driven = BTreeSet::new();
-            for effect in &effects {
-                if let Effect::ForceStop(id) = effect {
-                    book.driver.forced.insert(id.clone());
-                }
-            }
+            let generation = book.driver.refresh.next_generation();
             for effect in effects {
                 match effect {
-                    Effect::Drive(id) | Effect::ForceStop(id) => {
+                    Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
-                        if !driven.insert(id.clone()) {
-                            continue;
-                        }
-                        if instance.state == InstanceState::Pending {
-                            book.driver.forced.remove(&id);
-                        }
-                        let forced = book.driver.forced.contains(&id);
                         book.driver.wishes.insert(id, Some(now));
+                        if instance.state == InstanceState::Pending {
+                            book.driver.refresh.placing(&state, instance);
+                        }
                         let wishes = by_group.entry(instance.group.clone()).or_default();
-                        self.wish(instance, forced, &state, wishes);
+                        self.wish(instance, &state, generation, wishes);
                     }
                     Effect::Reboot(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
@@ -177,12 +155,14 @@ impl Core {
                         let Some(instance) = state.instance(&id).filter(ended) else { continue };
                         book.driver.wishes.remove(&id);
                         book.driver.updates.remove(&id);
-                        book.driver.forced.remove(&id);
                         book.driver.accepted.remove(&id);
                         by_group.entry(instance.group.clone()).or_default().forget.push(id);
                     }
                     Effect::RefreshFilters(scope) => {
-                        book.driver.stale_filters.extend(filters::affected(&state, scope));
+                        book.driver.refresh.rules_changed(&state, &scope);
+                    }
+                    Effect::RefreshMembers(scope, group) => {
+                        book.driver.refresh.members_changed(&state, &scope, &group);
                     }
                 }
             }
@@ -190,20 +170,22 @@ impl Core {
         for (group, wishes) in by_group {
             self.send(&group, wishes, context.clone());
         }
-        self.refresh_filters();
+        self.refresh();
     }
 
     /// What the record wants of its node now.
-    fn wish(&self, instance: &Instance, force: bool, state: &CloudState, wishes: &mut Wishes) {
+    fn wish(&self, instance: &Instance, state: &CloudState, generation: u64, wishes: &mut Wishes) {
         let id = instance.id.clone();
         let revision = instance.revision;
         match instance.state {
             InstanceState::Pending => {
-                if let Some(spec) = instance_spec::of(instance, state, &self.settings) {
+                if let Some(spec) = instance_spec::of(instance, state, &self.settings, generation) {
                     wishes.place.push(Wanted { spec, revision });
                 }
             }
-            InstanceState::Stopping if force => wishes.force_stop.push((id, revision)),
+            InstanceState::Stopping if instance.stop_forced => {
+                wishes.force_stop.push((id, revision))
+            }
             InstanceState::Stopping => wishes.stop.push((id, revision)),
             InstanceState::ShuttingDown => wishes.terminate.push((id, revision)),
             InstanceState::Running | InstanceState::Stopped | InstanceState::Terminated => {}
@@ -370,57 +352,6 @@ impl Core {
         }
     }
 
-    /// Sends what is stale to the groups that have answered for what they were sent before.
-    fn refresh_filters(self: &Rc<Self>) {
-        let (state, scopes) = {
-            let mut book = self.book.borrow_mut();
-            (book.durable.clone(), std::mem::take(&mut book.driver.stale_filters))
-        };
-        for scope in scopes {
-            // A boot on its way has the filters of when it was sent, and may come after these.
-            let once_more = {
-                let book = self.book.borrow();
-                let instances = state.scope(&scope).into_iter().flat_map(|s| s.instances.values());
-                instances.into_iter().any(|instance| book.driver.is_unplaced(instance))
-            };
-            if once_more {
-                self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
-            }
-            let mut by_group: BTreeMap<GroupName, Vec<_>> = BTreeMap::new();
-            for (group, assignment) in filters::of_scope(&state, &scope) {
-                by_group.entry(group).or_default().push(assignment);
-            }
-            for (group, assignments) in by_group {
-                let Some(address) = self.groups.get(&group) else { continue };
-                let sent = (group, scope.clone());
-                if !self.book.borrow_mut().driver.filters_sent.insert(sent.clone()) {
-                    self.book.borrow_mut().driver.stale_filters.insert(scope.clone());
-                    continue;
-                }
-                let answer = address.ask(self.own_context("filters"), SetFilters { assignments });
-                let core = self.clone();
-                actix_rt::spawn(async move { core.take_filters_answer(sent, answer.await) });
-            }
-        }
-    }
-
-    fn take_filters_answer(self: &Rc<Self>, sent: (GroupName, Scope), answer: Answer<SetFilters>) {
-        let mut book = self.book.borrow_mut();
-        book.driver.filters_sent.remove(&sent);
-        match answer {
-            Ok(_) if book.driver.stale_filters.contains(&sent.1) => {
-                drop(book);
-                self.refresh_filters();
-            }
-            Ok(_) => {}
-            // At the next tick, since what failed now would fail at once again.
-            Err(fault) => {
-                log::warn!("filters of `{}` will be sent again: {fault}", sent.1);
-                book.driver.stale_filters.insert(sent.1);
-            }
-        }
-    }
-
     pub(super) async fn read_console(
         self: &Rc<Self>,
         context: CallContext,
@@ -503,8 +434,8 @@ fn take_outcome(instance: &Arc<Instance>, done: &Done, draft: &mut Draft<'_>) {
         Outcome::Unanswered => return,
     }
     if after.state != instance.state {
-        draft.effect(Effect::RefreshFilters(after.scope.clone()));
         if !after.state.exists() {
+            draft.members_changed(&after);
             draft.effect(Effect::Forget(after.id.clone()));
         }
     }

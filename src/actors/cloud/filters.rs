@@ -1,44 +1,97 @@
-//! Security groups compiled into what a port admits.
+//! Security groups compiled into what a port admits, and who the members are that they speak of.
 //!
 //! A rule that names a group stands for the addresses of its members, public and private: a guest
 //! talks to a neighbour on either wire.
 
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
-    id::{AccountId, GroupName, SecurityGroupId},
-    port_filter::{Cidr, Permit, PortFilter, Traffic},
+    id::{GroupName, SecurityGroupId},
+    instance::Instance,
+    port_filter::{GroupMembers, Peers, Permit, PortFilter, Traffic},
     scope::Scope,
-    security_group::{Peer, SecurityGroup, SecurityGroupRule},
+    security_group::{Peer, SecurityGroupRule},
 };
 use crate::messages::node::FilterAssignment;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a port of an instance in these groups admits.
-pub fn of_groups(state: &CloudState, own: &ScopeState, groups: &[SecurityGroupId]) -> PortFilter {
-    let permits = groups
-        .iter()
-        .filter_map(|id| own.security_groups.get(id))
-        .flat_map(|group| group.rules.iter().map(move |rule| permit(state, own, group, rule)))
-        .filter(|permit| !permit.peers.is_empty() && !is_ipv6(permit))
-        .collect();
+pub fn of_groups(own: &ScopeState, groups: &[SecurityGroupId]) -> PortFilter {
+    let permits = rules(own, groups).filter_map(permit).filter(|permit| !is_ipv6(permit)).collect();
     PortFilter { permits }
 }
 
-/// The filters of all ports of a scope, instances with the same groups sharing one.
-pub fn of_scope(state: &CloudState, scope: &Scope) -> Vec<(GroupName, FilterAssignment)> {
+/// The filters of a scope's ports in one zone, instances with the same groups sharing one.
+pub fn of_scope(state: &CloudState, scope: &Scope, zone: &GroupName) -> Vec<FilterAssignment> {
     let Some(own) = state.scope(scope) else { return Vec::new() };
-    let mut ports: BTreeMap<(_, Vec<SecurityGroupId>), Vec<_>> = BTreeMap::new();
-    for instance in own.instances.values().filter(|instance| instance.state.exists()) {
-        let key = (instance.group.clone(), instance.security_groups.clone());
-        ports.entry(key).or_default().extend(instance.interfaces.iter().map(|i| i.id.clone()));
+    let mut ports: BTreeMap<&[SecurityGroupId], Vec<_>> = BTreeMap::new();
+    for instance in existing(own).filter(|instance| instance.group == *zone) {
+        let interfaces = instance.interfaces.iter().map(|interface| interface.id.clone());
+        ports.entry(&instance.security_groups).or_default().extend(interfaces);
     }
-    ports
-        .into_iter()
-        .map(|((group, groups), interfaces)| {
-            let filter = of_groups(state, own, &groups);
-            (group, FilterAssignment { interfaces, filter })
+    let assignment = |(groups, interfaces)| {
+        let filter = of_groups(own, groups);
+        FilterAssignment { interfaces, filter }
+    };
+    ports.into_iter().map(assignment).collect()
+}
+
+/// Who is in a group now; nobody, if there is no such group any more.
+pub fn members(state: &CloudState, scope: &Scope, group: &SecurityGroupId) -> GroupMembers {
+    let members = state.scope(scope).into_iter().flat_map(|own| own.members(group));
+    let addresses = members.flat_map(|instance| instance.interfaces.iter().map(|i| i.address));
+    GroupMembers { group: group.clone(), addresses: addresses.collect() }
+}
+
+/// Whose members the ports of an instance in these groups have to know, and where those are.
+pub fn named_by(
+    own: &ScopeState,
+    groups: &[SecurityGroupId],
+) -> BTreeSet<(Scope, SecurityGroupId)> {
+    let of = |rule: &SecurityGroupRule, scope: &Scope| match &rule.peer {
+        Peer::Group { account, group } => {
+            let scope = Scope { account: account.clone(), region: scope.region.clone() };
+            Some((scope, group.clone()))
+        }
+        Peer::Range(_) | Peer::Ipv6Range(_) => None,
+    };
+    let groups = groups.iter().filter_map(|id| own.security_groups.get(id));
+    groups.flat_map(|group| group.rules.iter().filter_map(|rule| of(rule, &group.scope))).collect()
+}
+
+/// The zones of a scope's instances.
+pub fn zones(own: &ScopeState) -> BTreeSet<GroupName> {
+    let zones: BTreeSet<&GroupName> = existing(own).map(|instance| &instance.group).collect();
+    zones.into_iter().cloned().collect()
+}
+
+/// The zones that have to know who is in a group: those of the instances whose rules may name it.
+pub fn followers(
+    state: &CloudState,
+    scope: &Scope,
+    group: &SecurityGroupId,
+) -> BTreeSet<GroupName> {
+    let named_at_home = |own: &&ScopeState| {
+        own.security_groups.get(group).is_some_and(|itself| {
+            itself
+                .rules
+                .iter()
+                .any(|rule| matches!(&rule.peer, Peer::Group { group, .. } if *group == itself.id))
         })
-        .collect()
+    };
+    let home = state.scope(scope).filter(named_at_home);
+    let elsewhere = state.scopes_naming(group).filter_map(|scope| state.scope(scope));
+    home.into_iter().chain(elsewhere).flat_map(zones).collect()
+}
+
+fn existing(own: &ScopeState) -> impl Iterator<Item = &Instance> {
+    own.instances.values().map(|instance| &**instance).filter(|instance| instance.state.exists())
+}
+
+fn rules<'a>(
+    own: &'a ScopeState,
+    groups: &'a [SecurityGroupId],
+) -> impl Iterator<Item = &'a SecurityGroupRule> {
+    groups.iter().filter_map(|id| own.security_groups.get(id)).flat_map(|group| &group.rules)
 }
 
 /// Guests have no IPv6, so a node is not told of what only IPv6 can carry.
@@ -46,45 +99,11 @@ fn is_ipv6(permit: &Permit) -> bool {
     matches!(permit.traffic, Traffic::Icmpv6 { .. })
 }
 
-/// The scope, and those whose groups' rules name groups of it: they follow its members too.
-pub fn affected(state: &CloudState, scope: Scope) -> BTreeSet<Scope> {
-    let groups = state.scope(&scope).into_iter().flat_map(|own| own.security_groups.keys());
-    let mut affected: BTreeSet<Scope> =
-        groups.flat_map(|group| state.scopes_naming(group)).cloned().collect();
-    affected.insert(scope);
-    affected
-}
-
-fn permit(
-    state: &CloudState,
-    own: &ScopeState,
-    group: &SecurityGroup,
-    rule: &SecurityGroupRule,
-) -> Permit {
+fn permit(rule: &SecurityGroupRule) -> Option<Permit> {
     let peers = match &rule.peer {
-        Peer::Range(range) => vec![*range],
-        Peer::Ipv6Range(_) => vec![],
-        Peer::Group { account, group: peer } => members(state, own, account, &group.scope, peer),
+        Peer::Range(range) => [*range].into(),
+        Peer::Ipv6Range(_) => return None,
+        Peer::Group { group, .. } => Peers::Members(group.clone()),
     };
-    Permit { direction: rule.direction, traffic: rule.traffic, peers }
-}
-
-fn members(
-    state: &CloudState,
-    own: &ScopeState,
-    account: &AccountId,
-    scope: &Scope,
-    group: &SecurityGroupId,
-) -> Vec<Cidr> {
-    let addresses = |scope: &ScopeState| -> Vec<Cidr> {
-        scope
-            .members(group)
-            .flat_map(|instance| instance.interfaces.iter().map(|i| Cidr::host(i.address)))
-            .collect()
-    };
-    if *account == scope.account {
-        return addresses(own);
-    }
-    let other = Scope { account: account.clone(), region: scope.region.clone() };
-    state.scope(&other).map(addresses).unwrap_or_default()
+    Some(Permit { direction: rule.direction, traffic: rule.traffic, peers })
 }

@@ -37,8 +37,13 @@ impl Decide for StopInstances {
         }
         let changes = change_all(&self.instances, LifecycleEvent::StopRequested, draft)?;
         if self.force {
-            for id in &self.instances {
-                draft.effect(Effect::ForceStop(id.clone()));
+            for instance in find_all(&self.instances, draft)? {
+                if instance.state == InstanceState::Stopping {
+                    let mut forced = Instance::clone(&instance);
+                    forced.stop_forced = true;
+                    draft.put(Entry::Instance(Arc::new(forced)));
+                    draft.effect(Effect::Drive(instance.id.clone()));
+                }
             }
         }
         Ok(changes)
@@ -105,7 +110,9 @@ impl Decide for ModifyInstance {
             }
             InstanceAttribute::SourceDestCheck(on) => instance.source_dest_check = on,
             InstanceAttribute::SecurityGroups(groups) => {
+                draft.members_changed(&instance);
                 instance.security_groups = known_security_groups(groups, &instance.scope, draft)?;
+                draft.members_changed(&instance);
                 draft.effect(Effect::RefreshFilters(instance.scope.clone()));
             }
             InstanceAttribute::MetadataOptions(options) => instance.metadata_options = options,
@@ -199,7 +206,7 @@ fn change_all(
                 after.launched_at = draft.now;
             }
             if after.state == InstanceState::ShuttingDown {
-                draft.effect(Effect::RefreshFilters(after.scope.clone()));
+                draft.members_changed(&after);
             }
             draft.put(Entry::Instance(Arc::new(after)));
             draft.effect(Effect::Drive(before.id.clone()));

@@ -3,6 +3,7 @@
 use super::filters;
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
+    dns_name::{PrivateDnsName, PublicDnsName},
     id::{PrefixedId, VpcId},
     instance::{Instance, Interface},
     interface::{InterfaceSpec, Wire},
@@ -18,9 +19,10 @@ pub fn of(
     instance: &Instance,
     state: &CloudState,
     settings: &CloudSettings,
+    filters_generation: u64,
 ) -> Option<InstanceSpec> {
     let own = state.scope(&instance.scope)?;
-    let filter = filters::of_groups(state, own, &instance.security_groups);
+    let filter = filters::of_groups(own, &instance.security_groups);
     let interfaces = instance
         .interfaces
         .iter()
@@ -41,6 +43,7 @@ pub fn of(
         resources: instance.resources,
         boot: instance.boot.clone(),
         interfaces,
+        filters_generation,
         metadata: metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
@@ -76,7 +79,7 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
             id: interface.id.clone(),
             device_number: interface.device_index,
             mac: interface.mac,
-            local_hostname: hostname(interface.address),
+            local_hostname: PrivateDnsName(interface.address).to_string(),
             local_addresses: vec![interface.address],
             public_addresses: match interface.wire {
                 Wire::Public => vec![interface.address],
@@ -97,8 +100,8 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
         image: instance.image.clone(),
         kernel: instance.kernel.clone(),
         ramdisk: instance.ramdisk.clone(),
-        local_hostname: hostname(local.address),
-        public_hostname: public.map(|interface| public_hostname(interface.address)),
+        local_hostname: PrivateDnsName(local.address).to_string(),
+        public_hostname: public.map(|interface| PublicDnsName(interface.address).to_string()),
         local_address: local.address,
         public_address: public.map(|interface| interface.address),
         interfaces,
@@ -125,15 +128,4 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
 
 fn vpc_cidr(own: &ScopeState, vpc: &VpcId) -> crate::domain::port_filter::Cidr {
     own.vpcs.get(vpc).map_or_else(vpc::default_cidr, |vpc| vpc.cidr)
-}
-
-/// `ip-172-31-0-4.mallee.internal`: EC2's private DNS names, in a domain of our own.
-pub fn hostname(address: Ipv4Addr) -> String {
-    let [a, b, c, d] = address.octets();
-    format!("ip-{a}-{b}-{c}-{d}.mallee.internal")
-}
-
-/// There is no name service yet, so a public name that can be used is the address itself.
-pub fn public_hostname(address: Ipv4Addr) -> String {
-    address.to_string()
 }

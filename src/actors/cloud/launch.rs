@@ -44,7 +44,6 @@ impl Decide for LaunchReservation {
                 used_at: draft.now,
             })));
         }
-        draft.effect(Effect::RefreshFilters(draft.scope.clone()));
         Ok(Launched { reservation, instances })
     }
 }
@@ -294,6 +293,7 @@ fn reserve(
             Err(fault) => return Err(fault),
         };
         tag_new(asked, &instance, draft)?;
+        draft.members_changed(&instance);
         draft.put(Entry::Instance(Arc::new(instance)));
         draft.effect(Effect::Drive(id.clone()));
         ids.push(id);
@@ -351,6 +351,7 @@ fn instance(
         },
         public_key: resolved.key.as_ref().map(|key| key.public_key.clone()),
         revision: 1,
+        stop_forced: false,
         shutdown_behavior: asked.shutdown_behavior,
         disable_api_termination: asked.disable_api_termination,
         disable_api_stop: asked.disable_api_stop,

@@ -17,6 +17,7 @@ pub mod instance_spec;
 pub mod key_pair;
 pub mod launch;
 pub mod records;
+pub mod refresh;
 pub mod report;
 pub mod scope;
 pub mod security_group;
@@ -41,11 +42,12 @@ use crate::{
     },
     messages::{
         CallContext,
-        cloud::{self as ask, Commanded, ReadConsole, ReportGroup},
+        cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
     },
     store::{
-        Store, StoreFault,
+        Store, StoreFault, Table,
         journal::{Epoch, Journal},
+        starts::{Starter, generation_of_start},
     },
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
@@ -106,9 +108,10 @@ impl CloudManager {
     pub fn restore(parts: CloudParts) -> Result<(RestoredCloud, Published), StoreFault> {
         let state = records::load(&*parts.store)?;
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
+        let generation = generation_of_start::<CloudManager>(&*parts.store)?;
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
-            driver: Driver::restored(&state),
+            driver: Driver::restored(&state, generation),
             durable: state.clone(),
             state,
             in_flight: 0,
@@ -137,6 +140,10 @@ impl RestoredCloud {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
         CloudManager::start_in_arbiter(arbiter, |_| CloudManager { core: Rc::new(self.0) })
     }
+}
+
+impl Starter for CloudManager {
+    const STARTS: Table = "cloud-starts";
 }
 
 impl Actor for CloudManager {
@@ -174,7 +181,18 @@ serves!(CloudManager:
     Commanded<ask::CreateAccount>,
     ReadConsole,
     ReportGroup,
+    ReportPlacements,
 );
+
+impl Handler<Call<ReportPlacements>> for CloudManager {
+    type Result = Result<(), CloudFault>;
+
+    fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
+        call.trace();
+        self.core.take_placements(call.body);
+        Ok(())
+    }
+}
 
 impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
@@ -250,7 +268,14 @@ impl Core {
                     book.state = book.durable.clone();
                     book.epoch = self.journal.resume();
                 }
-                Err(CloudFault::NotRecorded(fault.to_string()))
+                Err(match fault {
+                    StoreFault::Full(why) => {
+                        log::error!("the disk of the cloud's records is full: {why}");
+                        CloudFault::StorageFull
+                    }
+                    StoreFault::Unknown(why) => CloudFault::InDoubt(why),
+                    fault => CloudFault::NotRecorded(fault.to_string()),
+                })
             }
         }
     }

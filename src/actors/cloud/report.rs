@@ -14,6 +14,7 @@ use crate::{
         instance::{Instance, InstanceState, LifecycleEvent, StateReason},
     },
     messages::{
+        cloud::ReportPlacements,
         group::TerminateInstances,
         report::{GroupReport, InstanceReport},
     },
@@ -34,6 +35,11 @@ impl Core {
             let foreign = report.foreign_total();
             let at = report.made_at;
             book.state.capacity.report(&group, &report.node, report.total, foreign, at);
+            for stated in &report.instances {
+                let why = stated.impairment.as_deref();
+                book.state.note_impairment(&stated.instance, why, at);
+            }
+            book.state.capacity.describe(&group, &report.node, &report.hypervisor);
             self.publish(&mut book);
         }
         let mut strangers = Vec::new();
@@ -65,6 +71,18 @@ impl Core {
         self.forget(&group, unknown);
         self.keep_own(decision, "report").await;
         Ok(())
+    }
+
+    /// Of what a group keeps room for and its nodes do not have, it may forget what has ended here:
+    /// an instance that never came to a node has no node to state its end.
+    pub(super) fn take_placements(self: &Rc<Self>, from: ReportPlacements) {
+        let over: Vec<InstanceId> = {
+            let book = self.book.borrow();
+            let exists =
+                |id: &InstanceId| book.durable.instance(id).is_some_and(|i| i.state.exists());
+            from.unstated.into_iter().filter(|id| !exists(id)).collect()
+        };
+        self.forget(&from.group, over);
     }
 
     /// Instances the node is on record to have and does not know.
@@ -129,9 +147,16 @@ fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draf
         }
     };
     // While the node owes a change, a statement older than the request is not about its outcome.
-    // Of a settled instance only a reboot can be newer, and that may have been lost.
+    // Of a settled instance only a reboot can be newer, and that may have been lost: it is asked
+    // once more, which a node that has it already ignores.
     if stated.revision != instance.revision && instance.state.is_transient() {
         return;
+    }
+    if instance.state == InstanceState::Running
+        && stated.phase == BootPhase::Running
+        && stated.revision < instance.revision
+    {
+        draft.effect(Effect::Reboot(instance.id.clone()));
     }
     let event = match stated.phase {
         BootPhase::Running => LifecycleEvent::GuestStarted,
@@ -175,7 +200,7 @@ fn record(
     }
     if !after.state.exists() {
         draft.effect(Effect::Forget(after.id.clone()));
-        draft.effect(Effect::RefreshFilters(after.scope.clone()));
+        draft.members_changed(&after);
     }
     draft.put(Entry::Instance(Arc::new(after)));
 }

@@ -3,18 +3,19 @@
 use crate::{
     actors::{
         address::AskError,
-        testing::{Cloud, Fate, Node, a_launch, losing, spec, vcpus, wait},
+        testing::{Cloud, Fate, Node, a_launch, fair, losing, spec, vcpus, wait},
     },
     domain::{
         boot_phase::BootPhase,
         fault::CloudFault,
         id::InstanceId,
-        instance::{InstanceState, ShutdownBehavior},
+        instance::{InstanceState, Interface, ShutdownBehavior},
+        port_filter::{Direction, Packet, Payload},
     },
     messages::{
         cloud::{
-            InstanceAttribute, LaunchReservation, ModifyInstance, StartInstances, StopInstances,
-            TerminateInstances,
+            InstanceAttribute, LaunchReservation, ModifyInstance, RebootInstances, StartInstances,
+            StopInstances, TerminateInstances,
         },
         node::{DescribeNode, TerminateInstance},
     },
@@ -85,7 +86,8 @@ async fn a_launch_that_a_node_cannot_carry_out_ends_terminated_with_the_reason()
         assert_eq!(held(&cloud), 0);
     }
     let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
-    cloud.group.nodes[0].store.fail_next([full()]);
+    // The instance's record, and who is in its group.
+    cloud.group.nodes[0].store.fail_next([full(), full()]);
     let id = cloud.launch(1).await.remove(0);
     let why = until(&cloud, &id, InstanceState::Terminated).await;
     assert!(why.contains("disk is full"), "{why}");
@@ -108,6 +110,63 @@ async fn a_forced_stop_that_was_lost_is_asked_again_as_a_forced_stop() {
 }
 
 #[actix_rt::test]
+async fn a_forced_stop_is_forced_by_a_restarted_cloud() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let weather = losing("group.stop_instances", Fate::LoseQuestion, 1000);
+    let mut cloud = Cloud::start_in(weather, vec![node]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, false)).await.unwrap();
+    cloud.command(stop(&id, true)).await.unwrap();
+    cloud.restart().await;
+    until(&cloud, &id, InstanceState::Stopped).await;
+    assert_eq!(cloud.group.nodes[0].hindrance.begun("shut_down"), 0);
+    cloud.command(StartInstances { instances: vec![id.clone()] }).await.unwrap();
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(stop(&id, false)).await.unwrap();
+    let node = &cloud.group.nodes[0];
+    wait("the guest is asked", || async { (node.hindrance.begun("shut_down") == 1).then_some(()) })
+        .await;
+}
+
+#[actix_rt::test]
+async fn an_update_acknowledged_during_a_boot_reaches_the_node_over_a_restart() {
+    let weather = losing("group.update_instances", Fate::LoseQuestion, 1000);
+    let mut cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    cloud.group.nodes[0].hindrance.hold("start");
+    let id = cloud.launch(1).await.remove(0);
+    cloud.until(&id, |instance| instance.node.is_some()).await;
+    let attribute = InstanceAttribute::ShutdownBehavior(ShutdownBehavior::Terminate);
+    cloud.command(ModifyInstance { instance: id.clone(), attribute }).await.unwrap();
+    cloud.restart().await;
+    cloud.group.nodes[0].hindrance.release("start");
+    until(&cloud, &id, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    wait("the node has it", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        node.recorded(&id).filter(|spec| spec.shutdown_behavior == ShutdownBehavior::Terminate)
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_reboot_that_was_lost_is_asked_again_and_done_once() {
+    let weather = losing("group.reboot_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(RebootInstances { instances: vec![id.clone()] }).await.unwrap();
+    let node = &cloud.group.nodes[0];
+    wait("the reboot", || async { (node.hindrance.begun("reboot") > 0).then_some(()) }).await;
+    for _ in 0..2 {
+        cloud.group.introduce(&fair()).await;
+    }
+    assert_eq!(node.hindrance.begun("reboot"), 1);
+}
+
+#[actix_rt::test]
 async fn an_update_that_was_lost_is_told_again() {
     let weather = losing("group.update_instances", Fate::LoseQuestion, 1);
     let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
@@ -123,6 +182,46 @@ async fn an_update_that_was_lost_is_told_again() {
     .await;
 }
 
+/// Whether the instances' public ports let each other in.
+fn admits_each_other(node: &Node, cloud: &Cloud, instances: [&InstanceId; 2]) -> bool {
+    let interfaces = instances.map(|id| cloud.instance(id).interfaces[0].clone());
+    let admits = |from: &Interface, to: &Interface| {
+        let payload = Payload::Tcp { port: 22 };
+        let packet = Packet { direction: Direction::Ingress, peer: from.address, payload };
+        node.datapath().admits(&to.id, packet) == Ok(true)
+    };
+    let [one, other] = &interfaces;
+    admits(one, other) && admits(other, one)
+}
+
+#[actix_rt::test]
+async fn a_launch_changes_who_is_a_member_and_nobody_s_filter() {
+    let cloud = Cloud::start(vec![Node::start("n1", 16)]).await;
+    let node = &cloud.group.nodes[0];
+    let first = cloud.launch(1).await.remove(0);
+    until(&cloud, &first, InstanceState::Running).await;
+    for _ in 0..5 {
+        let next = cloud.launch(1).await.remove(0);
+        until(&cloud, &next, InstanceState::Running).await;
+        wait("members of one group admit each other", || async {
+            admits_each_other(node, &cloud, [&first, &next]).then_some(())
+        })
+        .await;
+    }
+    assert_eq!(node.hindrance.begun("set_filter"), 0);
+    let gone = cloud.instance(&first).interfaces[0].address;
+    let left = cloud.launch(1).await.remove(0);
+    until(&cloud, &left, InstanceState::Running).await;
+    cloud.command(terminate(&first)).await.unwrap();
+    let port = cloud.instance(&left).interfaces[0].id.clone();
+    wait("who is gone is no member", || async {
+        let payload = Payload::Tcp { port: 22 };
+        let packet = Packet { direction: Direction::Ingress, peer: gone, payload };
+        (node.datapath().admits(&port, packet) == Ok(false)).then_some(())
+    })
+    .await;
+}
+
 #[actix_rt::test]
 async fn a_boot_that_comes_late_does_not_bring_old_filters() {
     let late = Arc::new(Notify::new());
@@ -134,10 +233,24 @@ async fn a_boot_that_comes_late_does_not_bring_old_filters() {
     late.notify_one();
     until(&cloud, &first, InstanceState::Running).await;
     let node = &cloud.group.nodes[0];
-    let port = |id: &InstanceId| cloud.instance(id).interfaces[0].id.clone();
-    wait("members of one group admit the same", || async {
-        let (one, other) = (port(&first), port(&second));
-        (node.datapath().filter(&one) == node.datapath().filter(&other)).then_some(())
+    wait("members of one group admit each other", || async {
+        admits_each_other(node, &cloud, [&first, &second]).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_restarted_cloud_is_obeyed_where_an_earlier_one_set_filters() {
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let first = cloud.launch(1).await.remove(0);
+    until(&cloud, &first, InstanceState::Running).await;
+    cloud.restart().await;
+    let second = cloud.launch(1).await.remove(0);
+    until(&cloud, &second, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    wait("members of one group admit each other", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        admits_each_other(node, &cloud, [&first, &second]).then_some(())
     })
     .await;
 }
@@ -149,7 +262,10 @@ async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
     cloud.store.fail_next([full()]);
     let (first, repeated) = tokio::join!(cloud.command(launch()), cloud.command(launch()));
     let refused = |answer: &Result<_, _>| {
-        matches!(answer, Err(AskError::Refused(CloudFault::NotRecorded(_))))
+        matches!(
+            answer,
+            Err(AskError::Refused(CloudFault::StorageFull | CloudFault::NotRecorded(_)))
+        )
     };
     assert!(refused(&first), "{first:?}");
     // A repetition decided after the failure is a launch of its own; one decided before it, on a
@@ -167,6 +283,32 @@ async fn nothing_is_acknowledged_that_rests_on_what_could_not_be_recorded() {
 }
 
 #[actix_rt::test]
+async fn a_cloud_whose_disk_fails_in_the_middle_reads_on_and_writes_on_when_the_disk_does() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let before = cloud.launch(1).await.remove(0);
+    until(&cloud, &before, InstanceState::Running).await;
+    let doubt = StoreFault::Unknown("the sync failed".to_owned());
+    cloud.store.fail_next([Some(doubt), full(), full()]);
+    let launched = cloud.command(a_launch()).await;
+    assert!(matches!(launched, Err(AskError::Refused(CloudFault::InDoubt(_)))), "{launched:?}");
+    for _ in 0..2 {
+        let launched = cloud.command(a_launch()).await;
+        let refused = matches!(launched, Err(AskError::Refused(CloudFault::StorageFull)));
+        assert!(refused, "{launched:?}");
+        assert_eq!(cloud.published.load().instances().count(), 1);
+        assert_eq!(cloud.instance(&before).state, InstanceState::Running);
+    }
+    let after = cloud.launch(1).await.remove(0);
+    until(&cloud, &after, InstanceState::Running).await;
+    assert_eq!(held(&cloud), 2);
+    let recorded = crate::actors::cloud::records::load(&*cloud.store).unwrap();
+    let ids = |state: &crate::domain::cloud_state::CloudState| -> Vec<InstanceId> {
+        state.instances().map(|instance| instance.id.clone()).collect()
+    };
+    assert_eq!(ids(&recorded), ids(&cloud.published.load()));
+}
+
+#[actix_rt::test]
 async fn last_words_of_an_instance_nobody_remembers_are_forgotten() {
     let node = Node::start("n1", 4);
     let spec = spec(1, vcpus(1));
@@ -180,6 +322,18 @@ async fn last_words_of_an_instance_nobody_remembers_are_forgotten() {
         report.instances.is_empty().then_some(())
     })
     .await;
+}
+
+#[actix_rt::test]
+async fn room_of_an_instance_that_never_came_is_given_back_though_the_forgetting_was_lost() {
+    let weather = losing("group.forget_instances", Fate::LoseQuestion, 1);
+    let cloud = Cloud::start_in(weather, vec![Node::start("n1", 4)]).await;
+    cloud.group.introduce(&losing("node.boot_instance", Fate::LoseQuestion, 1)).await;
+    let id = cloud.launch(1).await.remove(0);
+    cloud.command(terminate(&id)).await.unwrap();
+    until(&cloud, &id, InstanceState::Terminated).await;
+    wait("room at the group", || async { (cloud.group.free_vcpus().await == 4).then_some(()) })
+        .await;
 }
 
 #[actix_rt::test]

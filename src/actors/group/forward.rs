@@ -135,7 +135,8 @@ impl Core {
     ) -> Result<(), GroupFault> {
         let nodes = self.nodes();
         let told = nodes.into_iter().map(|(name, address)| {
-            let message = node::SetFilters { assignments: asked.assignments.clone() };
+            let SetFilters { generation, members, assignments } = asked.clone();
+            let message = node::SetFilters { generation, members, assignments };
             let answer = address.ask(context.clone(), message);
             async move { (name, answer.await) }
         });
@@ -204,9 +205,9 @@ fn outcome(node: NodeName, answer: Result<Accepted, AskError<NodeFault>>) -> Out
     match answer {
         Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
         Err(AskError::Refused(NodeFault::InstanceNotFound(_))) => Outcome::NotPlaced,
-        Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::NotRecorded(_))) => {
-            Outcome::Unanswered
-        }
+        Err(AskError::Refused(
+            NodeFault::Overtaken(_) | NodeFault::NotRecorded(_) | NodeFault::InDoubt(_),
+        )) => Outcome::Unanswered,
         Err(AskError::Refused(fault)) => Outcome::Refused(fault.to_string()),
         Err(AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_)) => {
             Outcome::Unanswered

@@ -35,10 +35,13 @@ use crate::{
     },
     store::{Store, StoreFault, journal::Journal, record},
 };
-use actix::{Actor, Addr, ArbiterHandle, Context, Handler, ResponseFuture};
+use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use placements::Placement;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc};
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::Notify;
+
+/// How often what could not be done, or was perhaps not heard, is tried again.
+const TICK: Duration = Duration::from_secs(1);
 
 /// What a group manager is started with.
 #[derive(Debug)]
@@ -71,6 +74,10 @@ struct Book {
     nodes: BTreeMap<NodeName, Address<NodeManager>>,
     /// Durable.
     placements: BTreeMap<InstanceId, Placement>,
+    /// Given up, and perhaps on the disk still.
+    erasing: BTreeMap<InstanceId, Placement>,
+    /// Whether the cloud has been told last that there is nothing to say of the placements.
+    silent: bool,
     reports: BTreeMap<NodeName, NodeReport>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
@@ -92,6 +99,8 @@ impl GroupManager {
             cloud: None,
             nodes: BTreeMap::new(),
             placements,
+            erasing: BTreeMap::new(),
+            silent: false,
             reports: BTreeMap::new(),
             capacity,
             placing: BTreeMap::new(),
@@ -119,6 +128,16 @@ impl RestoredGroup {
 
 impl Actor for GroupManager {
     type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.run_interval(TICK, |group, _| {
+            let core = group.core.clone();
+            actix_rt::spawn(async move {
+                core.erase().await;
+                core.report_placements().await;
+            });
+        });
+    }
 }
 
 /// From `boot`, once: who is above.

@@ -108,9 +108,9 @@ impl Core {
         match address.ask(context, boot).await {
             Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
             Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })) => Outcome::NoRoom,
-            Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::NotRecorded(_))) => {
-                Outcome::Unanswered
-            }
+            Err(AskError::Refused(
+                NodeFault::Overtaken(_) | NodeFault::NotRecorded(_) | NodeFault::InDoubt(_),
+            )) => Outcome::Unanswered,
             Err(AskError::Refused(fault)) => Outcome::Refused(fault.to_string()),
             Err(AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_)) => {
                 Outcome::Unanswered
@@ -135,7 +135,9 @@ impl Core {
                 Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })) => {
                     self.give_up(std::slice::from_ref(&instance)).await;
                 }
-                Err(AskError::Refused(NodeFault::Overtaken(_))) => return Outcome::Unanswered,
+                Err(AskError::Refused(NodeFault::Overtaken(_) | NodeFault::InDoubt(_))) => {
+                    return Outcome::Unanswered;
+                }
                 Err(AskError::Refused(NodeFault::NotRecorded(why))) => {
                     failed = Some(format!("node `{node}` could not record it: {why}"));
                     self.give_up(std::slice::from_ref(&instance)).await;

@@ -48,21 +48,38 @@ impl Core {
         })
     }
 
-    /// Takes a placement out of the book and off the disk. One that cannot be taken off the disk
-    /// is taken off with the next forgetting: until then it names a node that knows better.
+    /// Takes a placement out of the book and off the disk. One that cannot be taken off the disk now
+    /// is tried again with every tick, or a restart would find its room taken.
     pub(super) async fn give_up(&self, instances: &[InstanceId]) {
-        let mut batch = Batch::default();
         for instance in instances {
             if let Some(placement) = self.unplace(instance) {
-                batch.remove_record(&placement);
+                self.book.borrow_mut().erasing.insert(instance.clone(), placement);
             }
         }
-        if batch.writes.is_empty() {
+        self.erase().await;
+    }
+
+    /// Takes off the disk what is out of the book.
+    pub(super) async fn erase(&self) {
+        let erasing = self.book.borrow().erasing.clone();
+        if erasing.is_empty() {
             return;
         }
-        if let Err(fault) = self.journal.commit(batch).await {
-            self.journal.resume();
-            log::error!("placements that ended are still recorded: {fault}");
+        let mut batch = Batch::default();
+        for placement in erasing.values() {
+            batch.remove_record(placement);
+        }
+        let outcome = self.journal.commit(batch).await;
+        match outcome {
+            Ok(()) => {
+                let mut book = self.book.borrow_mut();
+                // One that was placed and given up anew meanwhile is erased anew, harmlessly.
+                book.erasing.retain(|instance, _| !erasing.contains_key(instance));
+            }
+            Err(fault) => {
+                self.journal.resume();
+                log::error!("placements that ended are still recorded: {fault}");
+            }
         }
     }
 
@@ -97,6 +114,8 @@ impl Core {
         let mut book = self.book.borrow_mut();
         let Placement { instance, node, resources } = &placement;
         book.capacity.hold(instance, &self.name, node, *resources);
+        // It is about to be recorded over whatever was to be erased.
+        book.erasing.remove(instance);
         book.placements.insert(placement.instance.clone(), placement);
     }
 

@@ -1,13 +1,16 @@
 //! Nodes' reports: taken into the group's own figures and passed on to the cloud.
 
 use super::{Core, placements::Placement};
-use crate::messages::{
-    CallContext,
-    cloud::ReportGroup,
-    group::{GroupFault, ReportNode},
-    report::GroupReport,
+use crate::{
+    domain::id::InstanceId,
+    messages::{
+        CallContext,
+        cloud::{ReportGroup, ReportPlacements},
+        group::{GroupFault, ReportNode},
+        report::GroupReport,
+    },
 };
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 impl Core {
     pub(super) async fn take_report(
@@ -63,5 +66,43 @@ impl Core {
             }
         }
         Ok(())
+    }
+
+    /// What only the group knows: the cloud says which of it is over.
+    pub(super) async fn report_placements(self: &Rc<Self>) {
+        let unstated = self.unstated();
+        let cloud = {
+            let mut book = self.book.borrow_mut();
+            if unstated.is_empty() && book.silent {
+                return;
+            }
+            book.silent = false;
+            book.cloud.clone()
+        };
+        let Some(cloud) = cloud else { return };
+        let says_nothing = unstated.is_empty();
+        let report = ReportPlacements { group: self.name.clone(), unstated };
+        match cloud.ask(self.own_context("placements"), report).await {
+            Ok(()) => self.book.borrow_mut().silent = says_nothing,
+            Err(fault) => log::debug!("the cloud will be told again of the placements: {fault}"),
+        }
+    }
+
+    /// Room kept on a node that has spoken, and not of this: it was never asked, or has forgotten.
+    /// Whether a boot is still on its way there only the cloud can tell, which wants it or does not.
+    fn unstated(&self) -> Vec<InstanceId> {
+        let book = self.book.borrow();
+        let stated: BTreeSet<_> = book
+            .reports
+            .iter()
+            .flat_map(|(node, report)| report.instances.iter().map(move |i| (node, &i.instance)))
+            .collect();
+        book.placements
+            .values()
+            .filter(|placement| book.reports.contains_key(&placement.node))
+            .filter(|placement| !stated.contains(&(&placement.node, &placement.instance)))
+            .map(|placement| placement.instance.clone())
+            .filter(|instance| !book.placing.contains_key(instance))
+            .collect()
     }
 }

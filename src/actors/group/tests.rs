@@ -2,7 +2,10 @@
 //! lose.
 
 use crate::{
-    actors::testing::{Fate, Group, Node, fair, losing, spec, vcpus},
+    actors::{
+        group::placements::Placement,
+        testing::{Fate, Group, Node, fair, losing, spec, vcpus, wait},
+    },
     domain::{boot_phase::BootPhase, id::NodeName, resources::Resources},
     messages::{
         group::{
@@ -11,7 +14,7 @@ use crate::{
         },
         node::{self, InstanceSpec, NodeFault},
     },
-    store::StoreFault,
+    store::{StoreFault, record::load_all},
 };
 
 fn place(specs: &[&InstanceSpec], revision: u64) -> PlaceInstances {
@@ -163,6 +166,21 @@ async fn a_node_that_cannot_record_is_passed_over_and_the_last_one_says_why() {
 }
 
 #[actix_rt::test]
+async fn a_node_that_may_have_recorded_an_instance_keeps_it() {
+    let mut group = Group::start(vec![Node::start("n1", 4), Node::start("n2", 4)]).await;
+    let doubt = StoreFault::Unknown("the sync failed".to_owned());
+    group.nodes[0].store.fail_next([Some(doubt)]);
+    let spec = spec(1, vcpus(3));
+    assert_eq!(outcome(&group, place(&[&spec], 1)).await, Outcome::Unanswered);
+    group.nodes[0].restart();
+    group.nodes[0].until(&spec.instance, BootPhase::Running).await;
+    group.introduce(&fair()).await;
+    let again = outcome(&group, place(&[&spec], 1)).await;
+    assert_eq!(node_of(&again), Some(&group.nodes[0].name));
+    assert_eq!(group.nodes[1].instance(&spec.instance).await, None);
+}
+
+#[actix_rt::test]
 async fn a_placement_that_cannot_be_recorded_is_refused_and_takes_no_room() {
     let group = Group::start(vec![Node::start("n1", 4)]).await;
     group.store.fail_next([full()]);
@@ -209,4 +227,44 @@ async fn the_check_of_ownership_is_the_nodes_own() {
     ));
     let own = node::DescribeNode;
     assert_eq!(group.nodes[0].ask(own).await.unwrap().instances.len(), 1);
+}
+
+/// Until the group's disk has no placement.
+async fn erased(group: &Group) {
+    wait("the placements are erased", || async {
+        load_all::<Placement>(&*group.store).unwrap().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_placement_given_up_is_erased_once_the_disk_takes_it() {
+    let mut group = Group::start(vec![Node::start("n1", 4)]).await;
+    group.nodes[0].store.fail_next([full()]);
+    group.store.fail_next([None, full(), full()]);
+    let refused = outcome(&group, place(&[&spec(1, vcpus(4))], 1)).await;
+    assert!(matches!(refused, Outcome::Refused(_)), "{refused:?}");
+    assert_eq!(free_count(&group, vcpus(1)).await, 4);
+    erased(&group).await;
+    group.restart().await;
+    assert_eq!(free_count(&group, vcpus(1)).await, 4);
+}
+
+#[actix_rt::test]
+async fn an_erasing_tried_again_leaves_a_placement_made_since_alone() {
+    let mut group = Group::start(vec![Node::start("n1", 4)]).await;
+    let (kept, given_up) = (spec(1, vcpus(2)), spec(2, vcpus(2)));
+    group.nodes[0].store.fail_next([full()]);
+    group.store.fail_next([None, full()]);
+    outcome(&group, place(&[&kept], 1)).await;
+    let placed = outcome(&group, place(&[&kept], 1)).await;
+    assert!(node_of(&placed).is_some(), "{placed:?}");
+    // The node has counted its start, and recorded the request and where it came to rest.
+    let written = || async { (group.nodes[0].store.commits() == 3).then_some(()) };
+    wait("the node writes no more", written).await;
+    // This one is erased, and with it whatever else is to be.
+    group.nodes[0].store.fail_next([full()]);
+    outcome(&group, place(&[&given_up], 1)).await;
+    group.restart().await;
+    assert_eq!(free_count(&group, vcpus(1)).await, 2);
 }

@@ -32,19 +32,40 @@ impl Core {
             let instance = record.spec.instance.clone();
             let runs = running.contains(&instance);
             let phase = phase_found(&record, runs);
+            let mut unplugged = None;
             if phase == BootPhase::Running && runs {
                 // The taps are there; the process that answered for them is new.
                 if let Err(why) = self.host.attach_network(&record) {
                     log::error!("instance `{instance}` runs without its network: {why}");
+                    self.note_unplugged(&instance, &why);
+                    unplugged = Some(why);
                 }
             }
             let went_off = phase == BootPhase::Running && !runs;
-            self.begin(record, phase, myself);
+            self.begin(record, phase, unplugged, myself);
             if went_off {
                 self.tell_off(&instance);
             }
         }
         self.sweep(domains);
+        if self.may_sweep_network() {
+            self.host.sweep_network();
+        }
+    }
+
+    fn note_unplugged(&self, instance: &InstanceId, why: &str) {
+        let mut book = self.book.borrow_mut();
+        book.network_unswept = true;
+        if let Some(known) = book.instances.get_mut(instance) {
+            known.report.impairment = Some(why.to_owned());
+        }
+    }
+
+    /// Whether ports that belong to nobody may go: once every guest's are known. One that could not
+    /// be attached yet would be taken for a leftover, and its guest would be cut off for good.
+    pub(super) fn may_sweep_network(&self) -> bool {
+        let book = self.book.borrow();
+        book.instances.values().all(|known| known.report.impairment.is_none())
     }
 
     pub(super) fn tell_off(&self, instance: &InstanceId) {
@@ -66,9 +87,6 @@ impl Core {
         }
         if let Err(error) = self.host.sweep_directories(known) {
             log::error!("what a crash left of instances cannot be removed: {error}");
-        }
-        if let Err(fault) = self.host.datapath.sweep() {
-            log::error!("what a crash left of the network cannot be removed: {fault}");
         }
     }
 }

@@ -5,7 +5,7 @@
 use crate::{
     actors::node::record::InstanceRecord,
     ambient::Ambient,
-    blobs::disks::{BootFiles, Disks},
+    blobs::disks::{BootFiles, Disks, Fetched},
     domain::id::InstanceId,
     hypervisor::{Boot, DomainSpec, Hypervisor, Nic},
     metadata::registry::MetadataRegistry,
@@ -33,7 +33,7 @@ pub struct Host {
 }
 
 /// The kernel command line of guests that boot straight into a kernel.
-const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 quiet panic=-1";
+const COMMAND_LINE: &str = "root=/dev/vda console=ttyS0 panic=-1";
 
 impl Host {
     pub fn directory(&self, instance: &InstanceId) -> PathBuf {
@@ -67,7 +67,7 @@ impl Host {
 
     /// Records of different instances do not depend on one another, so one that failed stops none
     /// of those after it.
-    fn commit(
+    pub fn commit(
         self: &Arc<Self>,
         batch: Batch,
     ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
@@ -82,7 +82,7 @@ impl Host {
         }
     }
 
-    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<(), String> {
+    pub fn fetch_image(&self, record: &InstanceRecord) -> Result<Fetched, String> {
         self.disks.fetch(&record.spec.boot).map_err(|fault| fault.to_string())
     }
 
@@ -168,6 +168,13 @@ impl Host {
         file.take(limit as u64).read_to_end(&mut bytes)?;
         let written = facts.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         Ok((bytes, written.as_millis() as i64))
+    }
+
+    /// Ports that belong to no attached interface: what a crash left.
+    pub fn sweep_network(&self) {
+        if let Err(fault) = self.datapath.sweep() {
+            log::error!("what a crash left of the network cannot be removed: {fault}");
+        }
     }
 
     /// Directories of instances nobody has a record of: what a crash left.

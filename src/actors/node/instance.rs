@@ -9,15 +9,22 @@ mod amend;
 
 pub use amend::Amend;
 
-use super::{Changed, NodeManager, host::Host, record::InstanceRecord};
+use super::{
+    Changed, NodeManager, adoption,
+    host::Host,
+    record::{InstanceRecord, not_recorded},
+};
 use crate::{
-    blobs::disks::BootFiles,
+    blobs::disks::{BootFiles, Fetched},
     domain::{
         boot_phase::{BootPhase, Goal, Step},
         instance::{ShutdownBehavior, StateReason},
     },
     hypervisor::{Nic, OffReason},
-    messages::node::{InstanceSpec, NodeFault},
+    messages::{
+        node::{InstanceSpec, NodeFault},
+        report::InstanceReport,
+    },
 };
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
@@ -34,29 +41,43 @@ pub struct InstanceActor {
     phase: BootPhase,
     /// The step under way.
     under_way: Option<Step>,
+    /// Kept until the instance rests: they pin the images for the disk that is about to be made.
+    images: Option<Fetched>,
     /// Kept as long as the disk: they pin the images it stands on.
     files: Option<BootFiles>,
     nics: Vec<Nic>,
     /// Running out means that the guest did not power off when asked.
     patience: Option<SpawnHandle>,
-    /// A request that does not wait for the guest was taken up since the instance last rested.
-    forced: bool,
     /// The guest went off before its start was known to have succeeded.
     gone_early: Option<OffReason>,
+    /// How often this actor has begun to start the guest: what was found out of an earlier one is
+    /// not about this.
+    starts: u64,
     /// The ports may not have the filters that the record says.
     filters_due: bool,
+    /// Why the ports of the guest, which runs, are not known to the datapath; and how often that
+    /// was tried in vain.
+    unplugged: Option<String>,
+    tries: u32,
 }
+
+/// Ports that could not be made known again are tried again after this long, and then after twice
+/// as long each time, up to the second.
+const REPLUG_AFTER: Duration = Duration::from_millis(500);
+const REPLUG_AFTER_MAX: Duration = Duration::from_secs(60);
 
 /// How long a failed tear-down or record waits before it is tried again.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 impl InstanceActor {
-    /// `phase` is where the instance is known to be; it goes on from there.
+    /// `phase` is where the instance is known to be; it goes on from there. `unplugged` says why a
+    /// guest that runs has no ports, if it has none.
     pub fn new(
         host: Arc<Host>,
         manager: Addr<NodeManager>,
         record: InstanceRecord,
         phase: BootPhase,
+        unplugged: Option<String>,
     ) -> InstanceActor {
         let directory = host.directory(&record.spec.instance);
         let files = host.disks.adopt(&record.spec.boot, &directory);
@@ -66,18 +87,23 @@ impl InstanceActor {
             record,
             phase,
             under_way: None,
+            images: None,
             files,
             nics: Vec::new(),
             patience: None,
-            forced: false,
             gone_early: None,
+            starts: 0,
             filters_due: false,
+            unplugged,
+            tries: 0,
         }
     }
 
     fn tell(&self) {
         let phase = self.under_way.map_or(self.phase, Step::phase);
-        self.manager.do_send(Changed(self.record.report(phase)));
+        let impairment = self.unplugged.clone();
+        let report = InstanceReport { impairment, ..self.record.report(phase) };
+        self.manager.do_send(Changed(report));
     }
 
     /// Does what is to be done next, if nothing is under way.
@@ -86,7 +112,7 @@ impl InstanceActor {
             return;
         }
         let mut next = self.phase.step_towards(self.record.goal);
-        if next == Some(Step::ShutDown) && self.forced {
+        if next == Some(Step::ShutDown) && !self.waits_for_the_guest() {
             self.phase = BootPhase::Stopping;
             next = self.phase.step_towards(self.record.goal);
         }
@@ -94,8 +120,15 @@ impl InstanceActor {
             self.settle(context);
             return;
         };
+        self.begin(step, context);
+    }
+
+    fn begin(&mut self, step: Step, context: &mut Context<Self>) {
         self.under_way = Some(step);
         self.gone_early = None;
+        if step == Step::StartDomain {
+            self.starts += 1;
+        }
         self.tell();
         let done = within(step.deadline(), self.work(step));
         context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
@@ -109,9 +142,11 @@ impl InstanceActor {
         let files = self.files.clone();
         let nics = self.nics.clone();
         tokio::task::spawn_blocking(move || match step {
-            Step::FetchImage => host.fetch_image(&record).map(|()| Made::Nothing),
+            Step::FetchImage => host.fetch_image(&record).map(Made::Images),
             Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
-            Step::AttachNetwork => host.attach_network(&record).map(Made::Nics),
+            Step::AttachNetwork | Step::RestoreNetwork => {
+                host.attach_network(&record).map(Made::Nics)
+            }
             Step::StartDomain => {
                 let files = files.ok_or("it has no disk")?;
                 host.start_domain(&record, &files, nics).map(|()| Made::Nothing)
@@ -134,6 +169,7 @@ impl InstanceActor {
             Ok(made) => {
                 match made {
                     Made::Nothing => {}
+                    Made::Images(images) => self.images = Some(images),
                     Made::Files(files) => self.files = Some(files),
                     Made::Nics(nics) => self.nics = nics,
                 }
@@ -141,28 +177,46 @@ impl InstanceActor {
                     self.wait_for_the_guest(context);
                     return;
                 }
+                if step == Step::StartDomain
+                    && let Some(reason) = self.gone_early.take()
+                {
+                    // The step lasts until that is known.
+                    self.look_into(reason, self.starts, context);
+                    return;
+                }
                 self.under_way = None;
                 // Ports made with filters that have changed since are made once more.
-                let again = step == Step::AttachNetwork && std::mem::take(&mut self.filters_due);
+                let plugged = matches!(step, Step::AttachNetwork | Step::RestoreNetwork);
+                let again = plugged && std::mem::take(&mut self.filters_due);
+                if plugged {
+                    // The step had the metadata of when it began.
+                    self.host.metadata.insert(&self.record.spec.metadata);
+                }
                 if !again {
                     self.phase = step.done();
+                    self.unplugged = None;
                 }
                 if self.phase == BootPhase::Ended {
                     self.files = None;
                 }
-                match self.gone_early.take() {
-                    Some(reason) => self.went_off(reason, context),
-                    None => self.go_on(context),
+                if let Some(reason) = self.gone_early.take() {
+                    self.look_into(reason, self.starts, context);
                 }
+                self.go_on(context);
+                self.replug(context);
             }
             Err(why) => self.failed(step, &why, context),
         }
     }
 
+    fn waits_for_the_guest(&self) -> bool {
+        self.record.goal == Goal::Stop && !self.record.forced
+    }
+
     /// `under_way` stays `ShutDown`, so that nothing else begins until the guest is off or the
     /// patience has run out.
     fn wait_for_the_guest(&mut self, context: &mut Context<Self>) {
-        if self.forced {
+        if !self.waits_for_the_guest() {
             self.stop_waiting(context);
         } else if self.patience.is_none() {
             let limit = Step::ShutDown.deadline();
@@ -189,8 +243,19 @@ impl InstanceActor {
 
     fn failed(&mut self, step: Step, why: &str, context: &mut Context<Self>) {
         let instance = &self.record.spec.instance;
-        log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         self.under_way = None;
+        if step == Step::RestoreNetwork {
+            log::error!("instance `{instance}` still runs without its network: {why}");
+            self.unplugged = Some(why.to_owned());
+            self.tries += 1;
+            self.replug_later(context);
+            if let Some(reason) = self.gone_early.take() {
+                self.look_into(reason, self.starts, context);
+            }
+            self.go_on(context);
+            return;
+        }
+        log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         match step {
             Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::StartDomain => {
                 let why = format!("{} failed: {why}", step.phase().as_str());
@@ -208,23 +273,38 @@ impl InstanceActor {
                 self.phase = BootPhase::Stopping;
                 self.go_on(context);
             }
-            Step::SwitchOff | Step::TearDown => {
+            Step::RestoreNetwork | Step::SwitchOff | Step::TearDown => {
                 self.tell();
                 context.run_later(TRY_AGAIN_AFTER, |actor, context| actor.go_on(context));
             }
         }
     }
 
+    fn replug_later(&self, context: &mut Context<Self>) {
+        let wait = REPLUG_AFTER * 2u32.saturating_pow(self.tries.min(16));
+        context.run_later(wait.min(REPLUG_AFTER_MAX), |actor, context| actor.replug(context));
+    }
+
+    /// Makes the ports of a running guest known, if they are not. One that is being ended needs
+    /// none, and one that is booted gets new ones.
+    fn replug(&mut self, context: &mut Context<Self>) {
+        let wanted = self.phase == BootPhase::Running && self.record.goal == Goal::Run;
+        if self.unplugged.is_some() && wanted && self.under_way.is_none() {
+            self.begin(Step::RestoreNetwork, context);
+        }
+    }
+
     /// Nothing more to be done: record it, and tell.
     fn settle(&mut self, context: &mut Context<Self>) {
-        self.forced = false;
+        self.images = None;
         if self.phase == BootPhase::Running {
             self.record.reason = None;
         }
         self.tell();
-        if self.record.settled == self.phase {
+        if self.record.settled == self.phase && !self.record.forced {
             return;
         }
+        self.record.forced = false;
         self.record.settled = self.phase;
         self.keep(context);
     }
@@ -261,6 +341,7 @@ async fn within<T>(
 /// What a step leaves behind.
 enum Made {
     Nothing,
+    Images(Fetched),
     Files(BootFiles),
     Nics(Vec<Nic>),
 }
@@ -269,6 +350,9 @@ impl Actor for InstanceActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        if self.unplugged.is_some() {
+            self.replug_later(context);
+        }
         self.go_on(context);
     }
 }
@@ -301,19 +385,20 @@ impl Handler<Pursue> for InstanceActor {
             if self.record.goal != Goal::End {
                 self.record.goal = asked.goal;
             }
+            self.record.forced = false;
             if let Some(spec) = asked.spec {
-                self.record.spec = *spec;
+                self.record.take_spec(*spec);
             }
             if self.phase != BootPhase::Ended {
                 self.record.reason = None;
             }
         }
+        self.record.forced |= asked.force && self.record.goal == Goal::Stop;
         let recorded = self.host.record(&self.record);
         let myself = context.address();
-        let force = asked.force || asked.goal != Goal::Stop;
         Box::pin(async move {
-            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
-            myself.do_send(GoOn { force });
+            recorded.await.map_err(not_recorded)?;
+            myself.do_send(GoOn);
             Ok(())
         })
     }
@@ -322,16 +407,13 @@ impl Handler<Pursue> for InstanceActor {
 /// To itself, once a request is recorded.
 #[derive(Message)]
 #[rtype(result = "()")]
-struct GoOn {
-    force: bool,
-}
+struct GoOn;
 
 impl Handler<GoOn> for InstanceActor {
     type Result = ();
 
-    fn handle(&mut self, GoOn { force }: GoOn, context: &mut Self::Context) {
-        self.forced |= force;
-        if force && self.patience.is_some() {
+    fn handle(&mut self, _: GoOn, context: &mut Self::Context) {
+        if self.patience.is_some() && !self.waits_for_the_guest() {
             self.stop_waiting(context);
         } else {
             self.go_on(context);
@@ -339,7 +421,7 @@ impl Handler<GoOn> for InstanceActor {
     }
 }
 
-/// The guest went off.
+/// The guest went off, somebody says: it may have been an earlier guest of the same domain.
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct WentOff(pub OffReason);
@@ -349,15 +431,64 @@ impl Handler<WentOff> for InstanceActor {
 
     fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
         match self.under_way {
-            Some(Step::ShutDown) => self.stop_waiting(context),
-            Some(Step::StartDomain) => self.gone_early = Some(reason),
+            Some(Step::StartDomain | Step::RestoreNetwork) => self.gone_early = Some(reason),
+            Some(Step::ShutDown) | None => self.look_into(reason, self.starts, context),
             Some(_) => {}
-            None => self.went_off(reason, context),
         }
     }
 }
 
 impl InstanceActor {
+    /// Events come late, and a guest may have been started since: only what the hypervisor has now
+    /// is believed.
+    fn look_into(&mut self, reason: OffReason, starts: u64, context: &mut Context<Self>) {
+        let (host, instance) = (self.host.clone(), self.record.spec.instance.clone());
+        let looked = tokio::task::spawn_blocking(move || {
+            let domains = host.hypervisor.domains().map_err(|fault| fault.to_string())?;
+            Ok(!adoption::on(&domains).contains(&instance))
+        });
+        context.spawn(looked.into_actor(self).map(move |found, actor, context| {
+            let found = found.unwrap_or_else(|_| Err("its thread ended without a word".to_owned()));
+            actor.looked_into(reason, starts, found, context);
+        }));
+    }
+
+    fn looked_into(
+        &mut self,
+        reason: OffReason,
+        starts: u64,
+        off: Result<bool, String>,
+        context: &mut Context<Self>,
+    ) {
+        if self.starts != starts {
+            return;
+        }
+        let instance = &self.record.spec.instance;
+        match (off, self.under_way) {
+            (Err(why), _) => {
+                log::warn!("whether the guest of `{instance}` is off cannot be told yet: {why}");
+                context.run_later(TRY_AGAIN_AFTER, move |actor, context| {
+                    actor.look_into(reason, starts, context);
+                });
+            }
+            (Ok(true), Some(Step::StartDomain)) => {
+                self.under_way = None;
+                self.phase = BootPhase::Running;
+                self.went_off(reason, context);
+            }
+            (Ok(false), Some(Step::StartDomain)) => {
+                self.finished(Step::StartDomain, Ok(Made::Nothing), context);
+            }
+            (Ok(true), Some(Step::ShutDown)) => self.stop_waiting(context),
+            (Ok(true), Some(Step::RestoreNetwork)) => self.gone_early = Some(reason),
+            (Ok(true), None) => self.went_off(reason, context),
+            (Ok(true), Some(_)) => {}
+            (Ok(false), _) => {
+                log::info!("instance `{instance}` runs: what was told is of an earlier guest");
+            }
+        }
+    }
+
     fn went_off(&mut self, reason: OffReason, context: &mut Context<Self>) {
         if self.phase != BootPhase::Running || self.record.goal != Goal::Run {
             self.go_on(context);
@@ -417,7 +548,7 @@ impl Handler<Reboot> for InstanceActor {
         let host = self.host.clone();
         let recorded = host.record(&self.record);
         Box::pin(async move {
-            recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+            recorded.await.map_err(not_recorded)?;
             if !runs {
                 return Ok(());
             }

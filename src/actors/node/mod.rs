@@ -8,6 +8,7 @@
 pub mod adoption;
 pub mod host;
 pub mod instance;
+pub mod members;
 pub mod record;
 pub mod report;
 pub mod requests;
@@ -35,11 +36,16 @@ use crate::{
         },
         report::{ForeignGuest, InstanceReport, NodeReport},
     },
-    store::{Store, StoreFault, record::load_all},
+    store::{
+        Store, StoreFault, Table,
+        record::load_all,
+        starts::{Starter, generation_of_start},
+    },
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use host::Host;
 use instance::InstanceActor;
+use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 
@@ -53,7 +59,7 @@ const REPORT_TOGETHER: Duration = Duration::from_millis(50);
 pub struct NodeManager {
     core: Rc<Core>,
     /// What is to be adopted at the start.
-    found: Option<(Vec<InstanceRecord>, Vec<Domain>)>,
+    found: Option<Found>,
 }
 
 /// What handlers share; never borrowed across an `await`.
@@ -64,6 +70,7 @@ struct Core {
     host: Arc<Host>,
     total: Resources,
     book: RefCell<Book>,
+    members: tokio::sync::Mutex<KnownMembers>,
 }
 
 #[derive(Debug)]
@@ -75,6 +82,16 @@ struct Book {
     generation: u64,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// The network was not swept at the start, since a guest's ports were not attached.
+    network_unswept: bool,
+}
+
+/// What a start is about: the records, and what the hypervisor has.
+#[derive(Debug)]
+struct Found {
+    records: Vec<InstanceRecord>,
+    members: Vec<MembersRecord>,
+    domains: Vec<Domain>,
 }
 
 /// What the manager remembers of an instance, its actor being the owner of the rest.
@@ -102,8 +119,7 @@ pub struct NodeParts {
 #[derive(Debug)]
 pub struct RestoredNode {
     core: Core,
-    records: Vec<InstanceRecord>,
-    domains: Vec<Domain>,
+    found: Found,
 }
 
 impl RestoredNode {
@@ -111,7 +127,7 @@ impl RestoredNode {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<NodeManager> {
         NodeManager::start_in_arbiter(arbiter, |_| NodeManager {
             core: Rc::new(self.core),
-            found: Some((self.records, self.domains)),
+            found: Some(self.found),
         })
     }
 }
@@ -129,15 +145,17 @@ impl NodeManager {
     /// Reads the records and what the hypervisor has. Blocks.
     pub fn restore(parts: NodeParts) -> Result<RestoredNode, RestoreFault> {
         let records = load_all::<InstanceRecord>(&*parts.store)?;
+        let members = load_all::<MembersRecord>(&*parts.store)?;
         let domains = parts.host.hypervisor.domains()?;
-        let starts = record::count_start(&*parts.store)?;
+        let generation = generation_of_start::<NodeManager>(&*parts.store)?;
         let book = Book {
             group: None,
             instances: BTreeMap::new(),
             foreign: Vec::new(),
             hypervisor: parts.hypervisor,
-            generation: starts << 32,
+            generation,
             report_due: false,
+            network_unswept: false,
         };
         let core = Core {
             name: parts.name,
@@ -145,16 +163,22 @@ impl NodeManager {
             host: parts.host,
             total: parts.total,
             book: RefCell::new(book),
+            members: Default::default(),
         };
-        Ok(RestoredNode { core, records, domains })
+        Ok(RestoredNode { core, found: Found { records, members, domains } })
     }
+}
+
+impl Starter for NodeManager {
+    const STARTS: Table = "node-starts";
 }
 
 impl Actor for NodeManager {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        if let Some((records, domains)) = self.found.take() {
+        if let Some(Found { records, members, domains }) = self.found.take() {
+            self.core.restore_members(members);
             self.core.adopt(records, &domains, &context.address());
         }
         context.run_interval(REPORT_EVERY, |node, context| {
@@ -195,6 +219,11 @@ impl Handler<Changed> for NodeManager {
     fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
         if let Some(known) = self.core.book.borrow_mut().instances.get_mut(&report.instance) {
             known.report = report;
+        }
+        if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
+            self.core.book.borrow_mut().network_unswept = false;
+            let host = self.core.host.clone();
+            tokio::task::spawn_blocking(move || host.sweep_network());
         }
         self.core.touch(&context.address());
     }

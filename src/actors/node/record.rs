@@ -6,10 +6,14 @@ use crate::{
         instance::StateReason,
         resources::Resources,
     },
-    messages::{node::InstanceSpec, report::InstanceReport},
-    store::{Store, StoreFault, record::Record},
+    messages::{
+        node::{InstanceSpec, NodeFault},
+        report::InstanceReport,
+    },
+    store::{StoreFault, record::Record},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An instance as its node has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +22,9 @@ pub struct InstanceRecord {
     /// The last request taken up.
     pub revision: u64,
     pub goal: Goal,
+    /// A stop that does not wait for the guest.
+    #[serde(default)]
+    pub forced: bool,
     /// Where it last came to rest; `Accepted` until it first did.
     pub settled: BootPhase,
     pub reason: Option<StateReason>,
@@ -25,13 +32,39 @@ pub struct InstanceRecord {
 
 impl Record for InstanceRecord {
     const TABLE: &'static str = "node-instance";
-    const VERSION: u16 = 1;
+    const VERSION: u16 = 2;
     fn key(&self) -> Vec<u8> {
         self.spec.instance.to_string().into()
+    }
+
+    /// Version 1 knew peers as ranges only.
+    fn upgrade(_: u16, mut old: Value) -> Result<Value, String> {
+        let interfaces = old["spec"]["interfaces"].as_array_mut();
+        for interface in interfaces.ok_or("it has no interfaces")? {
+            let permits = interface["filter"]["permits"].as_array_mut();
+            for permit in permits.ok_or("an interface has no filter")? {
+                permit["peers"] = serde_json::json!({ "Ranges": permit["peers"].take() });
+            }
+        }
+        Ok(old)
     }
 }
 
 impl InstanceRecord {
+    /// Takes up what a start wants, which may have been under way for longer than the filters here.
+    pub fn take_spec(&mut self, spec: InstanceSpec) {
+        let before = std::mem::replace(&mut self.spec, spec);
+        if before.filters_generation <= self.spec.filters_generation {
+            return;
+        }
+        self.spec.filters_generation = before.filters_generation;
+        for interface in &mut self.spec.interfaces {
+            if let Some(known) = before.interfaces.iter().find(|known| known.id == interface.id) {
+                interface.filter = known.filter.clone();
+            }
+        }
+    }
+
     pub fn report(&self, phase: BootPhase) -> InstanceReport {
         let mut held = Resources::NONE;
         if phase.holds_disk() {
@@ -46,31 +79,54 @@ impl InstanceRecord {
             revision: self.revision,
             phase,
             reason: self.reason.clone(),
+            impairment: None,
             held,
         }
     }
 }
 
-/// How often this node has started: its reports' generations go on from there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Starts {
-    count: u64,
-}
-
-impl Record for Starts {
-    const TABLE: &'static str = "node-starts";
-    const VERSION: u16 = 1;
-    fn key(&self) -> Vec<u8> {
-        b"starts".into()
+/// What the asker is told of a record that was not written, or perhaps was.
+pub fn not_recorded(fault: StoreFault) -> NodeFault {
+    match fault {
+        StoreFault::Unknown(why) => NodeFault::InDoubt(why),
+        fault => NodeFault::NotRecorded(fault.to_string()),
     }
 }
 
-/// Counts this start, durably.
-pub fn count_start(store: &dyn Store) -> Result<u64, StoreFault> {
-    let earlier = crate::store::record::load_all::<Starts>(store)?;
-    let count = earlier.first().map_or(0, |starts| starts.count) + 1;
-    let mut batch = crate::store::Batch::default();
-    batch.put_record(&Starts { count });
-    store.commit(batch)?;
-    Ok(count)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actors::testing::{spec, vcpus},
+        domain::port_filter::Peers,
+        store::{Batch, Store, memory::MemoryStore, record::load_all},
+    };
+
+    #[test]
+    fn a_record_of_version_1_is_read() {
+        let mut record = InstanceRecord {
+            spec: spec(1, vcpus(1)),
+            revision: 1,
+            goal: Goal::Run,
+            forced: false,
+            settled: BootPhase::Running,
+            reason: None,
+        };
+        for interface in &mut record.spec.interfaces {
+            interface.filter.permits.retain(|permit| matches!(permit.peers, Peers::Ranges(_)));
+            assert!(!interface.filter.permits.is_empty());
+        }
+        let mut old = serde_json::to_value(&record).unwrap();
+        for interface in old["spec"]["interfaces"].as_array_mut().unwrap() {
+            for permit in interface["filter"]["permits"].as_array_mut().unwrap() {
+                permit["peers"] = permit["peers"]["Ranges"].take();
+            }
+        }
+        let store = MemoryStore::default();
+        let mut batch = Batch::default();
+        let bytes = serde_json::to_vec(&serde_json::json!({ "v": 1, "record": old })).unwrap();
+        batch.put(InstanceRecord::TABLE, record.key(), bytes);
+        store.commit(batch).unwrap();
+        assert_eq!(load_all::<InstanceRecord>(&store).unwrap(), [record]);
+    }
 }

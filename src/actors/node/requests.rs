@@ -3,7 +3,7 @@
 use super::{
     Core, Known, NodeManager,
     instance::{Amend, Forget, InstanceActor, Pursue, Reboot},
-    record::InstanceRecord,
+    record::{InstanceRecord, not_recorded},
 };
 use crate::{
     domain::{
@@ -54,15 +54,16 @@ impl Core {
             spec: *spec,
             revision,
             goal: Goal::Run,
+            forced: false,
             settled: BootPhase::Accepted,
             reason: None,
         };
         self.know(&record, BootPhase::Accepted);
         if let Err(fault) = self.host.record(&record).await {
             self.book.borrow_mut().instances.remove(&instance);
-            return Err(NodeFault::NotRecorded(fault.to_string()));
+            return Err(not_recorded(fault));
         }
-        self.begin(record, BootPhase::Accepted, &myself);
+        self.begin(record, BootPhase::Accepted, None, &myself);
         self.touch(&myself);
         Ok(self.accepted())
     }
@@ -78,10 +79,12 @@ impl Core {
         &self,
         record: InstanceRecord,
         phase: BootPhase,
+        unplugged: Option<String>,
         myself: &Addr<NodeManager>,
     ) {
         let instance = record.spec.instance.clone();
-        let actor = InstanceActor::new(self.host.clone(), myself.clone(), record, phase).start();
+        let (host, manager) = (self.host.clone(), myself.clone());
+        let actor = InstanceActor::new(host, manager, record, phase, unplugged).start();
         if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
             known.actor = Some(actor);
         }
@@ -136,6 +139,11 @@ impl Core {
         asked: SetFilters,
         _: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
+        // Before the filters that may be the first to name them.
+        self.take_members(asked.generation, asked.members).await?;
+        if asked.assignments.is_empty() {
+            return Ok(self.accepted());
+        }
         let filters: Vec<_> = asked
             .assignments
             .into_iter()
@@ -149,7 +157,9 @@ impl Core {
             let book = self.book.borrow();
             book.instances.values().filter_map(|known| known.actor.clone()).collect()
         };
-        let set = actors.into_iter().map(|actor| actor.send(Amend::Filters(filters.clone())));
+        let generation = asked.generation;
+        let amend = || Amend::Filters { generation, filters: filters.clone() };
+        let set = actors.into_iter().map(|actor| actor.send(amend()));
         for outcome in join_all(set).await {
             // An actor that is gone has no ports.
             if let Ok(outcome) = outcome {
@@ -186,9 +196,9 @@ impl Core {
         // The book follows the disk: what is still recorded is still answered for.
         if let Err(fault) = self.host.erase(&ended).await {
             for record in ended {
-                self.begin(record, BootPhase::Ended, &myself);
+                self.begin(record, BootPhase::Ended, None, &myself);
             }
-            return Err(NodeFault::NotRecorded(fault.to_string()));
+            return Err(not_recorded(fault));
         }
         for record in &ended {
             self.book.borrow_mut().instances.remove(&record.spec.instance);

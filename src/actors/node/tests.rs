@@ -8,18 +8,21 @@ use crate::{
     domain::{
         account::{Caller, Role},
         boot_phase::BootPhase,
-        id::InstanceId,
-        port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
+        id::{InstanceId, SecurityGroupId},
+        instance::ShutdownBehavior,
+        port_filter::{
+            Cidr, Direction, GroupMembers, Packet, Payload, Peers, Permit, PortFilter, Traffic,
+        },
     },
     hypervisor::{DomainEvent, Hypervisor, OffReason},
     messages::node::{
         FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance, SetFilters,
-        StopInstance, TerminateInstance,
+        StopInstance, TerminateInstance, UpdateInstance,
     },
     network::Datapath,
     store::StoreFault,
 };
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 fn stop(spec: &InstanceSpec, revision: u64) -> StopInstance {
     StopInstance { instance: spec.instance.clone(), revision, force: false }
@@ -161,6 +164,45 @@ async fn a_guest_that_dies_before_its_start_has_been_told_is_not_taken_for_runni
 }
 
 #[actix_rt::test]
+async fn a_stale_word_of_a_guests_end_does_not_end_the_one_started_since() {
+    let mut spec = spec(1, vcpus(1));
+    spec.shutdown_behavior = ShutdownBehavior::Terminate;
+    let node = Node::start("n1", 4);
+    node.boot(&spec, 1).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    let looked = node.hindrance.begun("listed");
+    node.happen(DomainEvent::Off(spec.instance.clone(), OffReason::Shutdown));
+    begun(&node, "listed", looked + 1).await;
+    // Only now does it really end, and not of its own will.
+    assert!(node.hypervisor().kill_from_outside(&spec.instance));
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert!(message(&stated).contains("emulator ended"), "{stated:?}");
+}
+
+#[actix_rt::test]
+async fn a_word_looked_into_for_long_is_not_about_the_guest_started_meanwhile() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let looked = node.hindrance.begun("listed");
+    node.hindrance.hold("listed");
+    node.hypervisor().kill_from_outside(&spec.instance);
+    begun(&node, "listed", looked + 1).await;
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.hindrance.release("listed");
+    // Behind the answer, which the guest's actor gets in between.
+    node.ask(RebootInstance { instance: spec.instance.clone(), revision: 4 }).await.unwrap();
+    assert_eq!(node.until(&spec.instance, BootPhase::Running).await.reason, None);
+    assert!(node.runs(&spec.instance));
+}
+
+#[actix_rt::test]
 async fn a_boot_that_fails_ends_with_the_reason_and_leaves_nothing() {
     for call in ["attach", "start"] {
         let node = Node::start("n1", 4);
@@ -208,6 +250,42 @@ async fn a_stop_is_forced_even_while_the_guest_is_being_asked() {
 }
 
 #[actix_rt::test]
+async fn a_stop_that_was_forced_is_forced_by_a_restarted_node() {
+    let mut node = Node::start("n1", 4);
+    node.shutdown = Duration::from_secs(3600);
+    node.restart();
+    let spec = running(&node).await;
+    node.hindrance.hold("remove");
+    node.ask(StopInstance { force: true, ..stop(&spec, 2) }).await.unwrap();
+    begun(&node, "remove", 1).await;
+    node.restart();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(node.hindrance.begun("shut_down"), 0);
+    // That was that stop; the next one asks the guest.
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(stop(&spec, 4)).await.unwrap();
+    begun(&node, "shut_down", 1).await;
+}
+
+#[actix_rt::test]
+async fn an_update_that_comes_while_the_ports_are_made_is_what_the_guest_hears() {
+    let node = Node::start("n1", 4);
+    let spec = spec(1, vcpus(1));
+    node.hindrance.hold("attach");
+    node.boot(&spec, 1).await.unwrap();
+    begun(&node, "attach", 1).await;
+    let mut metadata = spec.metadata.clone();
+    metadata.instance_type = "m1.large".to_owned();
+    let (instance, shutdown_behavior) = (spec.instance.clone(), spec.shutdown_behavior);
+    let update = UpdateInstance { instance, metadata: metadata.clone(), shutdown_behavior };
+    node.ask(update).await.unwrap();
+    node.hindrance.release("attach");
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(*node.metadata(metadata.public_address.unwrap()).unwrap(), metadata);
+}
+
+#[actix_rt::test]
 async fn a_termination_does_not_wait_for_the_guest() {
     let mut node = Node::start("n1", 4);
     node.shutdown = Duration::from_secs(3600);
@@ -243,10 +321,21 @@ async fn a_power_button_that_answers_late_disturbs_nothing() {
 /// Everybody may send everything to the ports of this instance.
 fn open(spec: &InstanceSpec) -> SetFilters {
     let permit =
-        Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: vec![Cidr::ANY] };
+        Permit { direction: Direction::Ingress, traffic: Traffic::Any, peers: [Cidr::ANY].into() };
     let interfaces = spec.interfaces.iter().map(|interface| interface.id.clone()).collect();
     let filter = PortFilter { permits: vec![permit] };
-    SetFilters { assignments: vec![FilterAssignment { interfaces, filter }] }
+    SetFilters {
+        generation: 1,
+        members: Vec::new(),
+        assignments: vec![FilterAssignment { interfaces, filter }],
+    }
+}
+
+/// Nobody may send anything to them.
+fn closed(spec: &InstanceSpec) -> SetFilters {
+    let mut message = open(spec);
+    message.assignments[0].filter = PortFilter::default();
+    message
 }
 
 fn is_open(node: &Node, spec: &InstanceSpec) -> bool {
@@ -265,6 +354,75 @@ async fn a_filter_that_could_not_be_set_is_set_when_asked_again() {
     assert!(!is_open(&node, &spec));
     node.ask(open(&spec)).await.unwrap();
     assert!(is_open(&node, &spec));
+}
+
+#[actix_rt::test]
+async fn a_filter_that_comes_late_does_not_replace_a_newer_one_whatever_happened_since() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let late = |generation| SetFilters { generation, ..closed(&spec) };
+    node.ask(SetFilters { generation: 7, ..open(&spec) }).await.unwrap();
+    node.ask(late(6)).await.unwrap();
+    assert!(is_open(&node, &spec));
+    // Nor does a start that was asked before.
+    node.ask(stop(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.restart();
+    node.ask(late(6)).await.unwrap();
+    node.boot(&InstanceSpec { filters_generation: 6, ..spec.clone() }, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(is_open(&node, &spec));
+    node.ask(late(8)).await.unwrap();
+    assert!(!is_open(&node, &spec));
+}
+
+/// The ports of the instance admit members of a group, who are these.
+fn admitting(spec: &InstanceSpec, generation: u64, members: &[Ipv4Addr]) -> SetFilters {
+    let group: SecurityGroupId = "sg-00000001".parse().unwrap();
+    let mut message = SetFilters { generation, ..open(spec) };
+    message.assignments[0].filter.permits[0].peers = Peers::Members(group.clone());
+    let addresses = members.iter().copied().collect();
+    message.members = vec![GroupMembers { group, addresses }];
+    message
+}
+
+fn admits(node: &Node, spec: &InstanceSpec, peer: Ipv4Addr) -> bool {
+    let payload = Payload::Tcp { port: 22 };
+    let packet = Packet { direction: Direction::Ingress, peer, payload };
+    node.datapath().admits(&spec.interfaces[0].id, packet).unwrap()
+}
+
+#[actix_rt::test]
+async fn members_outlive_the_process_and_late_news_of_them_is_not_believed() {
+    let [one, other] = [1, 2].map(|last| Ipv4Addr::new(10, 0, 0, last));
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.ask(admitting(&spec, 7, &[one])).await.unwrap();
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.ask(admitting(&spec, 6, &[other])).await.unwrap();
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(admits(&node, &spec, one) && !admits(&node, &spec, other));
+    node.ask(admitting(&spec, 6, &[other])).await.unwrap();
+    assert!(admits(&node, &spec, one), "nor after a restart");
+    node.ask(admitting(&spec, 8, &[])).await.unwrap();
+    assert!(!admits(&node, &spec, one));
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert!(!admits(&node, &spec, one));
+}
+
+#[actix_rt::test]
+async fn members_that_could_not_be_set_or_recorded_are_set_when_told_again() {
+    let one = Ipv4Addr::new(10, 0, 0, 1);
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.fail_next("set_members");
+    let told = || admitting(&spec, 1, &[one]);
+    assert!(matches!(node.ask(told()).await, Err(AskError::Refused(NodeFault::Failed(_)))));
+    node.ask(told()).await.unwrap();
+    assert!(admits(&node, &spec, one));
 }
 
 #[actix_rt::test]
@@ -291,6 +449,27 @@ async fn what_cannot_be_recorded_is_refused_and_leaves_nothing() {
     assert_eq!(node.leftovers(), Vec::<String>::new());
     node.boot(&spec, 1).await.unwrap();
     node.until(&spec.instance, BootPhase::Running).await;
+}
+
+#[actix_rt::test]
+async fn a_boot_that_may_have_been_recorded_is_not_refused_and_may_be_asked_again() {
+    for killed in [false, true] {
+        let mut node = Node::start("n1", 4);
+        let spec = spec(1, vcpus(3));
+        node.store.fail_next([Some(StoreFault::Unknown("the sync failed".to_owned())), full()]);
+        let answer = node.boot(&spec, 1).await;
+        assert!(matches!(answer, Err(AskError::Refused(NodeFault::InDoubt(_)))), "{answer:?}");
+        let answer = node.boot(&spec, 1).await;
+        let refused = matches!(answer, Err(AskError::Refused(NodeFault::NotRecorded(_))));
+        assert!(refused, "{answer:?}");
+        if killed {
+            node.restart();
+            node.until(&spec.instance, BootPhase::Running).await;
+        }
+        node.boot(&spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        assert_eq!(node.hindrance.begun("start"), 1);
+    }
 }
 
 #[actix_rt::test]
@@ -427,6 +606,51 @@ async fn a_restarted_node_adopts_a_running_guest_and_notices_one_that_went_off()
 }
 
 #[actix_rt::test]
+async fn ports_that_cannot_be_attached_at_a_restart_are_tried_again_and_missed_until_they_hold() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let stray = crate::actors::testing::spec(2, vcpus(1));
+    node.datapath().attach(&stray.instance, &stray.interfaces[0]).unwrap();
+    node.kill();
+    // At the start, and once more.
+    node.hindrance.fail_next("attach");
+    node.hindrance.fail_next("attach");
+    node.begin();
+    let stated = node.instance(&spec.instance).await.unwrap();
+    assert_eq!(stated.phase, BootPhase::Running);
+    assert!(stated.impairment.unwrap().contains("told to fail"));
+    let ports = || node.datapath().ports().unwrap().len();
+    assert_eq!(ports(), 3, "nothing is swept that a guest may need");
+    node.ask(open(&spec)).await.unwrap();
+    wait("the ports", || async {
+        let stated = node.instance(&spec.instance).await.unwrap();
+        assert_eq!(stated.phase, BootPhase::Running);
+        stated.impairment.is_none().then_some(())
+    })
+    .await;
+    assert!(is_open(&node, &spec));
+    assert!(node.metadata(spec.metadata.public_address.unwrap()).is_some());
+    wait("the sweeping", || async { (ports() == 2).then_some(()) }).await;
+    assert_eq!(node.hindrance.begun("start"), 0);
+}
+
+#[actix_rt::test]
+async fn an_instance_without_its_ports_can_be_stopped_and_is_well_when_started_again() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.kill();
+    node.hindrance.fail_next("attach");
+    node.begin();
+    node.ask(stop(&spec, 2)).await.unwrap();
+    let stated = node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(stated.impairment, None);
+    assert!(node.leftovers().iter().all(|name| !name.starts_with("ports")));
+    node.boot(&spec, 3).await.unwrap();
+    let stated = node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(stated.impairment, None);
+}
+
+#[actix_rt::test]
 async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
     let mut node = Node::start("n1", 4);
     let spec = spec(1, vcpus(1));
@@ -441,7 +665,6 @@ async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
 
 #[actix_rt::test]
 async fn a_guest_that_powers_itself_off_does_what_its_shutdown_behavior_says() {
-    use crate::domain::instance::ShutdownBehavior;
     for (behavior, phase) in [
         (ShutdownBehavior::Stop, BootPhase::Stopped),
         (ShutdownBehavior::Terminate, BootPhase::Ended),

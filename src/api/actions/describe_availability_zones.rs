@@ -3,7 +3,7 @@
 //!
 //! The rows of `verbose` follow each zone as if they were zones, as Eucalyptus wrote them and its
 //! tools print them: `|- m1.small` with `0002 / 0005   1    256     2` (free, of how many, vcpus,
-//! MiB of memory, GiB of disk). Ours end with a row a node. Who is no administrator gets the
+//! MiB of memory, GiB of disk). Ours end with two rows a node. Who is no administrator gets the
 //! ordinary answer, so that nobody learns from an error that there is another.
 
 use crate::{
@@ -192,7 +192,7 @@ fn verbose_rows<'a>(
         (name.clone(), counts(free, max, *each))
     });
     let now = exchange.ambient.now();
-    let nodes = capacity.nodes_of(group).map(move |(name, node)| (node_name(name), report(node, now)));
+    let nodes = capacity.nodes_of(group).flat_map(move |(name, node)| node_rows(name, node, now));
     std::iter::once(header).chain(types).chain(nodes).map(|(name, text)| Verbose {
         zone_name: format!("|- {name}"),
         zone_state: text,
@@ -206,8 +206,12 @@ fn counts(free: u64, max: u64, each: Resources) -> String {
     format!("{free:04} / {max:04}  {vcpus:2}   {memory_mib:4}  {disk_gib:4}")
 }
 
-fn node_name(name: &NodeName) -> String {
-    format!("node {name}")
+fn node_rows(name: &NodeName, node: &NodeCapacity, now: Timestamp) -> Vec<(String, String)> {
+    let mut rows = vec![(format!("node {name}"), report(node, now))];
+    if let Some(hypervisor) = &node.hypervisor {
+        rows.push((format!("guests of {name}"), hypervisor.clone()));
+    }
+    rows
 }
 
 fn report(node: &NodeCapacity, now: Timestamp) -> String {
@@ -285,7 +289,7 @@ mod tests {
             &rows,
             query,
             &["us-east-1a", "|- vm types", "|- m1.small", "|- m5.large", "|- t3.micro",
-              "|- node node-one"],
+              "|- node node-one", "|- guests of node-one"],
         )
         .await;
         assert_eq!(
@@ -297,6 +301,7 @@ mod tests {
                 "0007 / 0008   2   8192     2",
                 "0031 / 0032   2   1024     2",
                 "reported 3 s ago, foreign guests hold 0 vcpus, 0 MiB, 0 GiB",
+                "none",
             ]
         );
     }

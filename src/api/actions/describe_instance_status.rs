@@ -1,7 +1,8 @@
 //! DescribeInstanceStatus: whether running instances are known to be well.
 //!
 //! What is known comes from their nodes' reports. An instance is `ok` while its node reports,
-//! `impaired` when the node has been silent for longer than it may, and `initializing` until the
+//! `impaired` when the node has been silent for longer than it may or says itself that something is
+//! wrong (what that is stands in the node's log: EC2 has no place for it), and `initializing` until the
 //! node has spoken of it again after it began to run. There are no scheduled events.
 
 use crate::{
@@ -16,7 +17,7 @@ use crate::{
         time::DateTime,
     },
     domain::{
-        capacity::Capacity,
+        cloud_state::CloudState,
         filter::Described,
         id::InstanceId,
         instance::{Instance, InstanceState},
@@ -96,10 +97,14 @@ enum Health {
 }
 
 impl Health {
-    fn of(instance: &Instance, capacity: &Capacity, now: Timestamp) -> Health {
+    fn of(instance: &Instance, state: &CloudState, now: Timestamp) -> Health {
         if instance.state != InstanceState::Running {
             return Health::NotApplicable;
         }
+        if let Some(impairment) = state.impairments.get(&instance.id) {
+            return Health::Impaired { since: impairment.since };
+        }
+        let capacity = &state.capacity;
         let node = instance.node.as_ref().and_then(|node| capacity.node(&instance.group, node));
         match node.and_then(|node| node.reported_at) {
             None => Health::Unknown,
@@ -143,8 +148,8 @@ impl Health {
 }
 
 impl InstanceStatus {
-    fn of(instance: &Instance, capacity: &Capacity, now: Timestamp) -> InstanceStatus {
-        let health = Health::of(instance, capacity, now);
+    fn of(instance: &Instance, state: &CloudState, now: Timestamp) -> InstanceStatus {
+        let health = Health::of(instance, state, now);
         InstanceStatus {
             instance_id: instance.id.to_string(),
             availability_zone: instance.zone.to_string(),
@@ -213,7 +218,7 @@ impl Action for DescribeInstanceStatus {
         let statuses = find(&asked, &filters, page.after(), exchange)?
             .filter(|instance| all || instance.state == InstanceState::Running)
             .map(|instance| {
-                let status = InstanceStatus::of(&instance, &exchange.state.capacity, now);
+                let status = InstanceStatus::of(&instance, &exchange.state, now);
                 (instance.id.clone(), status)
             });
         let page = select(statuses, &filters, &page)?;
@@ -275,6 +280,24 @@ mod tests {
         cloud.settle().await;
         assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
         assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_impaired_while_its_node_says_so() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        cloud.impair(Some("it has no network"));
+        for _ in 0..2 {
+            cloud.advance(Duration::from_secs(5));
+            cloud.settle().await;
+            assert_eq!(statuses(&cloud, "").await[..2], ["impaired", "failed"]);
+        }
+        let since = cloud.value("DescribeInstanceStatus", "", "impairedSince").await;
+        assert_eq!(since, "2026-01-02T03:04:10.000Z");
+        cloud.impair(None);
+        cloud.settle().await;
+        assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
     }
 
     #[actix_web::test]

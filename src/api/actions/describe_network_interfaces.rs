@@ -5,7 +5,6 @@
 //! instance's subnet, since a client looks there for what holds a subnet or a group.
 
 use crate::{
-    actors::cloud::instance_spec,
     api::{
         action::{Action, Exchange},
         error::{ApiError, Code},
@@ -14,6 +13,7 @@ use crate::{
         response::Set,
         selection::Selection,
         shapes::{
+            interface_address::{Association, PrivateAddress},
             security_group::GroupIdentifier,
             tag::{Tag, tag_pairs, tag_set},
         },
@@ -21,6 +21,7 @@ use crate::{
     },
     domain::{
         cloud_state::ScopeState,
+        dns_name::PrivateDnsName,
         filter::{Described, tag_facts},
         id::InterfaceId,
         instance::{Instance, Interface},
@@ -91,25 +92,6 @@ struct Attachment {
     delete_on_termination: bool,
 }
 
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Association {
-    public_ip: String,
-    public_dns_name: String,
-    /// EC2's word for an address that came with the instance.
-    ip_owner_id: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PrivateAddress {
-    private_ip_address: String,
-    private_dns_name: String,
-    primary: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    association: Option<Association>,
-}
-
 impl NetworkInterface {
     fn of(
         interface: &Interface,
@@ -119,13 +101,6 @@ impl NetworkInterface {
     ) -> NetworkInterface {
         let owner = instance.scope.account.to_string();
         let address = interface.address.to_string();
-        let private_dns_name = instance_spec::hostname(interface.address);
-        let public = interface.wire == Wire::Public;
-        let association = public.then(|| Association {
-            public_ip: reach.shown(interface.address).to_string(),
-            public_dns_name: instance_spec::public_hostname(reach.shown(interface.address)),
-            ip_owner_id: "amazon",
-        });
         let (subnet_id, vpc_id) = network_of(instance);
         let network_interface_id = interface.id.to_string();
         NetworkInterface {
@@ -150,15 +125,10 @@ impl NetworkInterface {
             },
             owner_id: owner,
             tag_set: tag_set(own, &network_interface_id),
-            private_ip_addresses_set: Set::from(vec![PrivateAddress {
-                private_ip_address: address.clone(),
-                private_dns_name: private_dns_name.clone(),
-                primary: true,
-                association: association.clone(),
-            }]),
+            private_ip_addresses_set: vec![PrivateAddress::primary(interface, reach)].into(),
             private_ip_address: address,
-            private_dns_name,
-            association,
+            private_dns_name: PrivateDnsName(interface.address).to_string(),
+            association: Association::of(interface, reach),
             ipv6_addresses_set: Set::default(),
             interface_type: "interface",
             network_interface_id,
@@ -226,18 +196,18 @@ impl Described for NetworkInterface {
 
     fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
         let yes_no = |answer: bool| if answer { "true" } else { "false" };
-        let association = |fact: fn(&Association) -> &str| {
-            Some(self.association.iter().map(|a| Cow::Borrowed(fact(a))).collect())
+        let association = |fact: fn(&Association) -> String| {
+            Some(self.association.iter().map(|a| Cow::Owned(fact(a))).collect())
         };
         let groups = self.group_set.item.iter();
         let fact: &str = match name {
             "addresses.association.ip-owner-id" | "association.ip-owner-id" => {
-                return association(|a| a.ip_owner_id);
+                return association(|a| a.ip_owner_id.to_owned());
             }
             "addresses.association.public-ip" | "association.public-ip" => {
-                return association(|a| &a.public_ip);
+                return association(|a| a.public_ip.to_string());
             }
-            "association.public-dns-name" => return association(|a| &a.public_dns_name),
+            "association.public-dns-name" => return association(|a| a.public_dns_name.to_string()),
             "addresses.primary" => "true",
             "addresses.private-ip-address" | "private-ip-address" => &self.private_ip_address,
             "attachment.attachment-id" => &self.attachment.attachment_id,
@@ -330,6 +300,7 @@ fn not_found(ids: &[String]) -> ApiError {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{BOB, TestCloud};
+    use crate::domain::dns_name::{PrivateDnsName, PublicDnsName};
     use crate::messages::cloud::TerminateInstances;
 
     const DESCRIBE: &str = "DescribeNetworkInterfaces";
@@ -376,9 +347,9 @@ mod tests {
         };
         for (query, number) in [(PUBLIC, 0), (PRIVATE, 1)] {
             let interface = &instance.interfaces[number as usize];
-            let dns = crate::actors::cloud::instance_spec::hostname(interface.address);
+            let dns = PrivateDnsName(interface.address).to_string();
             let public = match number {
-                0 => crate::actors::cloud::instance_spec::public_hostname(interface.address),
+                0 => PublicDnsName(interface.address).to_string(),
                 _ => String::new(),
             };
             let mac = interface.mac.to_string();

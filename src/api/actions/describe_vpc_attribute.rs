@@ -1,7 +1,7 @@
 //! DescribeVpcAttribute: what holds for a VPC's guests, one attribute at a time.
 //!
-//! Guests are given a name server, but no public name that it knows (`instance_spec::
-//! public_hostname`); addresses are not metered. It cannot be otherwise.
+//! Guests are given a name server, but no public name that it knows (`domain::dns_name`);
+//! addresses are not metered. It cannot be otherwise.
 
 use crate::{
     api::{

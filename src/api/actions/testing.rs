@@ -78,6 +78,7 @@ pub struct TestCloud {
     region: RegionName,
     aliases: Rc<RefCell<Aliases>>,
     generation: Rc<Cell<u64>>,
+    impairment: Rc<RefCell<Option<String>>>,
 }
 
 impl TestCloud {
@@ -105,6 +106,7 @@ impl TestCloud {
             region: REGION.parse().unwrap(),
             aliases: Rc::default(),
             generation: Rc::default(),
+            impairment: Rc::default(),
         };
         cloud.settle().await;
         cloud
@@ -209,6 +211,11 @@ impl TestCloud {
         self.exchange().await.command(launch).await.unwrap().instances
     }
 
+    /// What nodes say is wrong with every instance, from their next report on.
+    pub fn impair(&self, why: Option<&str>) {
+        *self.impairment.borrow_mut() = why.map(str::to_owned);
+    }
+
     /// The nodes report that everything wanted of them has happened.
     pub async fn settle(&self) {
         let exchange = self.begin(false).await.unwrap();
@@ -224,6 +231,7 @@ impl TestCloud {
                         revision: i.revision,
                         phase: settled(i.state)?,
                         reason: None,
+                        impairment: self.impairment.borrow().clone(),
                         held: i.resources,
                     })
                 })

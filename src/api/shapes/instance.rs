@@ -11,10 +11,10 @@ use super::{
     tag::{BorrowedTag, borrowed_tags},
 };
 use crate::{
-    actors::cloud::instance_spec,
     api::{action::Exchange, error::ApiError, fault, response::Set, time::DateTime},
     domain::{
         cloud_state::{CloudState, ScopeState},
+        dns_name::{PrivateDnsName, PublicDnsName},
         fault::CloudFault,
         id::{InstanceId, PrefixedId, VpcId},
         instance::{Instance, Interface},
@@ -107,8 +107,8 @@ struct Fields<'a> {
     instance_id: &'a str,
     image_id: &'a str,
     instance_state: StateElement,
-    private_dns_name: String,
-    dns_name: String,
+    private_dns_name: Option<PrivateDnsName>,
+    dns_name: Option<PublicDnsName>,
     reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     key_name: Option<&'a str>,
@@ -170,10 +170,8 @@ impl<'a> Fields<'a> {
             instance_id: instance.id.as_str(),
             image_id: instance.image.as_str(),
             instance_state: instance.state.into(),
-            private_dns_name: private
-                .map(|interface| instance_spec::hostname(interface.address))
-                .unwrap_or_default(),
-            dns_name: public.map(instance_spec::public_hostname).unwrap_or_default(),
+            private_dns_name: private.map(|interface| PrivateDnsName(interface.address)),
+            dns_name: public.map(PublicDnsName),
             reason: element.reason(),
             key_name: instance.key_name.as_deref(),
             ami_launch_index: instance.launch_index,

@@ -5,9 +5,9 @@ use super::{
     metadata_options::word,
 };
 use crate::{
-    actors::cloud::instance_spec,
     api::time::DateTime,
     domain::{
+        dns_name::{PrivateDnsName, PublicDnsName},
         filter::{Described, tag_facts},
         id::PrefixedId,
         instance::Interface,
@@ -137,7 +137,7 @@ impl Described for InstanceElement {
             "availability-zone" => one(instance.zone.as_str()),
             "client-token" => some(instance.client_token.as_deref()),
             "current-instance-boot-mode" => one("legacy-bios"),
-            "dns-name" => shown(self.public_address().map(instance_spec::public_hostname)),
+            "dns-name" => shown(self.public_address().map(PublicDnsName)),
             "ebs-optimized" => one(truth(instance.ebs_optimized)),
             "ena-support" | "hibernation-options.configured" => one("false"),
             "group-id" | "instance.group-id" => {
@@ -162,7 +162,7 @@ impl Described for InstanceElement {
             "owner-id" => one(instance.scope.account.as_str()),
             "platform-details" => one("Linux/UNIX"),
             "private-dns-name" => {
-                shown(self.private().map(|private| instance_spec::hostname(private.address)))
+                shown(self.private().map(|private| PrivateDnsName(private.address)))
             }
             "private-dns-name-options.hostname-type" => one("ip-name"),
             "private-ip-address" => shown(self.private().map(|private| private.address)),
@@ -242,7 +242,7 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
         "association.allocation-id" | "association.association-id" => Vec::new(),
         "primary" | "attachment.delete-on-termination" => same(one("true")),
         "private-ip-address" => each(|interface| interface.address.to_string()),
-        "private-dns-name" => each(|interface| instance_spec::hostname(interface.address)),
+        "private-dns-name" => each(|interface| PrivateDnsName(interface.address).to_string()),
         "attachment.attach-time" => each(|interface| DateTime(interface.attached_at).to_string()),
         "attachment.attachment-id" => each(|interface| interface.attachment.to_string()),
         "attachment.device-index" => each(|interface| interface.device_index.to_string()),

@@ -5,11 +5,16 @@
 //! (Terraform replaces an instance whose device 0 is in another subnet than configured). So both
 //! interfaces name the instance's subnet and VPC, though only device 1 has an address in it.
 
-use super::instance::InstanceElement;
+use super::{
+    instance::InstanceElement,
+    interface_address::{Association, PrivateAddress},
+    shown::Shown,
+};
 use crate::{
-    actors::cloud::instance_spec,
     api::{response::Set, time::DateTime},
-    domain::{id::PrefixedId, instance::Interface, interface::Wire},
+    domain::{
+        dns_name::PrivateDnsName, id::PrefixedId, instance::Interface, interface::MacAddress,
+    },
 };
 use serde::Serialize;
 use std::net::Ipv4Addr;
@@ -39,15 +44,15 @@ pub struct InterfaceElement<'a> {
     description: &'static str,
     owner_id: &'a str,
     status: &'static str,
-    mac_address: String,
+    mac_address: Shown<MacAddress>,
     private_ip_address: Ipv4Addr,
-    private_dns_name: String,
+    private_dns_name: PrivateDnsName,
     source_dest_check: bool,
     group_set: Set<Group<&'a str>>,
     attachment: Attachment<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association>,
-    private_ip_addresses_set: Set<Address>,
+    private_ip_addresses_set: Set<PrivateAddress>,
     ipv6_addresses_set: Set<()>,
     interface_type: &'static str,
 }
@@ -63,25 +68,6 @@ struct Attachment<'a> {
     network_card_index: u32,
 }
 
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Association {
-    public_ip: Ipv4Addr,
-    public_dns_name: String,
-    /// EC2's word for an address that came with the instance.
-    ip_owner_id: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Address {
-    private_ip_address: Ipv4Addr,
-    private_dns_name: String,
-    primary: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    association: Option<Association>,
-}
-
 pub fn interface_set(element: &InstanceElement) -> Set<InterfaceElement<'_>> {
     let instance = &*element.instance;
     let shown = if instance.state.exists() { &instance.interfaces[..] } else { &[] };
@@ -90,21 +76,6 @@ pub fn interface_set(element: &InstanceElement) -> Set<InterfaceElement<'_>> {
 
 fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceElement<'a> {
     let instance = &*element.instance;
-    let association = match interface.wire {
-        Wire::Public => Some(Association {
-            public_ip: element.reach.shown(interface.address),
-            public_dns_name: instance_spec::public_hostname(element.reach.shown(interface.address)),
-            ip_owner_id: "amazon",
-        }),
-        Wire::Private(_) => None,
-    };
-    let name = instance_spec::hostname(interface.address);
-    let address = Address {
-        private_ip_address: interface.address,
-        private_dns_name: name.clone(),
-        primary: true,
-        association: association.clone(),
-    };
     let subnet = element.private().and_then(|private| private.subnet.as_ref());
     InterfaceElement {
         network_interface_id: interface.id.as_str(),
@@ -113,9 +84,9 @@ fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceEl
         description: "",
         owner_id: instance.scope.account.as_str(),
         status: "in-use",
-        mac_address: interface.mac.to_string(),
+        mac_address: Shown(interface.mac),
         private_ip_address: interface.address,
-        private_dns_name: name,
+        private_dns_name: PrivateDnsName(interface.address),
         source_dest_check: instance.source_dest_check,
         group_set: element.groups().into(),
         attachment: Attachment {
@@ -126,8 +97,8 @@ fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceEl
             delete_on_termination: true,
             network_card_index: 0,
         },
-        association,
-        private_ip_addresses_set: vec![address].into(),
+        association: Association::of(interface, element.reach),
+        private_ip_addresses_set: vec![PrivateAddress::primary(interface, element.reach)].into(),
         ipv6_addresses_set: Set::default(),
         interface_type: "interface",
     }

@@ -7,6 +7,7 @@ pub mod instance;
 pub mod instance_facts;
 pub mod instance_interface;
 pub mod instance_type;
+pub mod interface_address;
 pub mod reservation;
 pub mod state_change;
 
@@ -21,4 +22,5 @@ pub mod not_honoured;
 pub mod rule_change;
 pub mod security_group;
 pub mod security_group_rule;
+pub mod shown;
 pub mod traffic;

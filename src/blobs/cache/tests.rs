@@ -27,7 +27,7 @@ impl BlobSource for Node {
 impl Node {
     fn new() -> Node {
         let dir = tempfile::tempdir().unwrap();
-        let blobs = Blobs::open(&dir.path().join("blobs")).unwrap();
+        let blobs = Blobs::open(&dir.path().join("blobs"), &dir.path().join("lock")).unwrap();
         Node { dir, blobs, fetches: AtomicUsize::new(0) }
     }
 

@@ -91,7 +91,7 @@ mod tests {
             row("us-east-1a", "available"),
             row("|- vm types", "free / max   cpu   ram  disk"),
             row("|- m1.small", "0014 / 0016   1    128     2"),
-            row("|- node laptop", "libvirt 9.0.0, QEMU 7.2.22, TCG"),
+            row("|- guests of laptop", "libvirt 9.0.0 (embedded), QEMU 7.2.22, TCG: as configured"),
             row("us-east-1b", "unavailable"),
         ]
         .concat();
@@ -109,7 +109,7 @@ mod tests {
                 disk_gib: 2
             }]
         );
-        assert_eq!(zones[0].remarks[0].0, "node laptop");
+        assert_eq!(zones[0].remarks[0].0, "guests of laptop");
         assert_eq!((zones[1].state.as_str(), zones[1].room.len()), ("unavailable", 0));
     }
 }

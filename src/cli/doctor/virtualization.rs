@@ -116,11 +116,11 @@ fn libvirt_user(passwd: &str) -> Check {
 
 fn kvm(chosen: Result<Choice, KvmRefused>) -> Check {
     match chosen {
-        Ok(choice) => Check::ok("KVM", choice.explanation),
-        Err(KvmRefused { verdict, remedy }) => Check::warn(
+        Ok(choice) => Check::ok("KVM", choice.reason),
+        Err(KvmRefused { verdict }) => Check::warn(
             "KVM",
-            format!("{verdict}; guests run under TCG, many times slower"),
-            remedy,
+            format!("{verdict}; guests run all the same, under TCG and many times slower"),
+            format!("for speed, {}", verdict.remedy()),
         ),
     }
 }
@@ -149,14 +149,13 @@ mod tests {
 
     #[test]
     fn kvm_that_opens_and_does_not_execute_is_told_with_a_remedy() {
-        let refused = KvmRefused {
-            verdict: KvmVerdict::Emulated { limit: PROBE_LIMIT },
-            remedy: "use metal",
-        };
-        let check = kvm(Err(refused));
+        let refused = |verdict| kvm(Err(KvmRefused { verdict }));
+        let check = refused(KvmVerdict::Emulated { limit: PROBE_LIMIT });
         assert_eq!(check.verdict, Verdict::Warn);
         assert!(check.finding.contains("150 ms") && check.finding.contains("TCG"));
-        assert_eq!(check.remedy.as_deref(), Some("use metal"));
+        assert!(check.remedy.unwrap().contains("`nested=1`"));
+        let check = refused(KvmVerdict::Unavailable("`/dev/kvm`: absent".into()));
+        assert!(check.remedy.unwrap().contains("`modprobe kvm_intel`"));
     }
 
     #[test]

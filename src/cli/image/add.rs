@@ -21,7 +21,6 @@ use crate::domain::{
 use crate::imaging::inspect::{Format, Inspection, Role, inspect};
 use clap::Args;
 use std::{
-    fs::{self, File},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -221,24 +220,18 @@ fn ec2_architecture(named: &str) -> &str {
 }
 
 fn import(state: &StateDirectory, file: &Path) -> Result<BlobId, Fault> {
-    let directory = state.cloud_blobs();
-    fs::create_dir_all(&directory).map_err(Fault::io("make", &directory))?;
-    // Opening the store sweeps away what unfinished imports left, so there may be one at a time.
-    let lock = state.cloud_blobs_lock();
-    let held = File::create(&lock).and_then(|file| file.lock().map(|()| file));
-    let held = held.map_err(Fault::io("lock", &lock))?;
-    let blobs = Blobs::open(&directory).map_err(|e| Fault::of(&e))?;
+    let opened = Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock());
+    let blobs = opened.map_err(|e| Fault::of(&e))?;
     let mut progress = Progress::begin();
     let doing = format!("copying {}", file.file_name().unwrap_or_default().display());
     let mut show = |done, total| progress.bytes(&doing, done, total);
-    let blob = blobs.import(file, None, &mut show).map_err(|e| Fault::of(&e))?;
-    drop(held);
-    Ok(blob)
+    blobs.import(file, None, &mut show).map_err(|e| Fault::of(&e))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn an_image_is_named_after_its_file_unless_it_is_given_a_name() {
@@ -274,7 +267,7 @@ mod tests {
         let blob = import(&state, &file).unwrap();
         assert_eq!(import(&state, &file).unwrap(), blob);
         assert_eq!(blob, digest_file(&file).unwrap());
-        let blobs = Blobs::open(&state.cloud_blobs()).unwrap();
+        let blobs = Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock()).unwrap();
         assert_eq!(blobs.list().unwrap(), [(blob, 5)]);
     }
 }

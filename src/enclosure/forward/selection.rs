@@ -1,6 +1,6 @@
 //! Which ports to offer, of those a filter admits.
 
-use crate::domain::port_filter::{Direction, PortFilter, Traffic};
+use crate::domain::port_filter::{Direction, Peers, PortFilter, Traffic};
 use std::{collections::BTreeSet, net::Ipv4Addr};
 
 /// Each offered port is a socket, so there is an end to them.
@@ -34,7 +34,11 @@ pub fn select(filter: &PortFilter, protocol: Protocol, from: Ipv4Addr) -> Select
         .permits
         .iter()
         .filter(|permit| permit.direction == Direction::Ingress)
-        .filter(|permit| permit.peers.iter().any(|range| range.contains(from)))
+        .filter(|permit| match &permit.peers {
+            Peers::Ranges(ranges) => ranges.iter().any(|range| range.contains(from)),
+            // Members are guests, and what is forwarded is not from them.
+            Peers::Members(_) => false,
+        })
         .filter_map(|permit| ports(permit.traffic, protocol))
         .filter(|(first, last)| first <= last)
         .collect();
@@ -81,7 +85,7 @@ mod tests {
         let permits = permits.iter().map(|(traffic, peer)| Permit {
             direction: Direction::Ingress,
             traffic: *traffic,
-            peers: vec![peer.parse().unwrap()],
+            peers: [peer.parse().unwrap()].into(),
         });
         let selection = select(&PortFilter { permits: permits.collect() }, Protocol::Tcp, GATEWAY);
         assert_eq!(selection.left_out, left_out);
@@ -109,8 +113,11 @@ mod tests {
 
     #[test]
     fn egress_offers_nothing() {
-        let permit =
-            Permit { direction: Direction::Egress, traffic: Traffic::Any, peers: vec![Cidr::ANY] };
+        let permit = Permit {
+            direction: Direction::Egress,
+            traffic: Traffic::Any,
+            peers: [Cidr::ANY].into(),
+        };
         let filter = PortFilter { permits: vec![permit] };
         assert!(select(&filter, Protocol::Tcp, GATEWAY).ports.is_empty());
     }

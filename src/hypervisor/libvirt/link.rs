@@ -73,6 +73,10 @@ impl Link {
         Ok(link)
     }
 
+    pub fn mode(&self) -> &Mode {
+        &self.mode
+    }
+
     /// The connection, to be used and given back.
     pub fn connect(&self) -> Result<Arc<Connected>, HypervisorFault> {
         match &*self.lock() {

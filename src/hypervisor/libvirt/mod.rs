@@ -19,7 +19,7 @@ pub mod mode;
 
 use super::{
     Domain, DomainSpec, DomainState, EventSink, HostFacts, Hypervisor, HypervisorFault, Ownership,
-    accelerator::Accelerator,
+    accelerator::{Accelerator, Choice},
     domain_xml::{self, DomainOptions, METADATA_URI},
 };
 use crate::domain::{id::InstanceId, resources::Resources};
@@ -43,14 +43,14 @@ const DESTROY_LOOK: Duration = Duration::from_millis(20);
 /// What is the same for all guests of one driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LibvirtOptions {
-    pub accelerator: Accelerator,
+    pub accelerator: Choice,
     pub domain: DomainOptions,
     /// How long a guest may take to answer the power button before a reboot becomes a reset.
     pub reboot_patience: Duration,
 }
 
 impl LibvirtOptions {
-    pub fn new(accelerator: Accelerator) -> LibvirtOptions {
+    pub fn new(accelerator: Choice) -> LibvirtOptions {
         LibvirtOptions {
             accelerator,
             domain: DomainOptions::default(),
@@ -148,7 +148,7 @@ impl LibvirtHypervisor {
     /// and finds out here if QEMU is missing or lacks the machine type.
     fn learn_capabilities(&self) -> Result<(), HypervisorFault> {
         let options = &self.options.domain;
-        let kind = match self.options.accelerator {
+        let kind = match self.options.accelerator.accelerator {
             Accelerator::Kvm => "kvm",
             Accelerator::Tcg => "qemu",
         };
@@ -200,7 +200,8 @@ impl LibvirtHypervisor {
         if self.find(&spec.instance)?.is_some() {
             return Err(HypervisorFault::AlreadyExists(spec.instance.clone()));
         }
-        let xml = domain_xml::domain_xml(spec, self.options.accelerator, &self.options.domain)
+        let LibvirtOptions { accelerator, domain, .. } = &self.options;
+        let xml = domain_xml::domain_xml(spec, accelerator.accelerator, domain)
             .map_err(|error| HypervisorFault::Refused(format!("no domain XML: {error}")))?;
         if xml.contains('\0') {
             return Err(HypervisorFault::Refused("a zero byte in the domain XML".to_owned()));
@@ -303,7 +304,11 @@ impl Hypervisor for LibvirtHypervisor {
         let qemu = version(connect.get_hyp_version().map_err(refused)?);
         Ok(HostFacts {
             resources: Resources { vcpus: node.cpus, memory_mib: memory_mib(), disk_gib: 0 },
-            description: format!("libvirt {libvirt}, QEMU {qemu}, {}", self.options.accelerator),
+            description: format!(
+                "libvirt {libvirt} ({}), QEMU {qemu}, {}",
+                self.link.mode().in_words(),
+                self.options.accelerator
+            ),
         })
     }
 

@@ -38,6 +38,18 @@ impl fmt::Display for Mode {
     }
 }
 
+impl Mode {
+    /// For people, who may not know libvirt's URIs.
+    pub fn in_words(&self) -> &str {
+        match self {
+            Mode::Embed { .. } => "embedded",
+            Mode::System => "the host's daemon",
+            Mode::Session => "the user's daemon",
+            Mode::Uri(uri) => uri,
+        }
+    }
+}
+
 /// What the choice depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surroundings {

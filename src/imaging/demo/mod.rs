@@ -18,10 +18,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A kernel and ramdisk are told to look here for their root; a whole disk has it built in.
-pub const COMMAND_LINE: &str = "root=LABEL=mallee-root console=ttyS0 quiet";
+pub const COMMAND_LINE: &str = "root=LABEL=mallee-root console=ttyS0";
 /// As [`COMMAND_LINE`], for a disk that starts by itself: a copy of it, attached as a second disk,
 /// has the same label.
-const DISK_COMMAND_LINE: &str = "root=/dev/vda1 console=ttyS0 quiet";
+const DISK_COMMAND_LINE: &str = "root=/dev/vda1 console=ttyS0";
 
 /// What the guest prints on its console when it is ready for people.
 pub const READY: &str = "mallee-demo: ready";

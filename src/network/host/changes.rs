@@ -5,14 +5,14 @@
 //! and whoever's turn comes takes all there are along, in one script and in their order.
 
 use super::{
-    nft,
+    nft::{self, Nft},
     permits::{self, Judged},
 };
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io, mem,
     net::Ipv4Addr,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
 /// What the kernel has, as far as we know.
@@ -21,11 +21,14 @@ pub(super) struct InForce {
     /// The filter of each address.
     pub ports: HashMap<Ipv4Addr, String>,
     pub filters: BTreeSet<String>,
+    /// Who is in each set of members.
+    pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Changes {
     table: String,
+    nft: Arc<Nft>,
     in_force: Mutex<InForce>,
     waiting: Mutex<Vec<Waiting>>,
 }
@@ -50,8 +53,9 @@ impl fmt::Debug for Waiting {
 }
 
 impl Changes {
-    pub fn new(table: &str) -> Changes {
-        Changes { table: table.to_owned(), in_force: Mutex::default(), waiting: Mutex::default() }
+    pub fn new(table: &str, nft: Arc<Nft>) -> Changes {
+        let table = table.to_owned();
+        Changes { table, nft, in_force: Mutex::default(), waiting: Mutex::default() }
     }
 
     pub fn queue(&self, change: impl Fn(&mut InForce) -> String + Send + 'static) -> Pending {
@@ -76,6 +80,15 @@ impl Changes {
     pub fn read(&self) -> io::Result<()> {
         *self.in_force() = InForce::read(&self.table)?;
         Ok(())
+    }
+
+    /// Sets that are empty go, if no filter speaks of them: the kernel knows which those are.
+    pub fn remove_unused_sets(&self) {
+        let mut in_force = self.in_force();
+        in_force.members.retain(|set, members| {
+            let script = || format!("delete set ip {} {set}\n", self.table);
+            !members.is_empty() || self.nft.apply(&script()).is_err()
+        });
     }
 
     /// When the tables are gone.
@@ -109,7 +122,7 @@ impl Changes {
         let mut changed = in_force.clone();
         let commands = waiting.iter().map(|one| (one.change)(&mut changed));
         let script = commands.collect::<String>() + &changed.forget_unused(&self.table);
-        nft::apply(&script)?;
+        self.nft.apply(&script)?;
         *in_force = changed;
         Ok(())
     }
@@ -141,6 +154,12 @@ impl InForce {
         for object in nft::list(&["table", "ip", table])? {
             if let Some(chain) = object["chain"]["name"].as_str() {
                 found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            }
+            let set = &object["set"];
+            if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
+                let elements = set["elem"].as_array().into_iter().flatten();
+                let addresses = elements.filter_map(|element| element.as_str()?.parse().ok());
+                found.members.insert(name.to_owned(), addresses.collect());
             }
             if object["map"]["name"] == Judged::Incoming.map() {
                 let elements = object["map"]["elem"].as_array().into_iter().flatten();

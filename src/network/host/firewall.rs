@@ -30,26 +30,27 @@ use super::{
     identity::Identity,
     name::Names,
     netlink::PUBLIC_BRIDGES,
-    nft,
+    nft::{self, Nft},
     permits::{self, Judged, Rules},
 };
-use crate::domain::interface::Wire;
-use std::{collections::BTreeSet, io, net::Ipv4Addr, slice};
+use crate::domain::{interface::Wire, port_filter::GroupMembers};
+use std::{collections::BTreeSet, io, net::Ipv4Addr, slice, sync::Arc};
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
+    nft: Arc<Nft>,
     changes: Changes,
 }
 
 impl Firewall {
-    pub fn new(names: Names) -> Firewall {
-        Firewall { changes: Changes::new(names.table()), names }
+    pub fn new(names: Names, nft: Arc<Nft>) -> Firewall {
+        Firewall { changes: Changes::new(names.table(), Arc::clone(&nft)), nft, names }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
-        nft::apply(&foundation(&self.names, options, opened))?;
+        self.nft.apply(&foundation(&self.names, options, opened))?;
         self.changes.read()
     }
 
@@ -75,6 +76,19 @@ impl Firewall {
             }
             script
         })
+    }
+
+    /// Says who filters mean by a group. What changes is elements of one set.
+    pub fn set_members(&self, members: &GroupMembers) -> io::Result<()> {
+        let table = self.names.table().to_owned();
+        let set = permits::members_set(&members.group);
+        let wanted = members.addresses.clone();
+        self.wait(self.changes.queue(move |in_force| {
+            let known = in_force.members.insert(set.clone(), wanted.clone()).unwrap_or_default();
+            permits::declared(&table, &set)
+                + &changed("delete", &table, &set, known.difference(&wanted))
+                + &changed("add", &table, &set, wanted.difference(&known))
+        }))
     }
 
     /// Takes a port out of force. One that is not in force is no error.
@@ -115,6 +129,7 @@ impl Firewall {
                 }
             }
         }
+        self.changes.remove_unused_sets();
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
         let table = table.to_owned();
@@ -138,7 +153,7 @@ impl Firewall {
             // Adding first makes deleting what is not there no error.
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
-        nft::apply(&script)?;
+        self.nft.apply(&script)?;
         self.changes.clear();
         Ok(())
     }
@@ -301,6 +316,20 @@ fn elements(verb: &str, table: &str, tap: &str, identity: &Identity) -> String {
     match wire {
         Wire::Public => who,
         Wire::Private(_) => format!("{who}{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
+    }
+}
+
+/// Addresses that come into a set, or leave it.
+fn changed<'a>(
+    verb: &str,
+    table: &str,
+    set: &str,
+    addresses: impl Iterator<Item = &'a Ipv4Addr>,
+) -> String {
+    let addresses: Vec<String> = addresses.map(Ipv4Addr::to_string).collect();
+    match addresses.is_empty() {
+        true => String::new(),
+        false => format!("{verb} element ip {table} {set} {{ {} }}\n", addresses.join(", ")),
     }
 }
 

@@ -7,15 +7,23 @@
 //! Permits that differ only in their peers, or only in their ports, become one rule with a set:
 //! neither the kernel nor `nft` need care how many there were.
 
-use crate::domain::port_filter::{Cidr, Direction, PortFilter, Traffic};
+use crate::domain::{
+    id::SecurityGroupId,
+    port_filter::{Cidr, Direction, Peers, PortFilter, Traffic},
+};
 use ring::digest;
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+};
 
 /// The rules of a filter, and the name of the chains they belong in, which says what they are:
 /// ports with equal filters share them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Rules {
     name: String,
+    /// The sets of members that the rules speak of.
+    sets: BTreeSet<String>,
     chains: [Vec<String>; 4],
 }
 
@@ -39,6 +47,9 @@ const BEGINNING: &str = "filter-";
 const RENDERING: &[u8] = b"1\n";
 const NAME_BYTES: usize = 16;
 
+/// What the names of sets of members begin with, and no others.
+const MEMBERS: &str = "members-";
+
 impl Rules {
     pub fn of(filter: &PortFilter) -> Rules {
         let [incoming, outgoing] =
@@ -61,7 +72,8 @@ impl Rules {
         let name = digest.as_ref()[..NAME_BYTES]
             .iter()
             .fold(BEGINNING.to_owned(), |name, byte| format!("{name}{byte:02x}"));
-        Rules { name, chains }
+        let sets = filter.groups().map(members_set).collect();
+        Rules { name, sets, chains }
     }
 
     pub fn name(&self) -> &str {
@@ -70,7 +82,7 @@ impl Rules {
 
     /// Makes the chains.
     pub fn script(&self, table: &str) -> String {
-        let mut script = String::new();
+        let mut script: String = self.sets.iter().map(|set| declared(table, set)).collect();
         for judged in ALL {
             // Infallible: a `String` takes whatever is written to it.
             let _ = writeln!(script, "add chain ip {table} {}", judged.chain(&self.name));
@@ -148,10 +160,25 @@ pub(super) fn filter_of(chain: &str) -> Option<&str> {
     Some(&chain[..BEGINNING.len() + digits.len()])
 }
 
+/// The set of a group's members.
+pub(super) fn members_set(group: &SecurityGroupId) -> String {
+    format!("{MEMBERS}{group}")
+}
+
+/// Whether that is the name of such a set.
+pub(super) fn is_members_set(name: &str) -> bool {
+    name.starts_with(MEMBERS)
+}
+
+/// Makes a set of addresses, if there is none.
+pub(super) fn declared(table: &str, set: &str) -> String {
+    format!("add set ip {table} {set} {{ type ipv4_addr; }}\n")
+}
+
 /// Permits as one rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Flow {
-    peers: Vec<Cidr>,
+    peers: Peers,
     kind: Kind,
 }
 
@@ -169,12 +196,20 @@ enum Kind {
 
 fn merged(filter: &PortFilter, direction: Direction) -> Vec<Flow> {
     let mut by_traffic: BTreeMap<Traffic, Vec<Cidr>> = BTreeMap::new();
+    let mut of_members: BTreeSet<(Traffic, Peers)> = BTreeSet::new();
     for permit in filter.permits.iter().filter(|permit| permit.direction == direction) {
-        by_traffic.entry(permit.traffic).or_default().extend(&permit.peers);
+        match &permit.peers {
+            Peers::Ranges(ranges) => by_traffic.entry(permit.traffic).or_default().extend(ranges),
+            members => _ = of_members.insert((permit.traffic, members.clone())),
+        }
     }
-    let mut by_peers: BTreeMap<(Vec<Cidr>, Kind), Vec<(u16, u16)>> = BTreeMap::new();
-    for (traffic, peers) in by_traffic {
-        let peers = disjoint(peers);
+    let of_ranges = by_traffic
+        .into_iter()
+        .map(|(traffic, ranges)| (traffic, disjoint(ranges)))
+        .filter(|(_, ranges)| !ranges.is_empty())
+        .map(|(traffic, ranges)| (traffic, Peers::Ranges(ranges)));
+    let mut by_peers: BTreeMap<(Peers, Kind), Vec<(u16, u16)>> = BTreeMap::new();
+    for (traffic, peers) in of_ranges.chain(of_members) {
         let ports = |protocol, from, to| {
             // Ports the wrong way round are no ports, as in `Traffic::covers`.
             (from <= to).then(|| (Kind::Ports(protocol, Vec::new()), Some((from, to))))
@@ -187,7 +222,7 @@ fn merged(filter: &PortFilter, direction: Direction) -> Vec<Flow> {
             Traffic::Protocol(number) => Some((Kind::Protocol(number), None)),
             Traffic::Icmpv6 { .. } => None,
         };
-        if let Some((kind, range)) = kind.filter(|_| !peers.is_empty()) {
+        if let Some((kind, range)) = kind {
             by_peers.entry((peers, kind)).or_default().extend(range);
         }
     }
@@ -201,9 +236,12 @@ fn merged(filter: &PortFilter, direction: Direction) -> Vec<Flow> {
 impl Flow {
     /// The left side of a rule; none if no packet can be meant.
     fn condition(&self, judged: Judged) -> Option<String> {
-        let peers = match self.peers.as_slice() {
-            [Cidr::ANY] => String::new(),
-            peers => format!("ip {} {} ", judged.peer(), set(peers.iter().map(Cidr::to_string))),
+        let peers = match &self.peers {
+            Peers::Ranges(ranges) if ranges[..] == [Cidr::ANY] => String::new(),
+            Peers::Ranges(ranges) => {
+                format!("ip {} {} ", judged.peer(), set(ranges.iter().map(Cidr::to_string)))
+            }
+            Peers::Members(group) => format!("ip {} @{} ", judged.peer(), members_set(group)),
         };
         Some(peers + &self.kind.condition(judged)?)
     }
@@ -287,7 +325,7 @@ mod tests {
     use crate::domain::port_filter::Permit;
 
     fn permit(traffic: Traffic, peers: &[&str]) -> Permit {
-        let peers = peers.iter().map(|peer| peer.parse().unwrap()).collect();
+        let peers = Peers::Ranges(peers.iter().map(|peer| peer.parse().unwrap()).collect());
         Permit { direction: Direction::Ingress, traffic, peers }
     }
 
@@ -321,6 +359,20 @@ mod tests {
             &["10.0.0.0/8", "192.0.2.1/32"],
             Some("ip saddr { 10.0.0.0/8, 192.0.2.1/32 } udp dport 1-9 "),
             Some("ip daddr { 10.0.0.0/8, 192.0.2.1/32 } udp sport 1-9 "),
+        );
+    }
+
+    #[test]
+    fn a_permit_for_a_group_speaks_of_the_set_of_its_members() {
+        let peers = Peers::Members("sg-00000001".parse().unwrap());
+        let ssh = Permit { peers, ..permit(Traffic::Tcp { from: 22, to: 22 }, &[]) };
+        let rules = Rules::of(&PortFilter { permits: vec![ssh.clone(), ssh] });
+        assert_eq!(rules.chains[0], ["ip saddr @members-sg-00000001 tcp dport 22 "]);
+        assert_eq!(rules.chains[1], ["ip daddr @members-sg-00000001 tcp sport 22 "]);
+        let script = rules.script("t");
+        assert!(
+            script.starts_with("add set ip t members-sg-00000001 { type ipv4_addr; }\n"),
+            "{script}"
         );
     }
 

@@ -1,6 +1,6 @@
 //! What may change of an instance without a boot: its metadata, and what its ports admit.
 
-use super::InstanceActor;
+use super::{InstanceActor, not_recorded};
 use crate::{
     domain::{
         boot_phase::{BootPhase, Step},
@@ -9,7 +9,7 @@ use crate::{
         metadata::InstanceMetadata,
         port_filter::PortFilter,
     },
-    messages::node::NodeFault,
+    messages::node::{InstanceSpec, NodeFault},
 };
 use actix::{ActorFutureExt, AtomicResponse, Handler, Message, WrapFuture};
 use std::{future::Future, sync::Arc};
@@ -23,7 +23,10 @@ pub enum Amend {
         shutdown_behavior: ShutdownBehavior,
     },
     /// Of those interfaces that are this instance's.
-    Filters(Arc<Vec<(InterfaceId, Arc<PortFilter>)>>),
+    Filters {
+        generation: u64,
+        filters: Arc<Vec<(InterfaceId, Arc<PortFilter>)>>,
+    },
 }
 
 impl Handler<Amend> for InstanceActor {
@@ -40,7 +43,12 @@ impl Handler<Amend> for InstanceActor {
                     self.host.metadata.insert(&self.record.spec.metadata);
                 }
             }
-            Amend::Filters(filters) => {
+            Amend::Filters { generation, .. } if generation < before.filters_generation => {
+                let instance = &self.record.spec.instance;
+                log::debug!("filters of generation {generation} come too late for `{instance}`");
+            }
+            Amend::Filters { generation, filters } => {
+                self.record.spec.filters_generation = generation;
                 for interface in &mut self.record.spec.interfaces {
                     let assigned = filters.iter().find(|(id, _)| *id == interface.id);
                     if let Some((_, filter)) = assigned
@@ -52,15 +60,20 @@ impl Handler<Amend> for InstanceActor {
                 }
             }
         }
-        let attaching = self.under_way == Some(Step::AttachNetwork);
+        let attaching = matches!(self.under_way, Some(Step::AttachNetwork | Step::RestoreNetwork));
         if !attaching && !self.has_ports() {
             self.filters_due = false;
         }
-        let recorded = (self.record.spec != before).then(|| self.host.record(&self.record));
+        // A generation that brings nothing else is recorded with whatever is next.
+        let after = InstanceSpec {
+            filters_generation: before.filters_generation,
+            ..self.record.spec.clone()
+        };
+        let recorded = (after != before).then(|| self.host.record(&self.record));
         let set = (self.filters_due && !attaching).then(|| self.set_filters());
         let done = async move {
             if let Some(recorded) = recorded {
-                recorded.await.map_err(|f| NodeFault::NotRecorded(f.to_string()))?;
+                recorded.await.map_err(not_recorded)?;
             }
             match set {
                 None => Ok(false),
@@ -72,7 +85,7 @@ impl Handler<Amend> for InstanceActor {
                 Ok(true) => actor.filters_due = false,
                 Ok(false) => {}
                 // The same amendment once more changes nothing, and would not be recorded.
-                Err(NodeFault::NotRecorded(_)) => actor.keep(context),
+                Err(NodeFault::NotRecorded(_) | NodeFault::InDoubt(_)) => actor.keep(context),
                 // What could not be set is still due when it is asked again.
                 Err(_) => {}
             }
@@ -88,7 +101,8 @@ impl InstanceActor {
             self.phase,
             BootPhase::AttachingNetwork | BootPhase::StartingDomain | BootPhase::Running
         );
-        made && !matches!(self.under_way, Some(Step::SwitchOff | Step::TearDown))
+        let taken = matches!(self.under_way, Some(Step::SwitchOff | Step::TearDown));
+        made && !taken && self.unplugged.is_none()
     }
 
     fn set_filters(&self) -> impl Future<Output = Result<(), String>> + use<> {
