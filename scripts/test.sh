@@ -29,7 +29,7 @@ cargo_test_as_root() {
 
 stage "units and house rules" cargo test --locked --lib --bins --test tidy
 stage "stories of the whole cloud, simulated" cargo test --locked --test scenarios
-stage "records under kills and power cuts" cargo test --locked --test store_kill --test power_cut
+stage "records under kills and power cuts" cargo test --locked --test store_kill --test store_full --test power_cut
 stage "networks" cargo_test_as_root --test network
 stage "networks of an ordinary user" cargo_test_as_root --test rootless
 stage "guests under libvirt" cargo_test_as_root --test libvirt
@@ -37,3 +37,4 @@ stage "images" cargo_test_as_root --test images
 stage "building for the clients" cargo build --locked --release
 stage "stock clients, simulated" tests/clients/run.sh simulated
 stage "stock clients, real guests" $as_root tests/clients/run.sh guests
+stage "a whole distribution with cloud-init" $as_root tests/clients/run.sh full

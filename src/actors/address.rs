@@ -18,13 +18,6 @@ pub struct Call<M> {
     pub body: M,
 }
 
-impl<M: Ask> Call<M> {
-    /// One line a tier: with the request's id, a request can be followed from the API to the node.
-    pub fn trace(&self) {
-        tracing::debug!(request = %self.context.request_id, question = M::NAME, "asked");
-    }
-}
-
 impl<M: Ask> Message for Call<M> {
     type Result = Result<M::Reply, M::Fault>;
 }

@@ -598,6 +598,15 @@ impl Cloud {
         self.group.introduce(&fair()).await;
     }
 
+    /// Everything is started anew with a configuration that has not this node.
+    pub async fn restart_without(&mut self, node: usize) -> Node {
+        let mut taken = self.group.nodes.remove(node);
+        taken.kill();
+        self.group.restart().await;
+        self.restart().await;
+        taken
+    }
+
     /// The cloud's process ends at any time, and begins again with what is on its disk.
     pub async fn restart(&mut self) {
         self.store.reopen();

@@ -132,6 +132,14 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::IncorrectState { instance, state, wanted } => {
             (Code::IncorrectInstanceState, incorrect_state(&instance, state, wanted))
         }
+        CloudFault::OutOfReach { instance, node } => (
+            Code::IncorrectInstanceState,
+            format!(
+                "The instance '{instance}' cannot be reached: its node '{node}' is not in the \
+                 cloud's configuration any more. It stays as last known until the administrator \
+                 puts the node back."
+            ),
+        ),
         CloudFault::TerminationProtected(id) => (
             Code::OperationNotPermitted,
             format!(

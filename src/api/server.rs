@@ -28,6 +28,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
+use tracing::{Instrument, debug_span};
 
 /// Where the endpoint answers, with or without a slash at the end.
 const PATHS: [&str; 3] = ["", "/services/Eucalyptus", "/services/compute"];
@@ -210,7 +211,8 @@ impl<E: Endpoint> Gate<E> {
             parameters,
             request_id: request_id.to_owned(),
         };
-        self.endpoint.answer(request).await
+        let span = debug_span!("api", %request_id, action = %request.action);
+        self.endpoint.answer(request).instrument(span).await
     }
 
     async fn read_body(&self, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {

@@ -81,10 +81,12 @@ fn end_guests(
         node_host::libvirt(configuration, &guests, &place.hypervisor(), Arc::new(|_| {}))
             .map_err(|why| left(instances.clone(), why))?;
     let fault = |source| BootFault::Hypervisor { node: section.name.to_string(), source };
-    let domains = hypervisor.domains().map_err(|source| left(instances, fault(source)))?;
+    let domains = hypervisor.domains().map_err(|source| left(instances.clone(), fault(source)))?;
     let mut stuck: Option<(Vec<String>, HypervisorFault)> = None;
     for domain in domains {
+        // With our name and without files here, it is another state directory's.
         if let Ownership::Ours(instance) = domain.ownership
+            && instances.contains(&instance.to_string())
             && let Err(refused) = hypervisor.remove(&instance)
         {
             // The first reason stands for all: it is most often the same.

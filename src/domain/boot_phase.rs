@@ -82,6 +82,19 @@ impl Step {
         }
     }
 
+    /// What has happened when the step is done, for a log.
+    pub fn done_as_str(self) -> &'static str {
+        match self {
+            Step::FetchImage => "image fetched",
+            Step::PrepareDisk => "root disk prepared",
+            Step::AttachNetwork | Step::RestoreNetwork => "network attached",
+            Step::StartDomain => "guest started",
+            Step::ShutDown => "guest asked to power off",
+            Step::SwitchOff => "guest off",
+            Step::TearDown => "nothing left of it",
+        }
+    }
+
     /// How long the step may take before it counts as failed.
     pub fn deadline(self) -> std::time::Duration {
         let seconds = match self {

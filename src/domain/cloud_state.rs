@@ -8,8 +8,8 @@ use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
     id::{
-        AccountId, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId, ReservationId,
-        SecurityGroupId, SubnetId, VpcId,
+        AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
+        ReservationId, SecurityGroupId, SubnetId, VpcId,
     },
     image::Image,
     instance::Instance,
@@ -117,6 +117,8 @@ pub struct CloudState {
     pub capacity: Capacity,
     /// What their nodes say is wrong with running instances; not recorded.
     pub impairments: Map<InstanceId, Impairment>,
+    /// Nodes that their groups say they have no more, and since when; not recorded.
+    pub absent_nodes: Map<(GroupName, NodeName), Timestamp>,
 }
 
 /// Something is wrong with an instance, which is no change of its state.
@@ -150,6 +152,33 @@ impl CloudState {
             .range(from..)
             .take_while(move |((n, _), ())| n == node)
             .filter_map(|((_, id), ())| self.instance(id))
+    }
+
+    /// A group's whole word on the nodes it has no more.
+    pub fn note_absent_nodes(
+        &mut self,
+        group: &GroupName,
+        absent: &BTreeSet<NodeName>,
+        now: Timestamp,
+    ) {
+        let known: Vec<_> =
+            self.absent_nodes.keys().filter(|(of, _)| of == group).cloned().collect();
+        for key in known.iter().filter(|(_, node)| !absent.contains(node)) {
+            self.absent_nodes.remove_mut(key);
+        }
+        for node in absent {
+            let key = (group.clone(), node.clone());
+            if !known.contains(&key) {
+                self.absent_nodes.insert_mut(key, now);
+            }
+        }
+    }
+
+    /// Since when nobody can be asked anything about an instance, its node having been taken out of
+    /// the configuration.
+    pub fn out_of_reach_since(&self, instance: &Instance) -> Option<Timestamp> {
+        let node = instance.node.clone()?;
+        self.absent_nodes.get(&(instance.group.clone(), node)).copied()
     }
 
     /// A node's latest word on what is wrong with an instance. The first one tells since when.

@@ -2,8 +2,8 @@
 
 use super::{
     id::{
-        AccountId, ImageId, InstanceId, InterfaceId, SecurityGroupId, SecurityGroupRuleId,
-        SubnetId, VpcId,
+        AccountId, ImageId, InstanceId, InterfaceId, NodeName, SecurityGroupId,
+        SecurityGroupRuleId, SubnetId, VpcId,
     },
     instance::InstanceState,
 };
@@ -79,6 +79,9 @@ pub enum CloudFault {
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]
     IncorrectState { instance: InstanceId, state: InstanceState, wanted: Wanted },
+    /// Its node was taken out of the configuration; nobody has said that it is gone for good.
+    #[error("instance `{instance}` is on node `{node}`, which is not in the configuration")]
+    OutOfReach { instance: InstanceId, node: NodeName },
     #[error("instance `{0}` is protected from termination")]
     TerminationProtected(InstanceId),
     #[error("instance `{0}` is protected from being stopped")]

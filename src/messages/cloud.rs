@@ -9,7 +9,7 @@ use crate::domain::{
     blob::BlobId,
     fault::CloudFault,
     id::{
-        AccountId, GroupName, ImageId, InstanceId, KeyPairId, RegionName, ReservationId,
+        AccountId, GroupName, ImageId, InstanceId, KeyPairId, NodeName, RegionName, ReservationId,
         SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId, ZoneName,
     },
     image::{DiskFormat, ImageKind},
@@ -21,6 +21,7 @@ use crate::domain::{
     tag::Tags,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::collections::BTreeSet;
 
 /// A user's command.
 pub trait Command: Serialize + DeserializeOwned + Send + 'static {
@@ -325,6 +326,8 @@ pub struct ReportPlacements {
     pub group: GroupName,
     /// Room is kept for these, and their nodes do not speak of them.
     pub unstated: Vec<InstanceId>,
+    /// Nodes that are on record to have instances and are not of this group any more.
+    pub absent: BTreeSet<NodeName>,
 }
 
 commands! {

@@ -10,7 +10,7 @@ pub mod group;
 pub mod node;
 pub mod report;
 
-use crate::domain::account::Caller;
+use crate::domain::{account::Caller, id::InstanceId};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A question one role asks another.
@@ -19,6 +19,11 @@ pub trait Ask: Serialize + DeserializeOwned + Send + 'static {
     type Fault: Serialize + DeserializeOwned + std::error::Error + Send + 'static;
     /// `<receiver>.<verb>`, unique in the system.
     const NAME: &'static str;
+
+    /// The instance it is about, if it is about one.
+    fn about(&self) -> Option<&InstanceId> {
+        None
+    }
 }
 
 /// The circumstances of asking, alike for every question.
@@ -40,11 +45,14 @@ impl CallContext {
 }
 
 macro_rules! asks {
-    ($($message:ty => $reply:ty, $fault:ty, $name:literal;)+) => {$(
+    ($($message:ty => $reply:ty, $fault:ty, $name:literal $(, about $($instance:ident).+)?;)+) => {$(
         impl $crate::messages::Ask for $message {
             type Reply = $reply;
             type Fault = $fault;
             const NAME: &'static str = $name;
+            $(fn about(&self) -> Option<&InstanceId> {
+                Some(&self.$($instance).+)
+            })?
         }
     )+};
 }

@@ -135,13 +135,13 @@ pub enum NodeFault {
 }
 
 asks! {
-    BootInstance => Accepted, NodeFault, "node.boot_instance";
-    StopInstance => Accepted, NodeFault, "node.stop_instance";
-    RebootInstance => Accepted, NodeFault, "node.reboot_instance";
-    TerminateInstance => Accepted, NodeFault, "node.terminate_instance";
-    UpdateInstance => Accepted, NodeFault, "node.update_instance";
+    BootInstance => Accepted, NodeFault, "node.boot_instance", about spec.instance;
+    StopInstance => Accepted, NodeFault, "node.stop_instance", about instance;
+    RebootInstance => Accepted, NodeFault, "node.reboot_instance", about instance;
+    TerminateInstance => Accepted, NodeFault, "node.terminate_instance", about instance;
+    UpdateInstance => Accepted, NodeFault, "node.update_instance", about instance;
     SetFilters => Accepted, NodeFault, "node.set_filters";
     ForgetInstances => Accepted, NodeFault, "node.forget_instances";
-    ReadConsole => ConsoleText, NodeFault, "node.read_console";
+    ReadConsole => ConsoleText, NodeFault, "node.read_console", about instance;
     DescribeNode => NodeReport, NodeFault, "node.describe_node";
 }

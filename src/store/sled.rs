@@ -120,7 +120,7 @@ impl SledStore {
             File::open(named).and_then(|file| file.sync_all()).map_err(io_fault)?;
         }
         let changed = export::list(&exports).map_err(io_fault)?.is_empty();
-        let state = State { files, doubt: None, commits, changed };
+        let state = State { files: Some(files), doubt: None, commits, changed };
         let records = Arc::new(Records {
             state: Mutex::new(state),
             witness,
@@ -148,7 +148,7 @@ impl SledStore {
 impl Store for SledStore {
     fn scan(&self, table: Table) -> Result<Vec<Entry>, StoreFault> {
         let state = self.records.sound()?;
-        layout::entries_of(&state.files.db, table)
+        layout::entries_of(&state.files().db, table)
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
@@ -159,12 +159,12 @@ impl Store for SledStore {
         let mut writes = sled::Batch::default();
         let mut before = Vec::new();
         for ((table, key), value) in settled {
-            before.push(layout::parts_of(&state.files.db, table, &key)?);
-            layout::add_parts(&state.files.db, &mut writes, table, &key, value)?;
+            before.push(layout::parts_of(&state.files().db, table, &key)?);
+            layout::add_parts(&state.files().db, &mut writes, table, &key, value)?;
         }
         let commits = state.commits + 1;
         writes.insert(COMMITS_KEY, &commits.to_be_bytes());
-        match self.records.write_durably(&state.files, writes, commits) {
+        match self.records.write_durably(state.files(), writes, commits) {
             Ok(()) => {
                 state.commits = commits;
                 state.changed = true;
@@ -208,12 +208,19 @@ struct Records {
 
 #[derive(Debug)]
 struct State {
-    files: Files,
+    /// None after an error of sled's, until its files could be opened again: a doubt.
+    files: Option<Files>,
     /// The records in memory may differ from those on disk.
     doubt: Option<Doubt>,
     commits: u64,
     /// Whether anything was written since the last export.
     changed: bool,
+}
+
+impl State {
+    fn files(&self) -> &Files {
+        self.files.as_ref().expect("without a doubt the files are open")
+    }
 }
 
 /// Sled, and the one file of its that matters.
@@ -277,7 +284,7 @@ impl Records {
             let mut state = self.sound()?;
             // Only references are taken here, so commits wait for a walk, not for a disk.
             let entries: Vec<_> = state
-                .files
+                .files()
                 .db
                 .iter()
                 .collect::<Result<_, _>>()

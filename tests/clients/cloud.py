@@ -23,6 +23,9 @@ TARGET = REPOSITORY / "target"
 REGION = "us-east-1"
 # An instance type that no node has room for.
 HUGE = "clients.huge"
+# One for a whole distribution, with a disk larger than its image.
+FULL = "clients.full"
+FULL_DISK_GIB = 4
 
 log = logging.getLogger("clients")
 
@@ -109,6 +112,11 @@ metadata_port = {self.metadata_port}
 [instance_types."{HUGE}"]
 vcpus = 100000
 memory_mib = 128
+
+[instance_types."{FULL}"]
+vcpus = 2
+memory_mib = 1024
+disk_gib = {FULL_DISK_GIB}
 """
 
     def build_image(self):
@@ -176,10 +184,15 @@ memory_mib = 128
         return AccessKey(answer.find("accessKeyId"), answer.find("secretAccessKey"))
 
     def demo_image(self):
-        images = self.client().describe_images(Filters=[{"Name": "is-public", "Values": ["true"]}])
-        machines = [image for image in images["Images"] if image["ImageType"] == "machine"]
-        assert len(machines) == 1, machines
-        return machines[0]["ImageId"]
+        return self.image("mallee-demo")
+
+    def image(self, name):
+        filters = [
+            {"Name": "name", "Values": [name]}, {"Name": "is-public", "Values": ["true"]},
+            {"Name": "image-type", "Values": ["machine"]},
+        ]
+        [image] = self.client().describe_images(Filters=filters)["Images"]
+        return image["ImageId"]
 
     def tear_down(self):
         """Takes everything down, and makes sure that the host is as it was before."""

@@ -13,13 +13,13 @@ HYPERVISOR = os.environ.get("MALLEE_TEST_HYPERVISOR", "auto")
 
 def pytest_collection_finish(session):
     """Says at once what could only fail later. Which tests are run is chosen with `-m`."""
-    unfit = "guests" if HYPERVISOR == "simulated" else "simulated"
-    chosen = [item for item in session.items if item.get_closest_marker(unfit)]
-    if chosen and not session.config.option.collectonly:
-        raise pytest.UsageError(
-            f"`{chosen[0].name}` cannot be run with the hypervisor `{HYPERVISOR}`: "
-            f"choose with -m 'not {unfit}', or set MALLEE_TEST_HYPERVISOR"
-        )
+    unfit = ["guests", "full"] if HYPERVISOR == "simulated" else ["simulated"]
+    for item in [] if session.config.option.collectonly else session.items:
+        for marker in filter(item.get_closest_marker, unfit):
+            raise pytest.UsageError(
+                f"`{item.name}` cannot be run with the hypervisor `{HYPERVISOR}`: "
+                f"choose with -m 'not {marker}', or set MALLEE_TEST_HYPERVISOR"
+            )
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ class Guest:
 
     address: str
     key_file: Path
+    user: str = "root"
 
     def run(self, script, within=60):
         """Runs a shell script in the guest; what it prints. A failing script is a failing test."""
@@ -44,15 +45,15 @@ class Guest:
             ["ssh", "-i", str(self.key_file), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
              "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=no",
              "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-             f"root@{self.address}", "sh", "-s"],
+             f"{self.user}@{self.address}", "sh", "-s"],
             input=script, capture_output=True, text=True, timeout=within,
         )
 
-    def wait_for_ssh(self):
+    def wait_for_ssh(self, within=BOOT_SECONDS):
         def lets_us_in():
             return self.ssh("true", within=30).returncode == 0
 
-        eventually(f"ssh lets us in at {self.address}", lets_us_in, BOOT_SECONDS, every=0.5)
+        eventually(f"ssh lets us in at {self.address}", lets_us_in, within, every=0.5)
         return self
 
     def boot_id(self):

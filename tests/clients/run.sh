@@ -1,18 +1,20 @@
 #!/bin/sh
 # Runs the stock clients against a cloud of their own: first everything that needs no guests,
-# against a simulated one, then everything that looks into guests, against real ones.
+# against a simulated one, then everything that looks into guests, against real ones, and at last
+# a whole distribution.
 #
-#   tests/clients/run.sh              both
+#   tests/clients/run.sh              all three
 #   tests/clients/run.sh simulated    the first only, without privileges
 #   tests/clients/run.sh guests       the second only; needs root, QEMU and libvirt
+#   tests/clients/run.sh full         the third only; needs mmdebstrap as well
 #
 # Further arguments go to pytest. MALLEE_BIN names the binary, by default the one in target/.
 set -eu
 cd "$(dirname "$0")"
 
-which=both
+which=all
 case "${1:-}" in
-both | simulated | guests)
+all | simulated | guests | full)
 	which=$1
 	shift
 	;;
@@ -38,9 +40,16 @@ bounded() {
 	timeout --foreground --signal=INT --kill-after=120 "${minutes}m" "$@"
 }
 
-if [ "$which" != guests ]; then
-	MALLEE_TEST_HYPERVISOR=simulated bounded 10 python -m pytest -m 'not guests' "$@"
+wants() {
+	[ "$which" = all ] || [ "$which" = "$1" ]
+}
+
+if wants simulated; then
+	MALLEE_TEST_HYPERVISOR=simulated bounded 10 python -m pytest -m 'not guests and not full' "$@"
 fi
-if [ "$which" != simulated ]; then
+if wants guests; then
 	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} bounded 30 python -m pytest -m guests "$@"
+fi
+if wants full; then
+	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} bounded 25 python -m pytest -m full "$@"
 fi

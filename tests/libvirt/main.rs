@@ -7,6 +7,7 @@
 #[path = "../../src/hypervisor/conformance.rs"]
 mod conformance;
 mod guest;
+mod lives;
 mod stories;
 
 // The suite names these as the library's own code does.
@@ -15,26 +16,30 @@ use mallee::{domain, hypervisor};
 use hypervisor::Hypervisor;
 use std::{env, path::PathBuf, process::ExitCode, time::Instant};
 
-/// Set for the process that starts guests in order to be killed.
-const FIRST_LIFE: &str = "MALLEE_TEST_FIRST_LIFE";
+/// Set for a process that starts guests in order to be killed: which of the lives it is …
+const LIFE: &str = "MALLEE_TEST_LIFE";
+/// … and the directory that it shares with those after it.
+const DIRECTORY: &str = "MALLEE_TEST_DIRECTORY";
 
 fn main() -> ExitCode {
     hypervisor::reaper::supervise().expect("no thread has been started yet");
-    let inherited = env::var_os(FIRST_LIFE).map(PathBuf::from);
+    let inherited = env::var_os(DIRECTORY).map(PathBuf::from);
     let fresh = tempfile::tempdir().unwrap();
     let directory = inherited.as_deref().unwrap_or(fresh.path());
     hypervisor::libvirt::send_log_to(&directory.join("libvirt.log")).unwrap();
     env_logger::init();
-    if inherited.is_some() {
-        stories::first_life(directory);
+    if let Ok(life) = env::var(LIFE) {
+        lives::live(&life, directory);
     }
     let wanted: Vec<String> = env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wants = |name: &str| wanted.is_empty() || wanted.iter().any(|part| name.contains(part));
-    if !stories::ALL.iter().any(|(name, _)| wants(name)) && !wants(stories::FIRST) {
+    if !stories::ALL.iter().any(|(name, _)| wants(name)) && !wants(lives::STORY) {
         return ExitCode::SUCCESS; // `cargo test some_other_name`
     }
-    println!("test {} ...", stories::FIRST);
-    let bench = stories::guests_survive_the_death_of_the_process(directory);
+    println!("test {} ...", lives::STORY);
+    let begun = Instant::now();
+    let bench = lives::guests_survive_and_half_started_ones_are_ended(directory);
+    println!("test {} ... ok ({:.1?})", lives::STORY, begun.elapsed());
     for (name, story) in stories::ALL.iter().filter(|(name, _)| wants(name)) {
         println!("test {name} ...");
         let begun = Instant::now();

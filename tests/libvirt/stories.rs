@@ -1,7 +1,6 @@
 //! What the libvirt driver promises beyond the trait.
 
 use crate::{
-    FIRST_LIFE,
     conformance::{self, Bench, instance, listen},
     guest,
     hypervisor::{
@@ -12,20 +11,16 @@ use crate::{
     },
 };
 use std::{
-    env, fs,
-    io::{BufRead, BufReader, Read, Write},
+    fs,
+    io::{Read, Write},
     os::unix::net::UnixStream,
     path::Path,
-    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 use virt::{connect::Connect, domain::Domain as VirtDomain};
 
 pub type Stage = Bench<LibvirtHypervisor>;
-
-/// The story that every run begins with, since it opens the stage.
-pub const FIRST: &str = "guests_survive_the_death_of_the_process_and_are_found_again";
 
 pub type Story = (&'static str, fn(&Stage));
 
@@ -43,7 +38,7 @@ pub const ALL: &[Story] = &[
 const PATIENCE: Duration = Duration::from_secs(60);
 const REBOOT_PATIENCE: Duration = Duration::from_secs(3);
 
-fn open(directory: &Path) -> Stage {
+pub fn open(directory: &Path) -> Stage {
     let disk = directory.join("guest.qcow2");
     if !disk.exists() {
         guest::write_disk(&disk);
@@ -68,51 +63,8 @@ fn open(directory: &Path) -> Stage {
     }
 }
 
-/// A process that starts guests, says so, and waits to be killed.
-pub fn first_life(directory: &Path) -> ! {
-    let bench = open(directory);
-    bench.start(&instance(1001));
-    bench.start(&instance(1002));
-    bench.hypervisor.power_off(&instance(1002)).unwrap();
-    println!("pid {}", std::process::id());
-    let _ = std::io::stdin().read(&mut [0]);
-    unreachable!("it is killed while waiting")
-}
-
-/// The first story, which opens the stage for all others: this process cannot embed libvirt in a
-/// second directory.
-pub fn guests_survive_the_death_of_the_process(directory: &Path) -> Stage {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .env(FIRST_LIFE, directory)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let pid = lines
-        .map_while(Result::ok)
-        .inspect(|line| println!("  first life: {line}"))
-        .find_map(|line| line.strip_prefix("pid ").and_then(|pid| pid.parse().ok()))
-        .expect("the first life gets as far as starting its guests");
-    kill(pid);
-    // The supervising parent ends as its child did.
-    assert_eq!(child.wait().unwrap().code(), Some(128 + libc::SIGKILL));
-
-    let stage = open(directory);
-    stage.await_that("the guest to be found running", || {
-        stage.state(&instance(1001)) == Some(DomainState::Running)
-    });
-    assert_eq!(stage.state(&instance(1002)), Some(DomainState::Off));
-    // It still answers, and its end is told to the process that did not start it.
-    type_into(&stage, 1001).write_all(b"p").unwrap();
-    stage.await_event(&DomainEvent::Off(instance(1001), OffReason::Shutdown));
-    stage.remove(&instance(1001));
-    stage.remove(&instance(1002));
-    stage
-}
-
 fn promises(stage: &Stage) {
-    conformance::check(stage, |stage, id| kill(qemu_pid(stage, id)));
+    conformance::check(stage, |stage, id| kill(emulator(&stage.directory, id)));
 }
 
 fn foreign_domains(stage: &Stage) {
@@ -264,7 +216,7 @@ fn figures(stage: &Stage) {
     ids.iter().for_each(|id| stage.remove(id));
 }
 
-fn type_into(stage: &Stage, number: u32) -> UnixStream {
+pub fn type_into(stage: &Stage, number: u32) -> UnixStream {
     let path = stage.spec(&instance(number)).console_socket;
     let socket = UnixStream::connect(path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -284,13 +236,13 @@ fn first_off(stage: &Stage, number: u32) -> OffReason {
 }
 
 /// The emulator of a guest, from the file libvirt notes it in.
-fn qemu_pid(stage: &Stage, id: &crate::domain::id::InstanceId) -> i32 {
+pub fn emulator(directory: &Path, id: &crate::domain::id::InstanceId) -> i32 {
     let name = domain_xml::domain_name("mallee", id);
-    let file = stage.directory.join(format!("libvirt/run/qemu/{name}.pid"));
+    let file = directory.join(format!("libvirt/run/qemu/{name}.pid"));
     fs::read_to_string(file).unwrap().trim().parse().unwrap()
 }
 
-fn kill(pid: i32) {
+pub fn kill(pid: i32) {
     // SAFETY: a plain system call; the process is one this test started.
     assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
 }

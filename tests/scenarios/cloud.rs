@@ -21,6 +21,8 @@ pub struct Cloud {
     process: Option<Child>,
     directory: tempfile::TempDir,
     topology: String,
+    /// What is logged, as `RUST_LOG` says it.
+    logging: &'static str,
     pub address: SocketAddr,
 }
 
@@ -31,19 +33,33 @@ impl Cloud {
 
     /// With lines of its own in the node's section of the configuration.
     pub fn start_with(topology: &str, node: &str) -> Cloud {
-        let directory = tempfile::tempdir().unwrap();
-        let configuration = format!(
-            "[[node]]\nname = \"laptop\"\ngroup = \"laptop\"\nhypervisor = \"simulated\"\n{node}\n"
-        );
-        fs::write(directory.path().join("cloud.toml"), configuration).unwrap();
-        let mut cloud = Cloud {
-            process: None,
-            directory,
-            topology: topology.to_owned(),
-            address: free_address(),
-        };
+        let mut cloud = Cloud::configured(topology, "info", &section("laptop", node));
         cloud.begin();
         cloud
+    }
+
+    /// One that logs this, as `RUST_LOG` says it.
+    pub fn start_logging(topology: &str, logging: &'static str) -> Cloud {
+        let mut cloud = Cloud::configured(topology, logging, &section("laptop", ""));
+        cloud.begin();
+        cloud
+    }
+
+    pub fn configured(topology: &str, logging: &'static str, configuration: &str) -> Cloud {
+        let cloud = Cloud {
+            process: None,
+            directory: tempfile::tempdir().unwrap(),
+            topology: topology.to_owned(),
+            logging,
+            address: free_address(),
+        };
+        cloud.configure(configuration);
+        cloud
+    }
+
+    /// From its next beginning on.
+    pub fn configure(&self, configuration: &str) {
+        fs::write(self.directory.path().join("cloud.toml"), configuration).unwrap();
     }
 
     pub fn state(&self) -> PathBuf {
@@ -76,6 +92,7 @@ impl Cloud {
             .args(["--config".as_ref(), self.directory.path().join("cloud.toml").as_os_str()])
             .args(["--state".as_ref(), self.state().as_os_str()])
             .args(["--listen", &self.address.to_string(), "--topology", &self.topology])
+            .env("RUST_LOG", self.logging)
             .env("MALLEE_ROOT_ACCESS_KEY_ID", ACCESS_KEY)
             .env("MALLEE_ROOT_SECRET_ACCESS_KEY", SECRET_KEY)
             .stdin(Stdio::null())
@@ -134,8 +151,13 @@ impl Cloud {
         });
     }
 
+    pub fn whole_log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// The end of it.
     pub fn log(&self) -> String {
-        let log = fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        let log = self.whole_log();
         let from = log.len().saturating_sub(8000);
         log.get(from..).unwrap_or(&log).to_owned()
     }
@@ -149,6 +171,11 @@ impl Drop for Cloud {
             let _ = parent.wait();
         }
     }
+}
+
+/// A node's section of a configuration.
+pub fn section(name: &str, more: &str) -> String {
+    format!("[[node]]\nname = \"{name}\"\ngroup = \"laptop\"\nhypervisor = \"simulated\"\n{more}\n")
 }
 
 pub fn describe(client: &Client, instances: &[String]) -> Document {

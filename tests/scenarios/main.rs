@@ -7,3 +7,5 @@ mod cloud;
 mod kill;
 mod launching;
 mod lifecycle;
+mod reconfigured;
+mod tracing;

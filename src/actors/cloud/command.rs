@@ -11,6 +11,7 @@ use crate::{
 };
 use actix::{Handler, ResponseFuture};
 use std::rc::Rc;
+use tracing::Instrument;
 
 /// The decision behind a command: a pure function of the draft. Whatever it refuses, nothing has
 /// happened; whatever it grants is in the draft.
@@ -22,9 +23,8 @@ impl<C: Decide> Handler<Call<Commanded<C>>> for CloudManager {
     type Result = ResponseFuture<Result<C::Reply, CloudFault>>;
 
     fn handle(&mut self, call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move { core.carry_out(call.context, call.body).await })
+        let (span, core) = (super::span(&call), self.core.clone());
+        Box::pin(async move { core.carry_out(call.context, call.body).await }.instrument(span))
     }
 }
 

@@ -6,23 +6,20 @@
 
 use super::{Core, instance_spec, refresh::Refresh};
 use crate::{
-    actors::address::{Answer, AskError},
     domain::{
-        cloud_state::{ClientToken, CloudState, Entry},
-        draft::{Decision, Draft, Effect},
-        fault::CloudFault,
+        cloud_state::CloudState,
+        draft::Effect,
         id::{GroupName, InstanceId, NodeName},
-        instance::{Instance, InstanceState, LifecycleEvent, StateReason},
-        scope::Scope,
+        instance::{Instance, InstanceState},
         time::Timestamp,
     },
     messages::{
-        CallContext, cloud,
+        CallContext,
         group::{
-            Done, ForgetInstances, GroupFault, Outcome, Outcomes, PlaceInstances, ReadConsole,
-            RebootInstances, StopInstances, TerminateInstances, UpdateInstances, Wanted,
+            Done, ForgetInstances, Outcome, PlaceInstances, RebootInstances, StopInstances,
+            TerminateInstances, UpdateInstances, Wanted,
         },
-        node::{ConsoleText, UpdateInstance},
+        node::UpdateInstance,
     },
 };
 use std::{
@@ -36,10 +33,7 @@ use std::{
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// What outcomes of updates say for a revision: requests count from 1.
-const UPDATE: u64 = 0;
-
-/// EC2 keeps a client token at least a day.
-const TOKENS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+pub(super) const UPDATE: u64 = 0;
 
 /// What is remembered of wishes; nothing of it survives a restart, or needs to.
 #[derive(Debug)]
@@ -72,7 +66,7 @@ impl Driver {
     }
 
     /// A node has taken up the latest request.
-    fn take_accepted(&mut self, state: &CloudState, done: Done) {
+    pub fn take_accepted(&mut self, state: &CloudState, done: Done) {
         let Done { instance, revision, outcome } = done;
         let latest = state.instance(&instance).is_some_and(|i| i.revision == revision);
         if let Outcome::Accepted { generation, .. } = outcome
@@ -84,7 +78,7 @@ impl Driver {
     }
 
     /// An update that may have met a boot on its way, or met nobody, is told again.
-    fn take_update(&mut self, state: &CloudState, done: &Done) {
+    pub fn take_update(&mut self, state: &CloudState, done: &Done) {
         let unanswered = matches!(done.outcome, Outcome::Unanswered);
         let booting = state.instance(&done.instance).is_some_and(|i| self.is_unplaced(i));
         if !unanswered && !booting {
@@ -131,6 +125,12 @@ impl Core {
                 match effect {
                     Effect::Drive(id) => {
                         let Some(instance) = state.instance(&id) else { continue };
+                        tracing::debug!(
+                            request_id = %context.request_id,
+                            instance = %id,
+                            state = instance.state.as_str(),
+                            "recorded, and wanted of its group"
+                        );
                         book.driver.wishes.insert(id, Some(now));
                         if instance.state == InstanceState::Pending {
                             book.driver.refresh.placing(&state, instance);
@@ -232,61 +232,6 @@ impl Core {
         });
     }
 
-    async fn take_outcomes(self: &Rc<Self>, answer: Answer<PlaceInstances>) {
-        let outcomes = match answer {
-            Ok(Outcomes { outcomes }) => outcomes,
-            Err(AskError::Refused(fault)) => {
-                log::warn!("a group could not take up its wishes: {fault}");
-                return;
-            }
-            Err(fault) => {
-                log::warn!("wishes to a group will be repeated: {fault}");
-                return;
-            }
-        };
-        let state = self.book.borrow().state.clone();
-        let changed = self.decide(|draft| {
-            for done in &outcomes {
-                if let Some(instance) = state.instance(&done.instance) {
-                    take_outcome(instance, done, draft);
-                }
-            }
-        });
-        {
-            let mut book = self.book.borrow_mut();
-            for done in outcomes {
-                match done.revision {
-                    UPDATE => book.driver.take_update(&state, &done),
-                    _ => book.driver.take_accepted(&state, done),
-                }
-            }
-        }
-        self.keep_own(changed, "outcome").await;
-    }
-
-    /// A decision of the cloud itself, on behalf of nobody.
-    pub(super) fn decide(&self, decide: impl FnOnce(&mut Draft<'_>)) -> Decision {
-        let book = self.book.borrow();
-        // Another stream than users' commands have: what they draw must not depend on the clock.
-        let mut chance = self.ambient.chance("cloud's own");
-        let caller = self.own_context("decision").on_behalf_of;
-        let scope = Scope {
-            account: self.root.clone(),
-            region: self.settings.regions.default_region().clone(),
-        };
-        let now = self.ambient.now();
-        let mut draft = Draft::new(&book.state, &self.settings, &caller, scope, now, &mut *chance);
-        decide(&mut draft);
-        draft.decided()
-    }
-
-    pub(super) async fn keep_own(self: &Rc<Self>, decision: Decision, what: &str) {
-        // What cannot be recorded now is stated again by the next report, or wished for again.
-        if let Err(fault) = self.keep(decision, self.own_context(what)).await {
-            log::error!("{what}: {fault}");
-        }
-    }
-
     pub(super) async fn tick(self: &Rc<Self>) {
         let now = self.ambient.now();
         let due: BTreeSet<Effect> = {
@@ -310,77 +255,6 @@ impl Core {
         self.enact(due, self.own_context("retry"));
         self.bury().await;
     }
-
-    /// Terminated instances are described for a while and then forgotten, as are spent tokens.
-    async fn bury(self: &Rc<Self>) {
-        let now = self.ambient.now();
-        let shown = self.settings.terminated_shown;
-        let buried = self.decide(|draft| {
-            let old: Vec<Arc<Instance>> = draft
-                .state
-                .instances()
-                .filter(|i| !i.state.exists() && now.since(i.state_since) >= shown)
-                .cloned()
-                .collect();
-            for instance in old {
-                for resource in resources_of(&instance) {
-                    let tags = draft
-                        .state
-                        .scope(&instance.scope)
-                        .and_then(|own| own.tags.get(&resource))
-                        .cloned();
-                    if let Some(tags) = tags {
-                        draft.remove(Entry::Tags(tags));
-                    }
-                }
-                draft.remove(Entry::Instance(instance));
-            }
-            let spent: Vec<Arc<ClientToken>> = draft
-                .state
-                .scopes
-                .values()
-                .flat_map(|own| own.client_tokens.values())
-                .filter(|token| now.since(token.used_at) >= TOKENS_KEPT)
-                .cloned()
-                .collect();
-            for token in spent {
-                draft.remove(Entry::ClientToken(token));
-            }
-        });
-        if !buried.changes.is_empty() {
-            self.keep_own(buried, "burial").await;
-        }
-    }
-
-    pub(super) async fn read_console(
-        self: &Rc<Self>,
-        context: CallContext,
-        asked: cloud::ReadConsole,
-    ) -> Result<ConsoleText, CloudFault> {
-        let not_found = || CloudFault::InstancesNotFound(vec![asked.instance.clone()]);
-        let caller = &context.on_behalf_of;
-        let group = {
-            let book = self.book.borrow();
-            let instance = book.durable.instance(&asked.instance).ok_or_else(not_found)?;
-            let own =
-                instance.scope.region == asked.region && instance.scope.account == caller.account;
-            if !own && !caller.is_administrator() {
-                return Err(not_found());
-            }
-            instance.group.clone()
-        };
-        let address = self.groups.get(&group).ok_or_else(not_found)?;
-        let read = ReadConsole { instance: asked.instance.clone() };
-        match address.ask(context.clone(), read).await {
-            Ok(text) => Ok(text),
-            // Nothing has been written yet, or no longer: EC2 answers with no output.
-            Err(AskError::Refused(GroupFault::NotPlaced(_))) => {
-                Ok(ConsoleText { bytes: Vec::new(), written_at: self.ambient.now() })
-            }
-            Err(AskError::Refused(fault)) => Err(CloudFault::NotRecorded(fault.to_string())),
-            Err(_) => Err(CloudFault::Unanswered),
-        }
-    }
 }
 
 fn update_of(instance: &Instance, state: &CloudState) -> Option<UpdateInstance> {
@@ -390,66 +264,4 @@ fn update_of(instance: &Instance, state: &CloudState) -> Option<UpdateInstance> 
         metadata: instance_spec::metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
-}
-
-/// Everything that ends with an instance and may carry tags.
-fn resources_of(instance: &Instance) -> Vec<String> {
-    let mut ids = vec![instance.id.to_string(), instance.root_volume.to_string()];
-    ids.extend(instance.interfaces.iter().map(|interface| interface.id.to_string()));
-    ids
-}
-
-/// The group's word on one wish.
-fn take_outcome(instance: &Arc<Instance>, done: &Done, draft: &mut Draft<'_>) {
-    let mut after = Instance::clone(instance);
-    // An answer to a request that has been overtaken tells where the instance is, and no more.
-    if done.revision != instance.revision && !matches!(done.outcome, Outcome::Accepted { .. }) {
-        return;
-    }
-    match &done.outcome {
-        Outcome::Accepted { node, .. } => {
-            if after.node.as_ref() == Some(node) {
-                return;
-            }
-            after.node = Some(node.clone());
-        }
-        Outcome::NoRoom => {
-            give_up(&mut after, StateReason::insufficient_capacity("no node has room"), draft.now);
-        }
-        Outcome::Refused(why) => {
-            if instance.state != InstanceState::Pending {
-                log::warn!("instance `{}` stays `{}`: {why}", instance.id, instance.state.as_str());
-                return;
-            }
-            give_up(&mut after, StateReason::internal_error(why), draft.now);
-        }
-        Outcome::NotPlaced => {
-            // The group's own record says that no node ever had it, so there is nothing to end.
-            if instance.state != InstanceState::ShuttingDown {
-                return;
-            }
-            let reason = after.state_reason.clone();
-            let _ = after.apply(LifecycleEvent::GuestGone, reason, draft.now);
-        }
-        Outcome::Unanswered => return,
-    }
-    if after.state != instance.state {
-        if !after.state.exists() {
-            draft.members_changed(&after);
-            draft.effect(Effect::Forget(after.id.clone()));
-        }
-    }
-    draft.put(Entry::Instance(Arc::new(after)));
-}
-
-/// Rolls a launch back, or a start of an instance that has a disk already.
-fn give_up(instance: &mut Instance, reason: StateReason, now: Timestamp) {
-    let event = match instance.node {
-        Some(_) => LifecycleEvent::GuestStopped,
-        None => LifecycleEvent::GuestGone,
-    };
-    if instance.state == InstanceState::Pending {
-        // What a node or group states is never refused.
-        let _ = instance.apply(event, Some(reason), now);
-    }
 }

@@ -59,6 +59,7 @@ impl Decide for StartInstances {
 impl Decide for RebootInstances {
     fn decide(self, draft: &mut Draft<'_>) -> Result<(), CloudFault> {
         for instance in find_all(&self.instances, draft)? {
+            require_in_reach(&instance, draft)?;
             match instance.state {
                 InstanceState::Running => {
                     let mut rebooted = Instance::clone(&instance);
@@ -131,6 +132,19 @@ fn require_stopped(instance: &Instance) -> Result<(), CloudFault> {
     }
 }
 
+/// Nothing is granted that nobody can be asked to do. Only an administrator's word that a node is
+/// gone could end its instances, and there is no way yet to give it.
+fn require_in_reach(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudFault> {
+    let no_node = draft.state.out_of_reach_since(instance).is_some();
+    let no_group = draft.settings.group(&instance.group).is_none();
+    match &instance.node {
+        Some(node) if instance.state.exists() && (no_node || no_group) => {
+            Err(CloudFault::OutOfReach { instance: instance.id.clone(), node: node.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
 fn refused(instance: &Instance, wanted: Wanted) -> CloudFault {
     CloudFault::IncorrectState { instance: instance.id.clone(), state: instance.state, wanted }
 }
@@ -186,6 +200,7 @@ fn change_all(
 ) -> Result<Vec<StateChange>, CloudFault> {
     let mut changes = Vec::new();
     for before in find_all(ids, draft)? {
+        require_in_reach(&before, draft)?;
         if event == LifecycleEvent::StartRequested && before.state == InstanceState::Stopped {
             check_room(&before, draft)?;
         }

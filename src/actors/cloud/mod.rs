@@ -8,7 +8,9 @@
 //! since the last durable state is undone at once and its askers are told (`keep`).
 
 pub mod account;
+pub mod burial;
 pub mod command;
+pub mod console;
 pub mod driver;
 pub mod filters;
 pub mod image;
@@ -16,6 +18,7 @@ pub mod instance;
 pub mod instance_spec;
 pub mod key_pair;
 pub mod launch;
+pub mod outcome;
 pub mod records;
 pub mod refresh;
 pub mod report;
@@ -35,13 +38,14 @@ use crate::{
     domain::{
         account::{Caller, Role},
         cloud_state::CloudState,
-        draft::Decision,
+        draft::{Decision, Draft},
         fault::CloudFault,
         id::{AccountId, GroupName},
+        scope::Scope,
         settings::CloudSettings,
     },
     messages::{
-        CallContext,
+        Ask, CallContext,
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
     },
     store::{
@@ -54,6 +58,7 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Response
 use arc_swap::ArcSwap;
 use driver::Driver;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use tracing::{Instrument, Span, debug_span};
 
 /// The last durable state, for anybody to read.
 pub type Published = Arc<ArcSwap<CloudState>>;
@@ -150,6 +155,7 @@ impl Actor for CloudManager {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
+        self.core.warn_of_absent_groups();
         context.run_interval(RETRY_EVERY, |cloud, _| {
             let core = cloud.core.clone();
             actix_rt::spawn(async move { core.tick().await });
@@ -184,13 +190,21 @@ serves!(CloudManager:
     ReportPlacements,
 );
 
+/// What is done about a question at this tier.
+fn span<M: Ask>(call: &Call<M>) -> Span {
+    debug_span!("cloud", request_id = %call.context.request_id, action = M::NAME)
+}
+
 impl Handler<Call<ReportPlacements>> for CloudManager {
-    type Result = Result<(), CloudFault>;
+    type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        self.core.take_placements(call.body);
-        Ok(())
+        let (span, core) = (span(&call), self.core.clone());
+        let taken = async move {
+            core.take_placements(call.body).await;
+            Ok(())
+        };
+        Box::pin(taken.instrument(span))
     }
 }
 
@@ -198,9 +212,8 @@ impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move { core.take_report(call.body.report).await })
+        let (span, core) = (span(&call), self.core.clone());
+        Box::pin(async move { core.take_report(call.body.report).await }.instrument(span))
     }
 }
 
@@ -208,9 +221,8 @@ impl Handler<Call<ReadConsole>> for CloudManager {
     type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
 
     fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
-        call.trace();
-        let core = self.core.clone();
-        Box::pin(async move { core.read_console(call.context, call.body).await })
+        let (span, core) = (span(&call), self.core.clone());
+        Box::pin(async move { core.read_console(call.context, call.body).await }.instrument(span))
     }
 }
 
@@ -287,6 +299,29 @@ impl Core {
             book.durable = book.state.clone();
         }
         self.published.store(Arc::new(book.durable.clone()));
+    }
+
+    /// A decision of the cloud itself, on behalf of nobody.
+    pub(super) fn decide(&self, decide: impl FnOnce(&mut Draft<'_>)) -> Decision {
+        let book = self.book.borrow();
+        // Another stream than users' commands have: what they draw must not depend on the clock.
+        let mut chance = self.ambient.chance("cloud's own");
+        let caller = self.own_context("decision").on_behalf_of;
+        let scope = Scope {
+            account: self.root.clone(),
+            region: self.settings.regions.default_region().clone(),
+        };
+        let now = self.ambient.now();
+        let mut draft = Draft::new(&book.state, &self.settings, &caller, scope, now, &mut *chance);
+        decide(&mut draft);
+        draft.decided()
+    }
+
+    pub(super) async fn keep_own(self: &Rc<Self>, decision: Decision, what: &str) {
+        // What cannot be recorded now is stated again by the next report, or wished for again.
+        if let Err(fault) = self.keep(decision, self.own_context(what)).await {
+            log::error!("{what}: {fault}");
+        }
     }
 
     /// The circumstances of the cloud's own doings.

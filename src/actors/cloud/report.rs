@@ -10,7 +10,7 @@ use crate::{
         cloud_state::Entry,
         draft::{Draft, Effect},
         fault::CloudFault,
-        id::{InstanceId, NodeName},
+        id::{GroupName, InstanceId, NodeName},
         instance::{Instance, InstanceState, LifecycleEvent, StateReason},
     },
     messages::{
@@ -19,7 +19,11 @@ use crate::{
         report::{GroupReport, InstanceReport},
     },
 };
-use std::{collections::BTreeSet, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+};
 
 impl Core {
     pub(super) async fn take_report(self: &Rc<Self>, from: GroupReport) -> Result<(), CloudFault> {
@@ -73,16 +77,42 @@ impl Core {
         Ok(())
     }
 
+    pub(super) fn warn_of_absent_groups(&self) {
+        let book = self.book.borrow();
+        let mut absent: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        let existing = book.durable.instances().filter(|instance| instance.state.exists());
+        for instance in existing.filter(|i| !self.groups.contains_key(&i.group)) {
+            absent.entry(&instance.group).or_default().push(format!("`{}`", instance.id));
+        }
+        for (group, instances) in absent {
+            log::error!(
+                "group `{group}` is not in the configuration any more: its instances ({}) stay as \
+                 last known and cannot be reached until it is put back",
+                instances.join(", ")
+            );
+        }
+    }
+
     /// Of what a group keeps room for and its nodes do not have, it may forget what has ended here:
     /// an instance that never came to a node has no node to state its end.
-    pub(super) fn take_placements(self: &Rc<Self>, from: ReportPlacements) {
+    pub(super) async fn take_placements(self: &Rc<Self>, from: ReportPlacements) {
         let over: Vec<InstanceId> = {
-            let book = self.book.borrow();
+            let mut book = self.book.borrow_mut();
+            book.state.note_absent_nodes(&from.group, &from.absent, self.ambient.now());
+            self.publish(&mut book);
             let exists =
                 |id: &InstanceId| book.durable.instance(id).is_some_and(|i| i.state.exists());
             from.unstated.into_iter().filter(|id| !exists(id)).collect()
         };
         self.forget(&from.group, over);
+        let explained = self.decide(|draft| {
+            for node in &from.absent {
+                explain_waiting(&from.group, node, draft);
+            }
+        });
+        if !explained.changes.is_empty() {
+            self.keep_own(explained, "absent nodes").await;
+        }
     }
 
     /// Instances the node is on record to have and does not know.
@@ -107,11 +137,7 @@ impl Core {
 
     /// Guests whose end is on record, or that this cloud never heard of: they are ended, since an
     /// instance nobody can see is capacity nobody gets back.
-    fn end_strangers(
-        self: &Rc<Self>,
-        group: &crate::domain::id::GroupName,
-        strangers: Vec<(InstanceId, u64)>,
-    ) {
+    fn end_strangers(self: &Rc<Self>, group: &GroupName, strangers: Vec<(InstanceId, u64)>) {
         if strangers.is_empty() {
             return;
         }
@@ -129,6 +155,24 @@ impl Core {
                 log::warn!("strangers will be met again in the next report: {fault}");
             }
         });
+    }
+}
+
+/// What was asked of an instance before its node was taken away is still wanted, and users are told
+/// what it waits for.
+fn explain_waiting(group: &GroupName, node: &NodeName, draft: &mut Draft<'_>) {
+    let why = format!("waiting for node '{node}', which is not in the configuration any more");
+    let reason = Some(StateReason::internal_error(&why));
+    let waiting: Vec<Arc<Instance>> = draft
+        .state
+        .placed_on(node)
+        .filter(|i| i.group == *group && i.state.is_transient() && i.state_reason != reason)
+        .cloned()
+        .collect();
+    for instance in waiting {
+        let mut explained = Instance::clone(&instance);
+        explained.state_reason = reason.clone();
+        draft.put(Entry::Instance(Arc::new(explained)));
     }
 }
 

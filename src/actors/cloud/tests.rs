@@ -253,6 +253,70 @@ async fn a_restarted_cloud_is_obeyed_where_an_earlier_one_set_filters() {
         admits_each_other(node, &cloud, [&first, &second]).then_some(())
     })
     .await;
+    // Of its second start, and so newer than whatever the first has sent.
+    assert_eq!(node.recorded(&second).unwrap().filters_generation >> 32, 2);
+}
+
+#[actix_rt::test]
+async fn instances_of_a_node_that_was_taken_away_stay_as_they_were_and_nothing_is_granted_of_them()
+{
+    let mut cloud = Cloud::start(vec![Node::start("n1", 1), Node::start("n2", 1)]).await;
+    let ids = cloud.launch(2).await;
+    for id in &ids {
+        until(&cloud, id, InstanceState::Running).await;
+    }
+    let on = |id: &&InstanceId, node: &str| cloud.instance(id).node == Some(node.parse().unwrap());
+    let kept = ids.iter().find(|id| on(id, "n1")).unwrap().clone();
+    let lost = ids.iter().find(|id| on(id, "n2")).unwrap().clone();
+    let mut node = cloud.restart_without(1).await;
+    let since = |cloud: &Cloud| {
+        let state = cloud.published.load();
+        state.out_of_reach_since(state.instance(&lost).unwrap())
+    };
+    wait("the cloud knows", || async { since(&cloud) }).await;
+    assert_eq!(cloud.instance(&lost).state, InstanceState::Running);
+    let out_of_reach = CloudFault::OutOfReach { instance: lost.clone(), node: node.name.clone() };
+    let instances = || vec![kept.clone(), lost.clone()];
+    for refused in [
+        cloud.command(TerminateInstances { instances: instances() }).await.unwrap_err(),
+        cloud.command(stop(&lost, true)).await.unwrap_err(),
+        cloud.command(RebootInstances { instances: instances() }).await.unwrap_err(),
+    ] {
+        assert_eq!(refused, AskError::Refused(out_of_reach.clone()));
+    }
+    assert_eq!(cloud.instance(&kept).state, InstanceState::Running);
+    // What it held is nobody's.
+    assert!(matches!(
+        cloud.command(a_launch()).await,
+        Err(AskError::Refused(CloudFault::InsufficientCapacity { .. }))
+    ));
+    assert_eq!(cloud.group.free_vcpus().await, 0);
+    cloud.command(terminate(&kept)).await.unwrap();
+    until(&cloud, &kept, InstanceState::Terminated).await;
+    // It is put back.
+    node.begin();
+    cloud.group.nodes.push(node);
+    cloud.group.introduce(&fair()).await;
+    wait("it is back", || async { since(&cloud).is_none().then_some(()) }).await;
+    cloud.command(terminate(&lost)).await.unwrap();
+    until(&cloud, &lost, InstanceState::Terminated).await;
+}
+
+#[actix_rt::test]
+async fn what_was_asked_of_an_instance_before_its_node_was_taken_away_says_what_it_waits_for() {
+    let weather = losing("group.terminate_instances", Fate::LoseQuestion, 1000);
+    let mut cloud = Cloud::start_in(weather, vec![Node::start("n1", 1)]).await;
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.command(terminate(&id)).await.unwrap();
+    let mut node = cloud.restart_without(0).await;
+    let waits = |cloud: &Cloud| cloud.instance(&id).state_reason.clone().unwrap().message;
+    wait("the reason", || async { waits(&cloud).contains("node 'n1'").then_some(()) }).await;
+    assert_eq!(cloud.instance(&id).state, InstanceState::ShuttingDown);
+    node.begin();
+    cloud.group.nodes.push(node);
+    cloud.group.introduce(&fair()).await;
+    until(&cloud, &id, InstanceState::Terminated).await;
 }
 
 #[actix_rt::test]
@@ -306,6 +370,19 @@ async fn a_cloud_whose_disk_fails_in_the_middle_reads_on_and_writes_on_when_the_
         state.instances().map(|instance| instance.id.clone()).collect()
     };
     assert_eq!(ids(&recorded), ids(&cloud.published.load()));
+}
+
+#[actix_rt::test]
+async fn a_launch_in_doubt_that_a_restart_finds_recorded_is_carried_out() {
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    cloud.store.fail_next([Some(StoreFault::Unknown("the sync failed".to_owned()))]);
+    assert!(cloud.command(a_launch()).await.is_err());
+    assert_eq!(cloud.published.load().instances().count(), 0);
+    cloud.restart().await;
+    let found: Vec<_> = cloud.published.load().instances().map(|i| i.id.clone()).collect();
+    assert_eq!(found.len(), 1);
+    until(&cloud, &found[0], InstanceState::Running).await;
+    assert_eq!(held(&cloud), 1);
 }
 
 #[actix_rt::test]

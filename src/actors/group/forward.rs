@@ -21,6 +21,7 @@ use crate::{
 use actix::{Handler, dev::ToEnvelope};
 use futures_util::future::join_all;
 use std::{collections::BTreeMap, rc::Rc};
+use tracing::{Instrument, debug_span};
 
 impl Core {
     pub(super) async fn stop_instances(
@@ -93,7 +94,11 @@ impl Core {
                 let outcome = match core.node_of(&instance) {
                     None => Outcome::NotPlaced,
                     Some(node) => match core.node(&node) {
-                        Some(address) => outcome(node, address.ask(context, message).await),
+                        Some(address) => {
+                            let request_id = &context.request_id;
+                            let span = debug_span!("forward", %request_id, %instance, %node);
+                            outcome(node, address.ask(context, message).instrument(span).await)
+                        }
                         None => Outcome::Unanswered,
                     },
                 };

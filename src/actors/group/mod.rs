@@ -24,7 +24,8 @@ use crate::{
         id::{AccountId, GroupName, InstanceId, NodeName},
     },
     messages::{
-        CallContext,
+        Ask, CallContext,
+        cloud::ReportPlacements,
         group::{
             DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
             PlaceInstances, ReadConsole, RebootInstances, ReportNode, ResourceCounts, SetFilters,
@@ -39,6 +40,7 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Response
 use placements::Placement;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::Notify;
+use tracing::{Instrument, debug_span};
 
 /// How often what could not be done, or was perhaps not heard, is tried again.
 const TICK: Duration = Duration::from_secs(1);
@@ -76,8 +78,9 @@ struct Book {
     placements: BTreeMap<InstanceId, Placement>,
     /// Given up, and perhaps on the disk still.
     erasing: BTreeMap<InstanceId, Placement>,
-    /// Whether the cloud has been told last that there is nothing to say of the placements.
-    silent: bool,
+    /// What the cloud has been told last of the placements, and for how many ticks it was not.
+    told: Option<ReportPlacements>,
+    ticks_since_told: u32,
     reports: BTreeMap<NodeName, NodeReport>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
@@ -100,7 +103,8 @@ impl GroupManager {
             nodes: BTreeMap::new(),
             placements,
             erasing: BTreeMap::new(),
-            silent: false,
+            told: None,
+            ticks_since_told: 0,
             reports: BTreeMap::new(),
             capacity,
             placing: BTreeMap::new(),
@@ -140,7 +144,7 @@ impl Actor for GroupManager {
     }
 }
 
-/// From `boot`, once: who is above.
+/// From `boot`, once, when every node has been introduced: who is above.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct MeetCloud(pub Address<CloudManager>);
@@ -153,7 +157,10 @@ pub struct MeetNode(pub NodeName, pub Address<NodeManager>);
 impl Handler<MeetCloud> for GroupManager {
     type Result = ();
     fn handle(&mut self, MeetCloud(cloud): MeetCloud, _: &mut Self::Context) {
-        self.core.book.borrow_mut().cloud = Some(cloud);
+        self.core.warn_of_absent_nodes();
+        let mut book = self.core.book.borrow_mut();
+        book.cloud = Some(cloud);
+        book.told = None;
     }
 }
 
@@ -170,9 +177,11 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for GroupManager {
             type Result = ResponseFuture<Result<$reply, GroupFault>>;
             fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
-                call.trace();
+                let request_id = &call.context.request_id;
+                let action = <$message as Ask>::NAME;
+                let span = debug_span!("group", %request_id, action);
                 let core = self.core.clone();
-                Box::pin(async move { core.$method(call.context, call.body).await })
+                Box::pin(async move { core.$method(call.context, call.body).await }.instrument(span))
             }
         })+
     };

@@ -16,6 +16,7 @@ use crate::{
 };
 use futures_util::future::join_all;
 use std::{collections::BTreeSet, rc::Rc};
+use tracing::{Instrument, Span, debug_span};
 
 /// Whom to ask for an instance.
 enum Boot {
@@ -104,8 +105,9 @@ impl Core {
     async fn boot_there(&self, context: CallContext, wanted: Wanted, node: NodeName) -> Outcome {
         let Wanted { spec, revision } = wanted;
         let Some(address) = self.node(&node) else { return Outcome::Unanswered };
+        let span = placement_span(&context, &spec.instance, &node);
         let boot = BootInstance { spec: Box::new(spec), revision };
-        match address.ask(context, boot).await {
+        match address.ask(context, boot).instrument(span).await {
             Ok(accepted) => Outcome::Accepted { node, generation: accepted.generation },
             Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })) => Outcome::NoRoom,
             Err(AskError::Refused(
@@ -127,8 +129,9 @@ impl Core {
         let mut node = first;
         loop {
             let Some(address) = self.node(&node) else { return Outcome::Unanswered };
+            let span = placement_span(&context, &instance, &node);
             let boot = BootInstance { spec: Box::new(spec.clone()), revision };
-            match address.ask(context.clone(), boot).await {
+            match address.ask(context.clone(), boot).instrument(span).await {
                 Ok(accepted) => {
                     return Outcome::Accepted { node, generation: accepted.generation };
                 }
@@ -160,4 +163,9 @@ impl Core {
             node = next.node;
         }
     }
+}
+
+/// While one node is asked for one instance.
+fn placement_span(context: &CallContext, instance: &InstanceId, node: &NodeName) -> Span {
+    debug_span!("placement", request_id = %context.request_id, %instance, %node)
 }

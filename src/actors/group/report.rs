@@ -2,7 +2,7 @@
 
 use super::{Core, placements::Placement};
 use crate::{
-    domain::id::InstanceId,
+    domain::id::{InstanceId, NodeName},
     messages::{
         CallContext,
         cloud::{ReportGroup, ReportPlacements},
@@ -10,7 +10,13 @@ use crate::{
         report::GroupReport,
     },
 };
-use std::{collections::BTreeSet, rc::Rc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    rc::Rc,
+};
+
+/// How often the cloud is told again of what has not changed.
+const TICKS_BETWEEN_PLACEMENTS: u32 = 5;
 
 impl Core {
     pub(super) async fn take_report(
@@ -68,23 +74,51 @@ impl Core {
         Ok(())
     }
 
-    /// What only the group knows: the cloud says which of it is over.
+    /// What only the group knows: the cloud says which of it is over, and tells users what cannot be
+    /// reached. Said when it has changed, and now and then, since the cloud may be a new one.
     pub(super) async fn report_placements(self: &Rc<Self>) {
-        let unstated = self.unstated();
+        let (unstated, absent) = (self.unstated(), self.absent_nodes().into_keys().collect());
+        let report = ReportPlacements { group: self.name.clone(), unstated, absent };
+        let says_nothing = report.unstated.is_empty() && report.absent.is_empty();
         let cloud = {
             let mut book = self.book.borrow_mut();
-            if unstated.is_empty() && book.silent {
+            book.ticks_since_told += 1;
+            let known = book.told.as_ref() == Some(&report);
+            if known && (says_nothing || book.ticks_since_told < TICKS_BETWEEN_PLACEMENTS) {
                 return;
             }
-            book.silent = false;
+            book.ticks_since_told = 0;
             book.cloud.clone()
         };
         let Some(cloud) = cloud else { return };
-        let says_nothing = unstated.is_empty();
-        let report = ReportPlacements { group: self.name.clone(), unstated };
-        match cloud.ask(self.own_context("placements"), report).await {
-            Ok(()) => self.book.borrow_mut().silent = says_nothing,
+        match cloud.ask(self.own_context("placements"), report.clone()).await {
+            Ok(()) => self.book.borrow_mut().told = Some(report),
             Err(fault) => log::debug!("the cloud will be told again of the placements: {fault}"),
+        }
+    }
+
+    /// Nodes that are on record to have instances and that nobody introduced: they were taken out
+    /// of the configuration.
+    fn absent_nodes(&self) -> BTreeMap<NodeName, Vec<InstanceId>> {
+        let book = self.book.borrow();
+        let mut absent: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for placement in book.placements.values() {
+            if !book.nodes.contains_key(&placement.node) {
+                absent.entry(placement.node.clone()).or_default().push(placement.instance.clone());
+            }
+        }
+        absent
+    }
+
+    pub(super) fn warn_of_absent_nodes(&self) {
+        for (node, instances) in self.absent_nodes() {
+            let instances: Vec<String> = instances.iter().map(|id| format!("`{id}`")).collect();
+            log::error!(
+                "node `{node}` is not in the configuration of group `{}` any more: its instances \
+                 ({}) stay as last known and cannot be reached until it is put back",
+                self.name,
+                instances.join(", ")
+            );
         }
     }
 
@@ -92,7 +126,7 @@ impl Core {
     /// Whether a boot is still on its way there only the cloud can tell, which wants it or does not.
     fn unstated(&self) -> Vec<InstanceId> {
         let book = self.book.borrow();
-        let stated: BTreeSet<_> = book
+        let stated: HashSet<_> = book
             .reports
             .iter()
             .flat_map(|(node, report)| report.instances.iter().map(move |i| (node, &i.instance)))

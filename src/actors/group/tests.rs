@@ -193,6 +193,21 @@ async fn a_placement_that_cannot_be_recorded_is_refused_and_takes_no_room() {
 }
 
 #[actix_rt::test]
+async fn a_group_whose_disk_fails_in_the_middle_places_again_when_the_disk_does() {
+    let mut group = Group::start(vec![Node::start("n1", 4)]).await;
+    group.store.fail_next([Some(StoreFault::Unknown("the sync failed".to_owned())), full()]);
+    let (doubted, spec) = (spec(1, vcpus(3)), spec(2, vcpus(3)));
+    for _ in 0..2 {
+        assert!(group.ask(place(&[&doubted], 1)).await.is_err());
+        assert_eq!(free_count(&group, vcpus(1)).await, 4);
+    }
+    assert!(node_of(&outcome(&group, place(&[&spec], 1)).await).is_some());
+    group.restart().await;
+    assert_eq!(free_count(&group, vcpus(1)).await, 1);
+    assert_eq!(load_all::<Placement>(&*group.store).unwrap().len(), 1);
+}
+
+#[actix_rt::test]
 async fn room_is_given_back_when_the_node_has_forgotten_and_not_before() {
     let group = Group::start(vec![Node::start("n1", 4)]).await;
     let spec = spec(1, vcpus(4));

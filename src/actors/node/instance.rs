@@ -6,11 +6,15 @@
 //! between is begun again after a crash, since every step may be repeated.
 
 mod amend;
+mod going_off;
+mod pursuit;
 
 pub use amend::Amend;
+pub use going_off::WentOff;
+pub use pursuit::{Forget, Pursue, Reboot};
 
 use super::{
-    Changed, NodeManager, adoption,
+    Changed, NodeManager,
     host::Host,
     record::{InstanceRecord, not_recorded},
 };
@@ -18,19 +22,15 @@ use crate::{
     blobs::disks::{BootFiles, Fetched},
     domain::{
         boot_phase::{BootPhase, Goal, Step},
-        instance::{ShutdownBehavior, StateReason},
+        id::InstanceId,
+        instance::StateReason,
     },
     hypervisor::{Nic, OffReason},
-    messages::{
-        node::{InstanceSpec, NodeFault},
-        report::InstanceReport,
-    },
+    messages::report::InstanceReport,
 };
-use actix::{
-    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, ResponseFuture,
-    SpawnHandle, WrapFuture,
-};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, SpawnHandle, WrapFuture};
 use std::{sync::Arc, time::Duration};
+use tracing::{Instrument, Span, debug_span};
 
 #[derive(Debug)]
 pub struct InstanceActor {
@@ -59,7 +59,13 @@ pub struct InstanceActor {
     /// was tried in vain.
     unplugged: Option<String>,
     tries: u32,
+    /// Whose request is being carried out, for the log.
+    request_id: String,
 }
+
+/// What a request's id is for what no request is being carried out for.
+const AFTER_A_RESTART: &str = "after-restart";
+const GUEST_WENT_OFF: &str = "guest-went-off";
 
 /// Ports that could not be made known again are tried again after this long, and then after twice
 /// as long each time, up to the second.
@@ -96,7 +102,17 @@ impl InstanceActor {
             filters_due: false,
             unplugged,
             tries: 0,
+            request_id: AFTER_A_RESTART.to_owned(),
         }
+    }
+
+    pub fn instance(&self) -> &InstanceId {
+        &self.record.spec.instance
+    }
+
+    /// The request that the instance is there for.
+    pub fn asked_by(self, request_id: String) -> InstanceActor {
+        InstanceActor { request_id, ..self }
     }
 
     fn tell(&self) {
@@ -130,18 +146,26 @@ impl InstanceActor {
             self.starts += 1;
         }
         self.tell();
-        let done = within(step.deadline(), self.work(step));
+        let (request_id, instance) = (&self.request_id, &self.record.spec.instance);
+        let span = debug_span!("step", %request_id, %instance, step = step.phase().as_str());
+        let work = self.work(step, span.clone());
+        let done = within(step.deadline(), work).instrument(span);
+        let request_id = request_id.clone();
         context.spawn(done.into_actor(self).map(move |outcome, actor, context| {
+            if outcome.is_ok() {
+                let instance = &actor.record.spec.instance;
+                tracing::debug!(%request_id, %instance, "{}", step.done_as_str());
+            }
             actor.finished(step, outcome, context);
         }));
     }
 
-    fn work(&self, step: Step) -> tokio::task::JoinHandle<Result<Made, String>> {
+    fn work(&self, step: Step, span: Span) -> tokio::task::JoinHandle<Result<Made, String>> {
         let host = self.host.clone();
         let record = self.record.clone();
         let files = self.files.clone();
         let nics = self.nics.clone();
-        tokio::task::spawn_blocking(move || match step {
+        let work = move || match step {
             Step::FetchImage => host.fetch_image(&record).map(Made::Images),
             Step::PrepareDisk => host.prepare_disk(&record).map(Made::Files),
             Step::AttachNetwork | Step::RestoreNetwork => {
@@ -157,7 +181,8 @@ impl InstanceActor {
             }
             Step::SwitchOff => host.switch_off(&record).map(|()| Made::Nothing),
             Step::TearDown => host.tear_down(&record).map(|()| Made::Nothing),
-        })
+        };
+        tokio::task::spawn_blocking(move || span.in_scope(work))
     }
 
     fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
@@ -354,226 +379,6 @@ impl Actor for InstanceActor {
             self.replug_later(context);
         }
         self.go_on(context);
-    }
-}
-
-/// A request taken up: recorded before this is answered.
-#[derive(Message)]
-#[rtype(result = "Result<(), NodeFault>")]
-pub struct Pursue {
-    pub goal: Goal,
-    pub revision: u64,
-    /// Do not wait for the guest.
-    pub force: bool,
-    /// For a start: as it is now wanted.
-    pub spec: Option<Box<InstanceSpec>>,
-}
-
-impl Handler<Pursue> for InstanceActor {
-    type Result = ResponseFuture<Result<(), NodeFault>>;
-
-    fn handle(&mut self, asked: Pursue, context: &mut Self::Context) -> Self::Result {
-        if asked.revision < self.record.revision {
-            let overtaken = NodeFault::Overtaken(self.record.spec.instance.clone());
-            return Box::pin(async move { Err(overtaken) });
-        }
-        // A request that is repeated may have been answered by events already: a guest that went
-        // off is not started again by it. It is recorded once more, if that failed at first.
-        if asked.revision > self.record.revision {
-            self.record.revision = asked.revision;
-            // What has ended stays so.
-            if self.record.goal != Goal::End {
-                self.record.goal = asked.goal;
-            }
-            self.record.forced = false;
-            if let Some(spec) = asked.spec {
-                self.record.take_spec(*spec);
-            }
-            if self.phase != BootPhase::Ended {
-                self.record.reason = None;
-            }
-        }
-        self.record.forced |= asked.force && self.record.goal == Goal::Stop;
-        let recorded = self.host.record(&self.record);
-        let myself = context.address();
-        Box::pin(async move {
-            recorded.await.map_err(not_recorded)?;
-            myself.do_send(GoOn);
-            Ok(())
-        })
-    }
-}
-
-/// To itself, once a request is recorded.
-#[derive(Message)]
-#[rtype(result = "()")]
-struct GoOn;
-
-impl Handler<GoOn> for InstanceActor {
-    type Result = ();
-
-    fn handle(&mut self, _: GoOn, context: &mut Self::Context) {
-        if self.patience.is_some() && !self.waits_for_the_guest() {
-            self.stop_waiting(context);
-        } else {
-            self.go_on(context);
-        }
-    }
-}
-
-/// The guest went off, somebody says: it may have been an earlier guest of the same domain.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct WentOff(pub OffReason);
-
-impl Handler<WentOff> for InstanceActor {
-    type Result = ();
-
-    fn handle(&mut self, WentOff(reason): WentOff, context: &mut Self::Context) {
-        match self.under_way {
-            Some(Step::StartDomain | Step::RestoreNetwork) => self.gone_early = Some(reason),
-            Some(Step::ShutDown) | None => self.look_into(reason, self.starts, context),
-            Some(_) => {}
-        }
-    }
-}
-
-impl InstanceActor {
-    /// Events come late, and a guest may have been started since: only what the hypervisor has now
-    /// is believed.
-    fn look_into(&mut self, reason: OffReason, starts: u64, context: &mut Context<Self>) {
-        let (host, instance) = (self.host.clone(), self.record.spec.instance.clone());
-        let looked = tokio::task::spawn_blocking(move || {
-            let domains = host.hypervisor.domains().map_err(|fault| fault.to_string())?;
-            Ok(!adoption::on(&domains).contains(&instance))
-        });
-        context.spawn(looked.into_actor(self).map(move |found, actor, context| {
-            let found = found.unwrap_or_else(|_| Err("its thread ended without a word".to_owned()));
-            actor.looked_into(reason, starts, found, context);
-        }));
-    }
-
-    fn looked_into(
-        &mut self,
-        reason: OffReason,
-        starts: u64,
-        off: Result<bool, String>,
-        context: &mut Context<Self>,
-    ) {
-        if self.starts != starts {
-            return;
-        }
-        let instance = &self.record.spec.instance;
-        match (off, self.under_way) {
-            (Err(why), _) => {
-                log::warn!("whether the guest of `{instance}` is off cannot be told yet: {why}");
-                context.run_later(TRY_AGAIN_AFTER, move |actor, context| {
-                    actor.look_into(reason, starts, context);
-                });
-            }
-            (Ok(true), Some(Step::StartDomain)) => {
-                self.under_way = None;
-                self.phase = BootPhase::Running;
-                self.went_off(reason, context);
-            }
-            (Ok(false), Some(Step::StartDomain)) => {
-                self.finished(Step::StartDomain, Ok(Made::Nothing), context);
-            }
-            (Ok(true), Some(Step::ShutDown)) => self.stop_waiting(context),
-            (Ok(true), Some(Step::RestoreNetwork)) => self.gone_early = Some(reason),
-            (Ok(true), None) => self.went_off(reason, context),
-            (Ok(true), Some(_)) => {}
-            (Ok(false), _) => {
-                log::info!("instance `{instance}` runs: what was told is of an earlier guest");
-            }
-        }
-    }
-
-    fn went_off(&mut self, reason: OffReason, context: &mut Context<Self>) {
-        if self.phase != BootPhase::Running || self.record.goal != Goal::Run {
-            self.go_on(context);
-            return;
-        }
-        let (goal, why) = self.after_going_off(reason);
-        log::info!("instance `{}` went off: {}", self.record.spec.instance, why.message);
-        self.record.goal = goal;
-        self.record.reason = Some(why);
-        self.phase = BootPhase::Stopping;
-        self.keep(context);
-        self.go_on(context);
-    }
-
-    /// A guest that powers itself off does what the instance says it means. One that was killed or
-    /// crashed keeps its disk: whoever killed it did not ask for the data.
-    fn after_going_off(&self, reason: OffReason) -> (Goal, StateReason) {
-        match reason {
-            OffReason::Shutdown => {
-                let goal = match self.record.spec.shutdown_behavior {
-                    ShutdownBehavior::Stop => Goal::Stop,
-                    ShutdownBehavior::Terminate => Goal::End,
-                };
-                (goal, StateReason::instance_initiated_shutdown())
-            }
-            OffReason::Destroyed => {
-                (Goal::Stop, StateReason::internal_error("the guest was killed from outside"))
-            }
-            OffReason::Crashed => (Goal::Stop, StateReason::internal_error("the guest crashed")),
-            OffReason::Failed => {
-                (Goal::Stop, StateReason::internal_error("the guest's emulator ended"))
-            }
-        }
-    }
-}
-
-/// Restart the guest, if it runs.
-#[derive(Message)]
-#[rtype(result = "Result<(), NodeFault>")]
-pub struct Reboot {
-    pub revision: u64,
-}
-
-impl Handler<Reboot> for InstanceActor {
-    type Result = ResponseFuture<Result<(), NodeFault>>;
-
-    fn handle(&mut self, Reboot { revision }: Reboot, _: &mut Self::Context) -> Self::Result {
-        let instance = self.record.spec.instance.clone();
-        if revision <= self.record.revision {
-            let repeated = revision == self.record.revision;
-            let answer = if repeated { Ok(()) } else { Err(NodeFault::Overtaken(instance)) };
-            return Box::pin(async move { answer });
-        }
-        self.record.revision = revision;
-        let runs = self.phase == BootPhase::Running && self.under_way.is_none();
-        self.tell();
-        let host = self.host.clone();
-        let recorded = host.record(&self.record);
-        Box::pin(async move {
-            recorded.await.map_err(not_recorded)?;
-            if !runs {
-                return Ok(());
-            }
-            let rebooted =
-                tokio::task::spawn_blocking(move || host.hypervisor.reboot(&instance)).await;
-            match rebooted {
-                Ok(outcome) => outcome.map_err(|fault| NodeFault::Failed(fault.to_string())),
-                Err(_) => Err(NodeFault::Failed("the reboot ended without a word".into())),
-            }
-        })
-    }
-}
-
-/// Ends the actor; what it drove has ended before.
-#[derive(Message)]
-#[rtype(result = "InstanceRecord")]
-pub struct Forget;
-
-impl Handler<Forget> for InstanceActor {
-    type Result = actix::MessageResult<Forget>;
-
-    fn handle(&mut self, _: Forget, context: &mut Self::Context) -> Self::Result {
-        use actix::ActorContext;
-        context.stop();
-        actix::MessageResult(self.record.clone())
     }
 }
 

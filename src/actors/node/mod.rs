@@ -28,7 +28,7 @@ use crate::{
     },
     hypervisor::{Domain, DomainEvent, HypervisorFault},
     messages::{
-        CallContext,
+        Ask, CallContext,
         node::{
             Accepted, BootInstance, ConsoleText, DescribeNode, ForgetInstances, NodeFault,
             ReadConsole, RebootInstance, SetFilters, StopInstance, TerminateInstance,
@@ -48,6 +48,7 @@ use instance::InstanceActor;
 use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use tracing::{Instrument, debug_span};
 
 /// How often a node reports though nothing changed: its foreign guests may have.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -262,10 +263,13 @@ macro_rules! answers {
         $(impl Handler<Call<$message>> for NodeManager {
             type Result = ResponseFuture<Result<$reply, NodeFault>>;
             fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
-                call.trace();
+                let request_id = &call.context.request_id;
+                let action = <$message as Ask>::NAME;
+                let instance = call.body.about().map(tracing::field::display);
+                let span = debug_span!("node", %request_id, action, instance);
                 let core = self.core.clone();
                 let myself = context.address();
-                Box::pin(async move { core.$method(call.context, call.body, myself).await })
+                Box::pin(async move { core.$method(call.context, call.body, myself).await }.instrument(span))
             }
         })+
     };

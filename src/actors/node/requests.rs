@@ -39,7 +39,13 @@ impl Core {
         let instance = spec.instance.clone();
         if let Some(actor) = self.find(&context, &instance)? {
             let before = self.take_room_to_start(&instance, spec.resources)?;
-            let pursue = Pursue { goal: Goal::Run, revision, force: false, spec: Some(spec) };
+            let pursue = Pursue {
+                goal: Goal::Run,
+                revision,
+                force: false,
+                spec: Some(spec),
+                request_id: context.request_id,
+            };
             let answer = self.send(&actor, pursue).await;
             if answer.is_err() {
                 self.give_room_back(before);
@@ -63,7 +69,9 @@ impl Core {
             self.book.borrow_mut().instances.remove(&instance);
             return Err(not_recorded(fault));
         }
-        self.begin(record, BootPhase::Accepted, None, &myself);
+        let (host, manager) = (self.host.clone(), myself.clone());
+        let actor = InstanceActor::new(host, manager, record, BootPhase::Accepted, None);
+        self.start(actor.asked_by(context.request_id));
         self.touch(&myself);
         Ok(self.accepted())
     }
@@ -82,9 +90,13 @@ impl Core {
         unplugged: Option<String>,
         myself: &Addr<NodeManager>,
     ) {
-        let instance = record.spec.instance.clone();
         let (host, manager) = (self.host.clone(), myself.clone());
-        let actor = InstanceActor::new(host, manager, record, phase, unplugged).start();
+        self.start(InstanceActor::new(host, manager, record, phase, unplugged));
+    }
+
+    fn start(&self, actor: InstanceActor) {
+        let instance = actor.instance().clone();
+        let actor = actor.start();
         if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
             known.actor = Some(actor);
         }
@@ -98,7 +110,17 @@ impl Core {
     ) -> Result<Accepted, NodeFault> {
         let StopInstance { instance, revision, force } = asked;
         let actor = self.require(&context, &instance)?;
-        self.send(&actor, Pursue { goal: Goal::Stop, revision, force, spec: None }).await
+        self.send(
+            &actor,
+            Pursue {
+                goal: Goal::Stop,
+                revision,
+                force,
+                spec: None,
+                request_id: context.request_id,
+            },
+        )
+        .await
     }
 
     pub(super) async fn terminate_instance(
@@ -109,7 +131,17 @@ impl Core {
     ) -> Result<Accepted, NodeFault> {
         let TerminateInstance { instance, revision } = asked;
         let actor = self.require(&context, &instance)?;
-        self.send(&actor, Pursue { goal: Goal::End, revision, force: true, spec: None }).await
+        self.send(
+            &actor,
+            Pursue {
+                goal: Goal::End,
+                revision,
+                force: true,
+                spec: None,
+                request_id: context.request_id,
+            },
+        )
+        .await
     }
 
     pub(super) async fn reboot_instance(

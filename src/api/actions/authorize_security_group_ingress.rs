@@ -171,6 +171,6 @@ mod tests {
         refused("&DryRun=true".into(), "DryRunOperation", "").await;
         cloud.check_refused(AUTHORIZE, "GroupId=sg-1", "MissingParameter", "ipPermissions").await;
         let of_bob = format!("GroupId=sg-1{}", ssh(1));
-        cloud.of(BOB).check_refused(AUTHORIZE, &of_bob, not_found, "sg-00000001").await;
+        cloud.of(BOB).check_refused(AUTHORIZE, &of_bob, not_found, "sg-1").await;
     }
 }

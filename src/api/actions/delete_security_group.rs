@@ -99,7 +99,7 @@ mod tests {
                     &IpPermissions.1.Groups.1.UserId=111111111111\
                     &IpPermissions.1.Groups.1.GroupName=web";
         cloud.of(BOB).call("AuthorizeSecurityGroupIngress", rule).await.unwrap();
-        cloud.check_refused(DELETE, "GroupName=web", "DependencyViolation", "sg-00000001").await;
+        cloud.check_refused(DELETE, "GroupName=web", "DependencyViolation", "sg-1").await;
         cloud.of(BOB).call("RevokeSecurityGroupIngress", rule).await.unwrap();
         cloud.call(DELETE, "GroupName=web").await.unwrap();
     }

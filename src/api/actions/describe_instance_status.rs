@@ -2,7 +2,7 @@
 //!
 //! What is known comes from their nodes' reports. An instance is `ok` while its node reports,
 //! `impaired` when the node has been silent for longer than it may or says itself that something is
-//! wrong (what that is stands in the node's log: EC2 has no place for it), and `initializing` until the
+//! wrong or was taken out of the configuration (what that is stands in the node's log: EC2 has no place for it), and `initializing` until the
 //! node has spoken of it again after it began to run. There are no scheduled events.
 
 use crate::{
@@ -103,6 +103,9 @@ impl Health {
         }
         if let Some(impairment) = state.impairments.get(&instance.id) {
             return Health::Impaired { since: impairment.since };
+        }
+        if let Some(since) = state.out_of_reach_since(instance) {
+            return Health::Impaired { since };
         }
         let capacity = &state.capacity;
         let node = instance.node.as_ref().and_then(|node| capacity.node(&instance.group, node));
@@ -280,6 +283,22 @@ mod tests {
         cloud.settle().await;
         assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
         assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_impaired_while_its_node_is_not_configured() {
+        let cloud = TestCloud::start().await;
+        cloud.launch(1).await;
+        cloud.settle().await;
+        cloud.say_absent(&["node-one", "node-two"]).await;
+        assert_eq!(statuses(&cloud, "").await[..2], ["impaired", "failed"]);
+        let part = "its node 'node-one' is not in the cloud's configuration any more";
+        for action in ["TerminateInstances", "StopInstances", "StartInstances", "RebootInstances"] {
+            let query = "InstanceId.1=i-1";
+            cloud.check_refused(action, query, "IncorrectInstanceState", part).await;
+        }
+        cloud.say_absent(&[]).await;
+        assert_eq!(statuses(&cloud, "").await[0], "initializing");
     }
 
     #[actix_web::test]

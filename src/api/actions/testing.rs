@@ -37,7 +37,7 @@ use crate::{
         time::Timestamp,
     },
     messages::{
-        cloud::{LaunchReservation, ReportGroup},
+        cloud::{LaunchReservation, ReportGroup, ReportPlacements},
         report::{GroupReport, InstanceReport, NodeReport},
     },
     store::{Store, memory::MemoryStore},
@@ -209,6 +209,17 @@ impl TestCloud {
 
     pub async fn launch_as(&self, launch: LaunchReservation) -> Vec<InstanceId> {
         self.exchange().await.command(launch).await.unwrap().instances
+    }
+
+    /// The groups say that these nodes were taken away from them.
+    pub async fn say_absent(&self, nodes: &[&str]) {
+        let exchange = self.begin(false).await.unwrap();
+        for group in ["zone-one", "zone-two"] {
+            let absent = nodes.iter().map(|node| node.parse().unwrap()).collect();
+            let group = group.parse().unwrap();
+            let report = ReportPlacements { group, unstated: Vec::new(), absent };
+            exchange.ask(report).await.unwrap();
+        }
     }
 
     /// What nodes say is wrong with every instance, from their next report on.

@@ -11,7 +11,9 @@ FSTAB
 cat > "$root/etc/cloud/cloud.cfg.d/90_mallee.cfg" <<'CFG'
 datasource_list: [ Ec2, None ]
 datasource: { Ec2: { strict_id: false, max_wait: 120, timeout: 10 } }
-apt_preserve_sources_list: true
+apt: { preserve_sources_list: true }
+# The only locale there is besides C; cloud-init's own, en_US, would be an error at every first boot.
+locale: C.UTF-8
 system_info:
   default_user:
     name: ec2-user

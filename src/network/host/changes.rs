@@ -82,10 +82,9 @@ impl Changes {
         Ok(())
     }
 
-    /// Sets that are empty go, if no filter speaks of them: the kernel knows which those are.
+    /// Sets of nobody go, if no filter speaks of them: the kernel knows which those are.
     pub fn remove_unused_sets(&self) {
-        let mut in_force = self.in_force();
-        in_force.members.retain(|set, members| {
+        self.in_force().members.retain(|set, members| {
             let script = || format!("delete set ip {} {set}\n", self.table);
             !members.is_empty() || self.nft.apply(&script()).is_err()
         });

@@ -1,8 +1,10 @@
 //! A commit whose outcome is unknown, and the end of that: the records as last acknowledged, in new
 //! files.
 //!
-//! What is in memory tells what was acknowledged, once the doubted batch is taken out again. The
-//! old files are let go, since a kernel that failed to write a page may have dropped it.
+//! What is in memory tells what was acknowledged, once the doubted batch is taken out again. Sled's
+//! memory cannot be read after an error of its own; then the old files are read again, which have
+//! everything that was synced. They are let go afterwards, since a kernel that failed to write a page
+//! may have dropped it.
 //!
 //! ```text
 //! records.rebuilding ─ whole and synced ─► records.rebuilt
@@ -11,8 +13,8 @@
 
 use super::{
     Files, Records, State, io_fault,
-    layout::{COMMITS_KEY, Parts},
-    restoration,
+    layout::{self, COMMITS_KEY, Parts},
+    restoration, sled_fault,
 };
 use crate::store::StoreFault;
 use std::{
@@ -46,9 +48,11 @@ impl Records {
         {
             return Err(why.clone());
         }
-        match self.rebuild(state, doubt) {
+        match self.rebuild(state) {
             Ok(files) => {
-                let_go(mem::replace(&mut state.files, files).db);
+                if let Some(old) = state.files.replace(files) {
+                    let_go(old.db);
+                }
                 state.doubt = None;
                 let directory = self.directory.display();
                 log::warn!("the records in `{directory}` are as last acknowledged, in new files");
@@ -63,12 +67,27 @@ impl Records {
         }
     }
 
-    fn rebuild(&self, state: &State, doubt: &Doubt) -> Result<Files, StoreFault> {
-        let entries = acknowledged(state, doubt)?;
+    fn rebuild(&self, state: &mut State) -> Result<Files, StoreFault> {
+        let names = Names::of(&self.directory);
+        self.demand_free_bytes(0)?;
+        finish_change_of_files(&self.directory).map_err(io_fault)?;
+        let entries = match acknowledged(state) {
+            Some(Ok(entries)) => entries,
+            Some(Err(_)) | None => {
+                // Sled does nothing to its files when it is dropped after an error.
+                state.files = None;
+                let files = Files::open(&names.records).map_err(StoreFault::Io)?;
+                let found = layout::commits_in(&files.db)?;
+                if found < state.commits {
+                    let cause = format!("only {found} of {} commits are left", state.commits);
+                    return Err(StoreFault::Corrupt(cause));
+                }
+                state.files = Some(files);
+                acknowledged(state).expect("the files were opened a line ago")?
+            }
+        };
         let size: usize = entries.iter().map(|(key, value)| key.len() + value.len()).sum();
         self.demand_free_bytes(size as u64)?;
-        let names = Names::of(&self.directory);
-        finish_change_of_files(&self.directory).map_err(io_fault)?;
         restoration::fill(&names.rebuilding, entries, self.options.sync)?;
         // A witness that leads would have the new files refused.
         self.witness.write(state.commits).map_err(io_fault)?;
@@ -80,24 +99,29 @@ impl Records {
     }
 }
 
-/// Everything in memory, without the doubted batch.
-fn acknowledged(state: &State, doubt: &Doubt) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreFault> {
-    let mut entries = BTreeMap::new();
-    for entry in state.files.db.iter() {
-        let (key, value) = entry.map_err(|error| StoreFault::Corrupt(error.to_string()))?;
-        entries.insert(key.to_vec(), value.to_vec());
-    }
-    for place in &doubt.before {
-        let within = |key: &Vec<u8>| key.starts_with(&place.prefix);
-        let now: Vec<_> =
-            entries.range(place.prefix.clone()..).map(|(key, _)| key.clone()).collect();
-        for key in now.iter().take_while(|key| within(key)) {
-            entries.remove(key);
+type Entries = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Everything that is open, without the doubted batch; `None` if nothing is open.
+fn acknowledged(state: &State) -> Option<Result<Entries, StoreFault>> {
+    let db = &state.files.as_ref()?.db;
+    let read = || {
+        let mut entries = BTreeMap::new();
+        for entry in db.iter() {
+            let (key, value) = entry.map_err(sled_fault)?;
+            entries.insert(key.to_vec(), value.to_vec());
         }
-        entries.extend(place.parts.iter().cloned());
-    }
-    entries.insert(COMMITS_KEY.to_vec(), state.commits.to_be_bytes().to_vec());
-    Ok(entries.into_iter().collect())
+        for place in state.doubt.iter().flat_map(|doubt| &doubt.before) {
+            let from = entries.range(place.prefix.clone()..).map(|(key, _)| key.clone());
+            let now: Vec<_> = from.take_while(|key| key.starts_with(&place.prefix)).collect();
+            for key in &now {
+                entries.remove(key);
+            }
+            entries.extend(place.parts.iter().cloned());
+        }
+        entries.insert(COMMITS_KEY.to_vec(), state.commits.to_be_bytes().to_vec());
+        Ok(entries.into_iter().collect())
+    };
+    Some(read())
 }
 
 /// Sled syncs its file when it is dropped, and panics if that fails. After an error of its own it
