@@ -243,6 +243,11 @@ impl Host {
         outside.run("ip addr add 192.0.2.2/24 dev eth0");
         outside.run("ip link set eth0 up");
         self.namespace.run("ip route add default via 192.0.2.2");
+        // The kernel takes a moment to say that both ends are up.
+        let begun = Instant::now();
+        while !self.namespace.run(&format!("ip link show {uplink}")).contains(" state UP ") {
+            assert!(begun.elapsed() < PATIENCE, "`{uplink}` is not up");
+        }
         outside
     }
 }

@@ -5,14 +5,14 @@
 //! and whoever's turn comes takes all there are along, in one script and in their order.
 
 use super::{
-    nft,
+    nft::{self, Nft},
     permits::{self, Judged},
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     fmt, io, mem,
     net::Ipv4Addr,
-    sync::{Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
 };
 
 /// What the kernel has, as far as we know.
@@ -28,6 +28,7 @@ pub(super) struct InForce {
 #[derive(Debug)]
 pub(super) struct Changes {
     table: String,
+    nft: Arc<Nft>,
     in_force: Mutex<InForce>,
     waiting: Mutex<Vec<Waiting>>,
 }
@@ -52,8 +53,9 @@ impl fmt::Debug for Waiting {
 }
 
 impl Changes {
-    pub fn new(table: &str) -> Changes {
-        Changes { table: table.to_owned(), in_force: Mutex::default(), waiting: Mutex::default() }
+    pub fn new(table: &str, nft: Arc<Nft>) -> Changes {
+        let table = table.to_owned();
+        Changes { table, nft, in_force: Mutex::default(), waiting: Mutex::default() }
     }
 
     pub fn queue(&self, change: impl Fn(&mut InForce) -> String + Send + 'static) -> Pending {
@@ -84,7 +86,7 @@ impl Changes {
     pub fn remove_unused_sets(&self) {
         self.in_force().members.retain(|set, members| {
             let script = || format!("delete set ip {} {set}\n", self.table);
-            !members.is_empty() || nft::apply(&script()).is_err()
+            !members.is_empty() || self.nft.apply(&script()).is_err()
         });
     }
 
@@ -119,7 +121,7 @@ impl Changes {
         let mut changed = in_force.clone();
         let commands = waiting.iter().map(|one| (one.change)(&mut changed));
         let script = commands.collect::<String>() + &changed.forget_unused(&self.table);
-        nft::apply(&script)?;
+        self.nft.apply(&script)?;
         *in_force = changed;
         Ok(())
     }

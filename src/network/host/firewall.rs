@@ -30,26 +30,27 @@ use super::{
     identity::Identity,
     name::Names,
     netlink::PUBLIC_BRIDGES,
-    nft,
+    nft::{self, Nft},
     permits::{self, Judged, Rules},
 };
 use crate::domain::{interface::Wire, port_filter::GroupMembers};
-use std::{collections::BTreeSet, io, net::Ipv4Addr, slice};
+use std::{collections::BTreeSet, io, net::Ipv4Addr, slice, sync::Arc};
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
+    nft: Arc<Nft>,
     changes: Changes,
 }
 
 impl Firewall {
-    pub fn new(names: Names) -> Firewall {
-        Firewall { changes: Changes::new(names.table()), names }
+    pub fn new(names: Names, nft: Arc<Nft>) -> Firewall {
+        Firewall { changes: Changes::new(names.table(), Arc::clone(&nft)), nft, names }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
-        nft::apply(&foundation(&self.names, options, opened))?;
+        self.nft.apply(&foundation(&self.names, options, opened))?;
         self.changes.read()
     }
 
@@ -152,7 +153,7 @@ impl Firewall {
             // Adding first makes deleting what is not there no error.
             script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
         }
-        nft::apply(&script)?;
+        self.nft.apply(&script)?;
         self.changes.clear();
         Ok(())
     }

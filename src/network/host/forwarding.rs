@@ -13,11 +13,12 @@
 //! the same moment the one that looks last is right. A file remembers `OPENED` in case the host's
 //! own firewall is started anew, which empties every table.
 
-use super::nft;
+use super::nft::{self, Nft};
 use std::{
     collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// The sets' names, which no other program's tables have.
@@ -28,11 +29,12 @@ pub(super) const WANTED: &str = "mallee_wanted";
 pub(super) struct Forwarding {
     /// This boot's id, then the names, one a line, of the interfaces whose forwarding was off.
     record: PathBuf,
+    nft: Arc<Nft>,
 }
 
 impl Forwarding {
-    pub fn new(state_dir: &Path) -> Forwarding {
-        Forwarding { record: state_dir.join("forwarding-enabled") }
+    pub fn new(state_dir: &Path, nft: Arc<Nft>) -> Forwarding {
+        Forwarding { record: state_dir.join("forwarding-enabled"), nft }
     }
 
     /// The interfaces of the default routes that did not forward before there were clouds here, and
@@ -64,7 +66,7 @@ impl Forwarding {
         }
         let needed = self.needed()?;
         let elements = needed.iter().map(|uplink| elements(table, uplink));
-        nft::apply(&elements.collect::<String>())?;
+        self.nft.apply(&elements.collect::<String>())?;
         needed.iter().try_for_each(|uplink| self.settle(uplink))
     }
 
@@ -86,7 +88,7 @@ impl Forwarding {
     /// Wants nothing any more, and puts back what no other cloud wants either.
     pub fn restore(&self, table: &str) -> io::Result<()> {
         // Declaring it first makes emptying what is not there no error.
-        nft::apply(&format!(
+        self.nft.apply(&format!(
             "add table ip {table}\nadd set ip {table} {WANTED} {{ type ifname; }}\n\
              flush set ip {table} {WANTED}\n"
         ))?;

@@ -44,6 +44,7 @@ use forwarding::Forwarding;
 use identity::Identity;
 use name::Names;
 use netlink::Netlink;
+use nft::Nft;
 use permits::Rules;
 use route_watch::RouteWatch;
 use std::{
@@ -106,7 +107,6 @@ impl HostDatapath {
             let reason = format!("the gateway `{gateway}` is not in the subnet `{subnet}`");
             return Err(NetworkFault::NotPermitted(reason));
         }
-        std::fs::create_dir_all(&options.state_dir).map_err(fault("make the state directory"))?;
         let datapath = HostDatapath::find(options)?;
         datapath.prepare()?;
         Ok(datapath)
@@ -115,12 +115,15 @@ impl HostDatapath {
     /// What there is on the host, without preparing anything: to `purge` it.
     pub fn find(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
         let names = Names::new(&options.prefix)?;
+        std::fs::create_dir_all(&options.state_dir).map_err(fault("make the state directory"))?;
+        let nft = Nft::open(&options.state_dir).map_err(fault("lock the state directory"))?;
+        let nft = Arc::new(nft);
         let mut netlink = Netlink::open().map_err(fault("speak to the kernel"))?;
         let links = netlink.links().map_err(fault("list devices"))?;
         occupancy::check_prefix(&links, &names, &options)?;
         Ok(HostDatapath {
-            firewall: Firewall::new(names.clone()),
-            forwarding: Arc::new(Forwarding::new(&options.state_dir)),
+            firewall: Firewall::new(names.clone(), Arc::clone(&nft)),
+            forwarding: Arc::new(Forwarding::new(&options.state_dir, nft)),
             routes: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
             kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
