@@ -28,8 +28,18 @@ const AT_ONCE: Duration = Duration::from_secs(10);
 const STEADY: u32 = 1001;
 const OFF: u32 = 1002;
 const HALF: u32 = 1009;
+/// The first of those that are killed at whatever moment.
+const ANY_MOMENT: u32 = 1100;
+/// From before libvirt has done anything to after the guest runs, as far as one can say.
+const MOMENTS_MS: [u64; 12] = [0, 20, 40, 60, 80, 100, 130, 160, 200, 250, 320, 400];
 
 pub fn live(life: &str, directory: &Path) -> ! {
+    // A libvirt that waits for ever shall not keep the test waiting too.
+    thread::spawn(|| {
+        thread::sleep(PATIENCE);
+        println!("stuck for {PATIENCE:?}");
+        std::process::exit(1)
+    });
     let bench = open(directory);
     match life {
         "steady" => {
@@ -44,7 +54,14 @@ pub fn live(life: &str, directory: &Path) -> ! {
             let started = bench.hypervisor.start(&bench.spec(&instance(HALF)));
             println!("the start has ended: {started:?}");
         }
-        other => println!("nobody leads the life `{other}`"),
+        // What the lives before it left is removed first, and then one more is begun.
+        number => {
+            let number: u32 = number.parse().expect("the others are numbers");
+            (ANY_MOMENT..number).for_each(|earlier| bench.remove(&instance(earlier)));
+            println!("pid {}", std::process::id());
+            bench.hypervisor.start(&bench.spec(&instance(number))).unwrap();
+            let _ = std::io::stdin().read(&mut [0]);
+        }
     }
     unreachable!("it is killed before")
 }
@@ -52,6 +69,13 @@ pub fn live(life: &str, directory: &Path) -> ! {
 pub fn guests_survive_and_half_started_ones_are_ended(directory: &Path) -> Stage {
     let (child, pid) = begin("steady", directory);
     end(child, pid);
+
+    for (number, moment) in (ANY_MOMENT..).zip(MOMENTS_MS) {
+        let (child, pid) = begin(&number.to_string(), directory);
+        // Not to wait for anything: to kill in the middle of everything.
+        thread::sleep(Duration::from_millis(moment));
+        end(child, pid);
+    }
 
     // Its emulator is a real one, which opens its disk before it is told to run, and waits there.
     let absent = Absent::disk_of(HALF, directory);
@@ -74,6 +98,9 @@ pub fn guests_survive_and_half_started_ones_are_ended(directory: &Path) -> Stage
     stage.start(&instance(HALF));
     stage.remove(&instance(HALF));
 
+    let last = ANY_MOMENT + MOMENTS_MS.len() as u32;
+    (ANY_MOMENT..last).for_each(|number| stage.remove(&instance(number)));
+
     stage.await_that("the guest to be found running", || {
         stage.state(&instance(STEADY)) == Some(DomainState::Running)
     });
@@ -83,7 +110,20 @@ pub fn guests_survive_and_half_started_ones_are_ended(directory: &Path) -> Stage
     stage.await_event(&DomainEvent::Off(instance(STEADY), OffReason::Shutdown));
     stage.remove(&instance(STEADY));
     stage.remove(&instance(OFF));
+    // Nor is there an emulator that libvirt never came to know of.
+    stage.await_that("every emulator to be gone", || emulators(directory).is_empty());
     stage
+}
+
+/// Those that have to do with files in this directory.
+fn emulators(directory: &Path) -> Vec<String> {
+    let directory = directory.to_str().expect("the test chose its name");
+    let processes = fs::read_dir("/proc").unwrap();
+    let command_lines = processes.filter_map(|process| {
+        let words = fs::read(process.unwrap().path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&words).into_owned())
+    });
+    command_lines.filter(|words| words.contains("guest=") && words.contains(directory)).collect()
 }
 
 /// Starts this program again to lead that life, and waits for the number of the process that does.
