@@ -1,7 +1,8 @@
 //! A data plane that carries no packets: a table of ports with the promises of the real one.
 //!
-//! Given a directory it keeps one file per port there, as a kernel keeps taps: they outlive a killed
-//! process, so that tests can count what was leaked.
+//! Given a directory it keeps one symbolic link per port there, as a kernel keeps taps: made in one
+//! step, named after the interface and leading to the instance's id. They outlive a killed process,
+//! so that tests can count what was leaked.
 
 use super::{Datapath, NetworkFault, Port};
 use crate::domain::{
@@ -9,33 +10,60 @@ use crate::domain::{
     interface::{InterfaceSpec, Wire},
     port_filter::{GroupMembers, Packet, PortFilter},
 };
-use serde::{Deserialize, Serialize};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ffi::OsStr,
     fs, io,
     net::Ipv4Addr,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
+    str::FromStr,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-
-/// The extension of a file that is being written.
-const UNFINISHED: &str = "unfinished";
 
 #[derive(Debug, Default)]
 pub struct SimulatedDatapath {
     directory: Option<PathBuf>,
-    ports: Mutex<BTreeMap<InterfaceId, SimulatedPort>>,
+    table: Mutex<Table>,
     /// Of security groups. A process that begins is told anew.
     members: Mutex<BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>>,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Default)]
+struct Table {
+    ports: BTreeMap<InterfaceId, SimulatedPort>,
+    /// Who has an address of the public wire.
+    public: HashMap<Ipv4Addr, InterfaceId>,
+}
+
+#[derive(Debug, Clone)]
 struct SimulatedPort {
     instance: InstanceId,
-    interface: InterfaceSpec,
-    /// False for a port found in the directory until it is attached again.
-    #[serde(skip)]
-    attached: bool,
+    /// What is attached; nothing for a port found in the directory until it is attached again.
+    attached: Option<InterfaceSpec>,
+}
+
+impl Table {
+    fn attached(&self, interface: &InterfaceId) -> Result<&InterfaceSpec, NetworkFault> {
+        let port = self.ports.get(interface).and_then(|port| port.attached.as_ref());
+        port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))
+    }
+
+    fn attach(&mut self, instance: &InstanceId, interface: &InterfaceSpec) {
+        self.detach(&interface.id);
+        if interface.wire == Wire::Public {
+            self.public.insert(interface.address, interface.id.clone());
+        }
+        let port = SimulatedPort { instance: instance.clone(), attached: Some(interface.clone()) };
+        self.ports.insert(interface.id.clone(), port);
+    }
+
+    fn detach(&mut self, interface: &InterfaceId) {
+        let Some(port) = self.ports.remove(interface) else { return };
+        if let Some(spec) = port.attached.filter(|spec| spec.wire == Wire::Public) {
+            self.public.remove(&spec.address);
+        }
+    }
 }
 
 impl SimulatedDatapath {
@@ -46,61 +74,49 @@ impl SimulatedDatapath {
     /// Finds the ports that an earlier process left in the directory.
     pub fn in_directory(directory: PathBuf) -> Result<SimulatedDatapath, NetworkFault> {
         fs::create_dir_all(&directory).map_err(kernel)?;
-        let mut ports = BTreeMap::new();
+        let mut table = Table::default();
         for entry in fs::read_dir(&directory).map_err(kernel)? {
-            let path = entry.map_err(kernel)?.path();
-            if path.extension().is_some_and(|extension| extension == UNFINISHED) {
-                fs::remove_file(&path).map_err(kernel)?;
-                continue;
-            }
-            let bytes = fs::read(&path).map_err(kernel)?;
-            let port: SimulatedPort = serde_json::from_slice(&bytes).map_err(kernel)?;
-            ports.insert(port.interface.id.clone(), port);
+            let entry = entry.map_err(kernel)?;
+            let interface = parsed(&entry.file_name())?;
+            let path = entry.path();
+            let stranger = |e| kernel(format!("`{}` is no port of ours: {e}", path.display()));
+            let instance = parsed(fs::read_link(&path).map_err(stranger)?.as_os_str())?;
+            table.ports.insert(interface, SimulatedPort { instance, attached: None });
         }
-        Ok(SimulatedDatapath {
-            directory: Some(directory),
-            ports: Mutex::new(ports),
-            ..Self::new()
-        })
+        let directory = Some(directory);
+        Ok(SimulatedDatapath { directory, table: Mutex::new(table), members: Mutex::default() })
     }
 
     /// What the interface's filter would do with the first packet of a flow.
     pub fn admits(&self, interface: &InterfaceId, packet: Packet) -> Result<bool, NetworkFault> {
-        match self.table().get(interface) {
-            Some(port) if port.attached => {
-                let members = self.members();
-                let is_member = |group: &SecurityGroupId, address| {
-                    members.get(group).is_some_and(|members| members.contains(&address))
-                };
-                Ok(port.interface.filter.admits(packet, is_member))
-            }
-            _ => Err(NetworkFault::NotAttached(interface.clone())),
-        }
+        let table = self.table();
+        let members = self.members();
+        let is_member = |group: &SecurityGroupId, address| {
+            members.get(group).is_some_and(|members| members.contains(&address))
+        };
+        Ok(table.attached(interface)?.filter.admits(packet, is_member))
     }
 
     /// What an attached interface's port admits now.
     pub fn filter(&self, interface: &InterfaceId) -> Option<PortFilter> {
-        let table = self.table();
-        let port = table.get(interface).filter(|port| port.attached)?;
-        Some(port.interface.filter.clone())
+        Some(self.table().attached(interface).ok()?.filter.clone())
     }
 
-    fn table(&self) -> MutexGuard<'_, BTreeMap<InterfaceId, SimulatedPort>> {
-        // Every change is one insertion or removal, so a panic elsewhere leaves no half of one.
-        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // A panic elsewhere, between two changes, leaves no half of one.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn members(&self) -> MutexGuard<'_, BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn keep(&self, port: &SimulatedPort) -> Result<(), NetworkFault> {
+    fn keep(&self, interface: &InterfaceId, instance: &InstanceId) -> Result<(), NetworkFault> {
         let Some(directory) = &self.directory else { return Ok(()) };
-        let bytes = serde_json::to_vec(port).map_err(kernel)?;
-        // A kernel has a tap or has none; so a killed process must not leave half a file.
-        let whole = file(directory, &port.interface.id);
-        let unfinished = whole.with_extension(UNFINISHED);
-        fs::write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &whole)).map_err(kernel)
+        match symlink(instance.as_str(), file(directory, interface)) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(kernel(error)),
+            _ => Ok(()),
+        }
     }
 
     fn forget(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
@@ -113,11 +129,11 @@ impl SimulatedDatapath {
 
     fn remove_where(&self, unwanted: impl Fn(&SimulatedPort) -> bool) -> Result<(), NetworkFault> {
         let mut table = self.table();
-        let gone: Vec<InterfaceId> =
-            table.iter().filter(|(_, port)| unwanted(port)).map(|(id, _)| id.clone()).collect();
+        let gone = table.ports.iter().filter(|(_, port)| unwanted(port));
+        let gone: Vec<InterfaceId> = gone.map(|(id, _)| id.clone()).collect();
         for interface in gone {
             self.forget(&interface)?;
-            table.remove(&interface);
+            table.detach(&interface);
         }
         Ok(())
     }
@@ -130,38 +146,23 @@ impl Datapath for SimulatedDatapath {
         interface: &InterfaceSpec,
     ) -> Result<Port, NetworkFault> {
         let mut table = self.table();
-        let taken = table.values().find(|port| {
-            port.attached
-                && port.interface.id != interface.id
-                && port.interface.wire == Wire::Public
-                && interface.wire == Wire::Public
-                && port.interface.address == interface.address
-        });
-        if let Some(holder) = taken {
-            return Err(NetworkFault::AddressTaken {
-                address: interface.address,
-                holder: holder.interface.id.clone(),
-            });
+        let holder = table.public.get(&interface.address);
+        let holder = holder.filter(|holder| **holder != interface.id);
+        if let (Wire::Public, Some(holder)) = (&interface.wire, holder) {
+            let holder = holder.clone();
+            return Err(NetworkFault::AddressTaken { address: interface.address, holder });
         }
-        let port = SimulatedPort {
-            instance: instance.clone(),
-            interface: interface.clone(),
-            attached: true,
-        };
-        self.keep(&port)?;
-        let answer = described(&port);
-        table.insert(interface.id.clone(), port);
-        Ok(answer)
+        self.keep(&interface.id, instance)?;
+        table.attach(instance, interface);
+        Ok(described(&interface.id, instance))
     }
 
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
-        match self.table().get_mut(interface) {
-            Some(port) if port.attached => {
-                port.interface.filter = filter.clone();
-                self.keep(port)
-            }
-            _ => Err(NetworkFault::NotAttached(interface.clone())),
-        }
+        let mut table = self.table();
+        table.attached(interface)?;
+        let attached = table.ports.get_mut(interface).and_then(|port| port.attached.as_mut());
+        attached.expect("it is attached, as was just seen").filter = filter.clone();
+        Ok(())
     }
 
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
@@ -175,15 +176,19 @@ impl Datapath for SimulatedDatapath {
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
-        self.remove_where(|port| port.interface.id == *interface)
+        let mut table = self.table();
+        self.forget(interface)?;
+        table.detach(interface);
+        Ok(())
     }
 
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
-        Ok(self.table().values().map(described).collect())
+        let table = self.table();
+        Ok(table.ports.iter().map(|(id, port)| described(id, &port.instance)).collect())
     }
 
     fn sweep(&self) -> Result<(), NetworkFault> {
-        self.remove_where(|port| !port.attached)
+        self.remove_where(|port| port.attached.is_none())
     }
 
     fn purge(&self) -> Result<(), NetworkFault> {
@@ -195,12 +200,17 @@ impl Datapath for SimulatedDatapath {
     }
 }
 
-fn described(port: &SimulatedPort) -> Port {
+fn described(interface: &InterfaceId, instance: &InstanceId) -> Port {
     Port {
-        interface: port.interface.id.clone(),
-        instance: port.instance.clone(),
-        tap: format!("sim-{}", port.interface.id),
+        interface: interface.clone(),
+        instance: instance.clone(),
+        tap: format!("sim-{interface}"),
     }
+}
+
+fn parsed<T: FromStr>(name: &OsStr) -> Result<T, NetworkFault> {
+    let stranger = || kernel(format!("`{}` is no port of ours", name.display()));
+    name.to_str().and_then(|name| name.parse().ok()).ok_or_else(stranger)
 }
 
 fn file(directory: &Path, interface: &InterfaceId) -> PathBuf {

@@ -53,9 +53,6 @@ use tracing::{Instrument, debug_span};
 /// How often a node reports though nothing changed: its foreign guests may have.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
-/// Changes that come this close together make one report.
-const REPORT_TOGETHER: Duration = Duration::from_millis(50);
-
 #[derive(Debug)]
 pub struct NodeManager {
     core: Rc<Core>,
@@ -83,6 +80,8 @@ struct Book {
     generation: u64,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// How long it took until the last one was answered.
+    report_took: Duration,
     /// The network was not swept at the start, since a guest's ports were not attached.
     network_unswept: bool,
 }
@@ -156,6 +155,7 @@ impl NodeManager {
             hypervisor: parts.hypervisor,
             generation,
             report_due: false,
+            report_took: Duration::ZERO,
             network_unswept: false,
         };
         let core = Core {

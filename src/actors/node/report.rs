@@ -1,6 +1,6 @@
 //! What a node says of itself, and when.
 
-use super::{Core, Known, NodeManager, REPORT_TOGETHER, adoption};
+use super::{Core, Known, NodeManager, adoption};
 use crate::{
     domain::{boot_phase::BootPhase, id::InstanceId, resources::Resources},
     hypervisor::{DomainState, Ownership},
@@ -10,7 +10,20 @@ use crate::{
     },
 };
 use actix::{Addr, AsyncContext, Context, Handler};
-use std::rc::Rc;
+use std::{
+    rc::Rc,
+    time::{Duration, Instant},
+};
+
+/// Changes that come this close together make one report.
+const TOGETHER: Duration = Duration::from_millis(50);
+const TOGETHER_MAX: Duration = Duration::from_secs(1);
+
+/// A report of thousands of instances keeps everybody above busy for a while; it comes more rarely,
+/// so that reports take a tenth of their time.
+fn together(last_took: Duration) -> Duration {
+    (9 * last_took).clamp(TOGETHER, TOGETHER_MAX)
+}
 
 /// To itself: changes have been collected long enough.
 #[derive(actix::Message)]
@@ -22,7 +35,8 @@ impl Handler<SendReport> for NodeManager {
 
     fn handle(&mut self, _: SendReport, context: &mut Context<Self>) {
         let core = self.core.clone();
-        context.run_later(REPORT_TOGETHER, move |_, _| {
+        let together = together(core.book.borrow().report_took);
+        context.run_later(together, move |_, _| {
             actix_rt::spawn(async move { core.send_report().await });
         });
     }
@@ -46,11 +60,13 @@ impl Core {
             book.group.clone()
         };
         let Some(group) = group else { return };
+        let begun = Instant::now();
         let report = self.report();
         // A lost one costs nothing: the next has everything in it, and comes soon.
         if let Err(fault) = group.ask(self.own_context("report"), ReportNode { report }).await {
             log::warn!("a report did not reach the group: {fault}");
         }
+        self.book.borrow_mut().report_took = begun.elapsed();
     }
 
     pub(super) fn report(&self) -> NodeReport {
@@ -107,5 +123,16 @@ impl Core {
             })
             .collect();
         self.book.borrow_mut().foreign = foreign;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_that_take_long_come_rarely_but_come() {
+        let after = |milliseconds| together(Duration::from_millis(milliseconds)).as_millis();
+        assert_eq!([0, 5, 20, 100, 60_000].map(after), [50, 50, 180, 900, 1000]);
     }
 }
