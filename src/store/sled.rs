@@ -10,7 +10,7 @@
 //! the only file that matters, and syncing it is enough.
 //!
 //! Why the sync: `flush` of sled 0.34 ends in `sync_file_range`, which does not survive a power
-//! cut (`tests/power_cut` shows it). So every commit is `apply_batch`, `flush`, then `fsync`.
+//! cut (`tests/power_cut` shows it). So every commit is `apply_batch`, `flush`, then `fdatasync`.
 //!
 //! Why the witness: sled takes damage in its log for the end of it, and opens with whatever came
 //! before, even nothing. So every batch carries the commit's number, and after the sync the number
@@ -64,7 +64,8 @@ use witness::Witness;
 /// Free bytes under a directory, as the file system reports them.
 pub type FreeBytes = fn(&Path) -> io::Result<u64>;
 
-/// Makes what was written to a file durable.
+/// Makes what was written to a file durable. `fdatasync` does, a longer file's length included; what it
+/// leaves out, such as times, costs a commit of the file system's journal each time.
 pub type Sync = fn(&File) -> io::Result<()>;
 
 #[derive(Debug, Clone)]
@@ -91,7 +92,7 @@ impl Default for Options {
         Options {
             free_bytes_floor: 64 * 1024 * 1024,
             free_bytes: statvfs_free_bytes,
-            sync: File::sync_all,
+            sync: File::sync_data,
             rebuild_every: Duration::from_secs(1),
             export_every: Duration::from_secs(600),
         }
