@@ -27,6 +27,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// The extension of a file that is being written.
+const PARTIAL: &str = "partial";
+
 /// How the machine behaves.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulatedOptions {
@@ -337,7 +340,7 @@ impl Machine {
                 Ok(()) | Err(_) => Ok(()),
             },
             Some(guest) => {
-                let partial = path.with_extension("partial");
+                let partial = path.with_extension(PARTIAL);
                 serde_json::to_vec(guest)
                     .map_err(io::Error::other)
                     .and_then(|bytes| fs::write(&partial, bytes))
@@ -365,8 +368,14 @@ fn read_guests(directory: &Path) -> io::Result<BTreeMap<InstanceId, Guest>> {
     let mut guests = BTreeMap::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue; // A partial file of a process that died writing it.
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => {}
+            // Its process died writing it.
+            Some(PARTIAL) => {
+                fs::remove_file(&path)?;
+                continue;
+            }
+            _ => continue,
         }
         let named = path.file_stem().and_then(|stem| stem.to_str()).and_then(|id| id.parse().ok());
         let instance: InstanceId = named.ok_or_else(|| {
@@ -436,6 +445,17 @@ mod tests {
         after.hypervisor.remove(&on).unwrap();
         after.hypervisor.remove(&off).unwrap();
         assert_eq!(fs::read_dir(directory.path().join("domains")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_gone_with_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let domains = directory.path().join("domains");
+        fs::create_dir(&domains).unwrap();
+        let cut_off = format!("{}.{PARTIAL}", conformance::instance(1));
+        fs::write(domains.join(cut_off), "{\"vc").unwrap();
+        assert!(bench(directory.path()).hypervisor.domains().unwrap().is_empty());
+        assert_eq!(fs::read_dir(&domains).unwrap().count(), 0);
     }
 
     #[test]
