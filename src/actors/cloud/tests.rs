@@ -11,11 +11,12 @@ use crate::{
         id::InstanceId,
         instance::{InstanceState, Interface, ShutdownBehavior},
         port_filter::{Direction, Packet, Payload},
+        tag::Tags,
     },
     messages::{
         cloud::{
-            InstanceAttribute, LaunchReservation, ModifyInstance, RebootInstances, StartInstances,
-            StopInstances, TerminateInstances,
+            CreateSecurityGroup, InstanceAttribute, LaunchReservation, ModifyInstance,
+            RebootInstances, SecurityGroupName, StartInstances, StopInstances, TerminateInstances,
         },
         node::{DescribeNode, TerminateInstance},
     },
@@ -86,9 +87,14 @@ async fn a_launch_that_a_node_cannot_carry_out_ends_terminated_with_the_reason()
         assert_eq!(held(&cloud), 0);
     }
     let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
-    // The instance's record, and who is in its group.
-    cloud.group.nodes[0].store.fail_next([full(), full()]);
-    let id = cloud.launch(1).await.remove(0);
+    // Of a group that no rule names, so that the node has nothing but the instance to record.
+    let (name, description) = ("web".to_owned(), "web".to_owned());
+    let web = CreateSecurityGroup { name: name.clone(), description, vpc: None, tags: Tags::new() };
+    cloud.command(web).await.unwrap();
+    let security_groups = vec![SecurityGroupName::Name(name)];
+    let launch = LaunchReservation { security_groups, ..a_launch() };
+    cloud.group.nodes[0].store.fail_next([full()]);
+    let id = cloud.command(launch).await.unwrap().instances.remove(0);
     let why = until(&cloud, &id, InstanceState::Terminated).await;
     assert!(why.contains("disk is full"), "{why}");
     let next = cloud.launch(1).await.remove(0);
