@@ -9,7 +9,10 @@ use super::{
     address::{Address, Answer, Call, Serves},
     cloud::{CloudManager, CloudParts, Published, command::Decide, instance_spec, scope},
     group::{GroupManager, GroupParts, MeetCloud, MeetNode},
-    node::{Happened, MeetGroup, NodeManager, NodeParts, host::Host, record::InstanceRecord},
+    node::{
+        Happened, MeetGroup, NodeManager, NodeParts, host::Host, members::MembersRecord,
+        record::InstanceRecord,
+    },
     switchboard::Switchboard,
 };
 use crate::{
@@ -21,7 +24,7 @@ use crate::{
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
         draft::Draft,
-        id::{AccountId, InstanceId, InterfaceId, NodeName},
+        id::{AccountId, InstanceId, InterfaceId, NodeName, SecurityGroupId},
         image::{DiskFormat, Image, ImageIdFamily, ImageKind},
         instance::Instance,
         instance_type::InstanceTypes,
@@ -393,6 +396,12 @@ impl Node {
         records.into_iter().map(|record| record.spec).find(|spec| spec.instance == *id)
     }
 
+    /// The groups whose members the node has on record.
+    pub fn knows_members_of(&self) -> Vec<SecurityGroupId> {
+        let records = load_all::<MembersRecord>(&*self.store).unwrap();
+        records.into_iter().map(|record| record.members.group).collect()
+    }
+
     pub fn runs(&self, id: &InstanceId) -> bool {
         use crate::hypervisor::{DomainState, Ownership};
         let domains = self.hypervisor().domains().unwrap();
@@ -608,9 +617,13 @@ impl Cloud {
 
     /// The cloud's process ends at any time, and begins again with what is on its disk.
     pub async fn restart(&mut self) {
+        self.restart_in(fair()).await;
+    }
+
+    pub async fn restart_in(&mut self, weather: Weather) {
         self.store.reopen();
         (self.addr, self.published) =
-            Cloud::manager(&self.store, &self.ambient, &self.group, fair());
+            Cloud::manager(&self.store, &self.ambient, &self.group, weather);
         self.meet_group().await;
     }
 

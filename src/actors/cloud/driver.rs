@@ -53,14 +53,14 @@ impl Driver {
     /// After a restart everything transient is wished for anew, and nodes are told of all that exist
     /// what may have changed without a boot, filters included. A boot that its node has taken up
     /// is no news to it, however it is asked again, so it is told of that too.
-    pub fn restored(state: &CloudState, filters_generation: u64) -> Driver {
+    pub fn restored(state: &CloudState, zones: &[GroupName], filters_generation: u64) -> Driver {
         let existing = || state.instances().filter(|instance| instance.state.exists());
         let transient = existing().filter(|instance| instance.state.is_transient());
         Driver {
             wishes: transient.map(|instance| (instance.id.clone(), None)).collect(),
             updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
-            refresh: Refresh::restored(state, filters_generation),
+            refresh: Refresh::restored(state, zones, filters_generation),
             generations: BTreeMap::new(),
         }
     }
@@ -236,6 +236,7 @@ impl Core {
         let now = self.ambient.now();
         let due: BTreeSet<Effect> = {
             let mut book = self.book.borrow_mut();
+            book.driver.refresh.tick();
             let state = book.durable.clone();
             let overdue = |asked: &Option<Timestamp>| {
                 asked.is_none_or(|asked| now.since(asked) >= RETRY_AFTER)

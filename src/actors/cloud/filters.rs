@@ -64,23 +64,46 @@ pub fn zones(own: &ScopeState) -> BTreeSet<GroupName> {
     zones.into_iter().cloned().collect()
 }
 
+/// Whether a scope has an instance in the zone.
+pub fn is_in(own: &ScopeState, zone: &GroupName) -> bool {
+    existing(own).any(|instance| instance.group == *zone)
+}
+
 /// The zones that have to know who is in a group: those of the instances whose rules may name it.
 pub fn followers(
     state: &CloudState,
     scope: &Scope,
     group: &SecurityGroupId,
 ) -> BTreeSet<GroupName> {
-    let named_at_home = |own: &&ScopeState| {
-        own.security_groups.get(group).is_some_and(|itself| {
-            itself
-                .rules
-                .iter()
-                .any(|rule| matches!(&rule.peer, Peer::Group { group, .. } if *group == itself.id))
-        })
+    naming(state, scope, group).flat_map(zones).collect()
+}
+
+/// Whether a zone is among those.
+pub fn follows(
+    state: &CloudState,
+    zone: &GroupName,
+    scope: &Scope,
+    group: &SecurityGroupId,
+) -> bool {
+    naming(state, scope, group).any(|own| is_in(own, zone))
+}
+
+/// Where rules are that name the group, its own included.
+fn naming<'a>(
+    state: &'a CloudState,
+    scope: &Scope,
+    group: &'a SecurityGroupId,
+) -> impl Iterator<Item = &'a ScopeState> {
+    let names_itself = |own: &&ScopeState| {
+        let rules = own.security_groups.get(group).into_iter().flat_map(|itself| &itself.rules);
+        let peers = rules.map(|rule| &rule.peer);
+        peers
+            .into_iter()
+            .any(|peer| matches!(peer, Peer::Group { group: named, .. } if named == group))
     };
-    let home = state.scope(scope).filter(named_at_home);
+    let home = state.scope(scope).filter(names_itself);
     let elsewhere = state.scopes_naming(group).filter_map(|scope| state.scope(scope));
-    home.into_iter().chain(elsewhere).flat_map(zones).collect()
+    home.into_iter().chain(elsewhere)
 }
 
 fn existing(own: &ScopeState) -> impl Iterator<Item = &Instance> {

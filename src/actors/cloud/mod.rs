@@ -115,8 +115,9 @@ impl CloudManager {
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let generation = generation_of_start::<CloudManager>(&*parts.store)?;
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
+        let zones: Vec<_> = parts.settings.groups.iter().map(|group| group.name.clone()).collect();
         let book = Book {
-            driver: Driver::restored(&state, generation),
+            driver: Driver::restored(&state, &zones, generation),
             durable: state.clone(),
             state,
             in_flight: 0,

@@ -12,12 +12,14 @@ use crate::{
         cloud_state::CloudState,
         id::{GroupName, SecurityGroupId},
         instance::Instance,
+        port_filter::GroupMembers,
         scope::Scope,
     },
     messages::group::SetFilters,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
     rc::Rc,
 };
 
@@ -30,21 +32,38 @@ enum Stale {
     Filters(Scope),
 }
 
-/// What is to be told, and what is being told.
+/// What is to be told, and what has been.
 #[derive(Debug)]
 pub struct Refresh {
     generation: u64,
     stale: BTreeMap<GroupName, BTreeSet<Stale>>,
     /// On its way to zones that have not answered.
     sent: BTreeMap<GroupName, BTreeSet<Stale>>,
+    /// What is told again in any case, but not at once.
+    next_tick: BTreeMap<GroupName, BTreeSet<Stale>>,
+    /// Groups that a zone has been told the members of, and not that it need not know of them.
+    told: BTreeMap<GroupName, BTreeSet<(Scope, SecurityGroupId)>>,
 }
 
 impl Refresh {
-    /// After a restart everything is told once more.
-    pub fn restored(state: &CloudState, generation: u64) -> Refresh {
-        let mut refresh = Refresh { generation, stale: BTreeMap::new(), sent: BTreeMap::new() };
-        for scope in state.scopes.keys() {
+    /// After a restart everything is told once more, what is over included: the process may have
+    /// ended before it was.
+    pub fn restored(state: &CloudState, zones: &[GroupName], generation: u64) -> Refresh {
+        let mut refresh = Refresh {
+            generation,
+            stale: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            next_tick: BTreeMap::new(),
+            told: BTreeMap::new(),
+        };
+        for (scope, own) in &state.scopes {
             refresh.rules_changed(state, scope);
+            for (zone, group) in zones
+                .iter()
+                .flat_map(|zone| own.security_groups.keys().map(move |group| (zone, group)))
+            {
+                refresh.note(zone, Stale::Members(scope.clone(), group.clone()));
+            }
         }
         refresh
     }
@@ -63,13 +82,16 @@ impl Refresh {
             stale.insert(Stale::Filters(scope.clone()));
             stale.extend(peers(filters::named_by(own, &groups)));
         }
+        self.end(state, |_, (home, _)| home.region == scope.region);
     }
 
     pub fn members_changed(&mut self, state: &CloudState, scope: &Scope, group: &SecurityGroupId) {
         for zone in filters::followers(state, scope, group) {
-            let stale = self.stale.entry(zone).or_default();
-            stale.insert(Stale::Members(scope.clone(), group.clone()));
+            self.note(&zone, Stale::Members(scope.clone(), group.clone()));
         }
+        let Some(own) = state.scope(scope) else { return };
+        let named = filters::named_by(own, std::slice::from_ref(group));
+        self.end(state, |zone, peer| !filters::is_in(own, zone) && named.contains(peer));
     }
 
     /// An instance may come to a node that has heard of none of its peers.
@@ -81,6 +103,33 @@ impl Refresh {
         }
     }
 
+    pub fn tick(&mut self) {
+        for (zone, again) in mem::take(&mut self.next_tick) {
+            self.stale.entry(zone).or_default().extend(again);
+        }
+    }
+
+    /// Of these groups: where no rule of anybody speaks of one any more, it is not to be known who
+    /// is in it, for the addresses may go to others.
+    fn end(
+        &mut self,
+        state: &CloudState,
+        may_be_over: impl Fn(&GroupName, &(Scope, SecurityGroupId)) -> bool,
+    ) {
+        for (zone, told) in &self.told {
+            let asked = told.iter().filter(|peer| may_be_over(zone, peer));
+            let over = asked.filter(|(home, group)| !filters::follows(state, zone, home, group));
+            let over: BTreeSet<_> = over.cloned().collect();
+            if !over.is_empty() {
+                self.stale.entry(zone.clone()).or_default().extend(peers(over));
+            }
+        }
+    }
+
+    fn note(&mut self, zone: &GroupName, stale: Stale) {
+        self.stale.entry(zone.clone()).or_default().insert(stale);
+    }
+
     /// What to tell each zone that waits for nothing.
     fn take_due(&mut self) -> Vec<(GroupName, BTreeSet<Stale>)> {
         let idle: Vec<GroupName> =
@@ -89,6 +138,33 @@ impl Refresh {
         let due: Vec<_> = due.collect();
         self.sent.extend(due.iter().cloned());
         due
+    }
+
+    /// Who the zone is to know to be in the group, remembered as told: nobody, where no rule of its
+    /// instances speaks of the group.
+    fn tell_members(
+        &mut self,
+        state: &CloudState,
+        zone: &GroupName,
+        scope: &Scope,
+        group: &SecurityGroupId,
+    ) -> GroupMembers {
+        let told = self.told.entry(zone.clone()).or_default();
+        if filters::follows(state, zone, scope, group) {
+            told.insert((scope.clone(), group.clone()));
+            return filters::members(state, scope, group);
+        }
+        told.remove(&(scope.clone(), group.clone()));
+        GroupMembers { group: group.clone(), addresses: BTreeSet::new() }
+    }
+
+    /// The zone has answered.
+    fn take_answer(&mut self, zone: &GroupName, heard: bool) {
+        let sent = self.sent.remove(zone).unwrap_or_default();
+        if !heard {
+            // What failed now would fail at once again.
+            self.next_tick.entry(zone.clone()).or_default().extend(sent);
+        }
     }
 }
 
@@ -106,7 +182,8 @@ impl Core {
         };
         for (zone, stale) in due {
             let Some(address) = self.groups.get(&zone) else {
-                self.book.borrow_mut().driver.refresh.sent.remove(&zone);
+                // It is taken up by the start that finds it configured again.
+                self.book.borrow_mut().driver.refresh.take_answer(&zone, true);
                 continue;
             };
             let mut message =
@@ -114,7 +191,9 @@ impl Core {
             for each in &stale {
                 match each {
                     Stale::Members(scope, group) => {
-                        message.members.push(filters::members(&state, scope, group));
+                        let mut book = self.book.borrow_mut();
+                        let refresh = &mut book.driver.refresh;
+                        message.members.push(refresh.tell_members(&state, &zone, scope, group));
                     }
                     Stale::Filters(scope) => {
                         message.assignments.extend(filters::of_scope(&state, scope, &zone));
@@ -124,7 +203,7 @@ impl Core {
                         let own = state.scope(scope);
                         let mut instances = own.into_iter().flat_map(|own| own.instances.values());
                         if instances.any(|instance| book.driver.is_unplaced(instance)) {
-                            let again = book.driver.refresh.stale.entry(zone.clone());
+                            let again = book.driver.refresh.next_tick.entry(zone.clone());
                             again.or_default().insert(each.clone());
                         }
                     }
@@ -137,19 +216,10 @@ impl Core {
     }
 
     fn take_refreshed(self: &Rc<Self>, zone: GroupName, answer: Answer<SetFilters>) {
-        let more = {
-            let mut book = self.book.borrow_mut();
-            let refresh = &mut book.driver.refresh;
-            let sent = refresh.sent.remove(&zone).unwrap_or_default();
-            if let Err(fault) = &answer {
-                // At the next tick, since what failed now would fail at once again.
-                log::warn!("filters of zone `{zone}` will be sent again: {fault}");
-                refresh.stale.entry(zone.clone()).or_default().extend(sent);
-            }
-            answer.is_ok() && refresh.stale.contains_key(&zone)
-        };
-        if more {
-            self.refresh();
+        if let Err(fault) = &answer {
+            log::warn!("filters of zone `{zone}` will be sent again: {fault}");
         }
+        self.book.borrow_mut().driver.refresh.take_answer(&zone, answer.is_ok());
+        self.refresh();
     }
 }

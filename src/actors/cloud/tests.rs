@@ -229,6 +229,43 @@ async fn a_launch_changes_who_is_a_member_and_nobody_s_filter() {
 }
 
 #[actix_rt::test]
+async fn nobody_keeps_the_members_of_a_group_that_no_instance_s_rules_name_any_more() {
+    let cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let node = &cloud.group.nodes[0];
+    let ids = cloud.launch(2).await;
+    for id in &ids {
+        until(&cloud, id, InstanceState::Running).await;
+    }
+    wait("members are told", || async { (node.knows_members_of().len() == 1).then_some(()) }).await;
+    for id in &ids {
+        cloud.command(terminate(id)).await.unwrap();
+    }
+    let emptied = || async { node.knows_members_of().is_empty().then_some(()) };
+    wait("nobody is known to be a member", emptied).await;
+}
+
+#[actix_rt::test]
+async fn members_are_forgotten_though_the_word_was_lost_and_the_cloud_ended() {
+    let lost = losing("group.set_filters", Fate::LoseQuestion, usize::MAX);
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let first = cloud.launch(1).await.remove(0);
+    until(&cloud, &first, InstanceState::Running).await;
+    let node = &cloud.group.nodes[0];
+    wait("members are told", || async { (node.knows_members_of().len() == 1).then_some(()) }).await;
+    cloud.restart_in(lost).await;
+    cloud.command(terminate(&first)).await.unwrap();
+    until(&cloud, &first, InstanceState::Terminated).await;
+    assert_eq!(cloud.group.nodes[0].knows_members_of().len(), 1, "it has not been told");
+    cloud.restart().await;
+    let node = &cloud.group.nodes[0];
+    wait("nobody is known to be a member", || async {
+        cloud.clock.advance(Duration::from_millis(20));
+        node.knows_members_of().is_empty().then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
 async fn a_boot_that_comes_late_does_not_bring_old_filters() {
     let late = Arc::new(Notify::new());
     let weather = losing("group.place_instances", Fate::Late(late.clone()), 1);

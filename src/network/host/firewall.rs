@@ -84,6 +84,9 @@ impl Firewall {
         let set = permits::members_set(&members.group);
         let wanted = members.addresses.clone();
         self.wait(self.changes.queue(move |in_force| {
+            if wanted.is_empty() && !in_force.members.contains_key(&set) {
+                return String::new(); // As it is: a filter that speaks of the set declares it.
+            }
             let known = in_force.members.insert(set.clone(), wanted.clone()).unwrap_or_default();
             permits::declared(&table, &set)
                 + &changed("delete", &table, &set, known.difference(&wanted))

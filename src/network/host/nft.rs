@@ -49,6 +49,9 @@ impl Nft {
     }
 
     pub fn apply(&self, script: &str) -> io::Result<()> {
+        if script.is_empty() {
+            return Ok(());
+        }
         nft(&["-f", "-"], script, Some(&self.lock)).map(drop)
     }
 }
