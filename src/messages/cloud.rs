@@ -4,7 +4,10 @@
 //! wrapped in `Commanded`, which says in which region and whether only to rehearse. Whose command
 //! it is stands in the call's context.
 
-use super::{Ask, asks, report::GroupReport};
+use super::{
+    Ask, asks,
+    report::{GroupReport, Heard},
+};
 use crate::domain::{
     blob::BlobId,
     fault::CloudFault,
@@ -343,7 +346,7 @@ pub struct ReadConsole {
     pub instance: InstanceId,
 }
 
-/// From a group: a node's whole state.
+/// From a group: a node's report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReportGroup {
     pub report: GroupReport,
@@ -386,6 +389,6 @@ commands! {
 
 asks! {
     ReadConsole => super::node::ConsoleText, CloudFault, "cloud.read_console";
-    ReportGroup => (), CloudFault, "cloud.report_group";
+    ReportGroup => Heard, CloudFault, "cloud.report_group";
     ReportPlacements => (), CloudFault, "cloud.report_placements";
 }

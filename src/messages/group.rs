@@ -3,7 +3,7 @@
 use super::{
     asks,
     node::{ConsoleText, FilterAssignment, InstanceSpec},
-    report::{GroupReport, NodeReport},
+    report::{GroupReport, Heard, NodeReport},
 };
 use crate::domain::{
     id::{InstanceId, NodeName},
@@ -142,5 +142,5 @@ asks! {
     ReadConsole => ConsoleText, GroupFault, "group.read_console";
     DescribeResources => ResourceCounts, GroupFault, "group.describe_resources";
     DescribeInstances => Vec<GroupReport>, GroupFault, "group.describe_instances";
-    ReportNode => (), GroupFault, "group.report_node";
+    ReportNode => Heard, GroupFault, "group.report_node";
 }

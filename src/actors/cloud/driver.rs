@@ -45,8 +45,8 @@ pub struct Driver {
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
     pub(super) refresh: Refresh,
-    /// The newest generation seen of each node.
-    pub generations: BTreeMap<(GroupName, NodeName), u64>,
+    /// The generation of the newest report heard of each node.
+    pub heard: BTreeMap<(GroupName, NodeName), u64>,
 }
 
 impl Driver {
@@ -61,7 +61,7 @@ impl Driver {
             updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
             refresh: Refresh::restored(state, zones, filters_generation),
-            generations: BTreeMap::new(),
+            heard: BTreeMap::new(),
         }
     }
 

@@ -47,6 +47,7 @@ use crate::{
     messages::{
         Ask, CallContext,
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
+        report::Heard,
     },
     store::{
         Store, StoreFault, Table,
@@ -210,7 +211,7 @@ impl Handler<Call<ReportPlacements>> for CloudManager {
 }
 
 impl Handler<Call<ReportGroup>> for CloudManager {
-    type Result = ResponseFuture<Result<(), CloudFault>>;
+    type Result = ResponseFuture<Result<Heard, CloudFault>>;
 
     fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
         let (span, core) = (span(&call), self.core.clone());

@@ -21,6 +21,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     rc::Rc,
+    time::{Duration, Instant},
 };
 
 /// Something that a zone may know an older version of.
@@ -31,6 +32,9 @@ enum Stale {
     /// What the scope's ports admit.
     Filters(Scope),
 }
+
+/// A zone hears of a change within this, however long the last telling took.
+const REST_MAX: Duration = Duration::from_secs(1);
 
 /// What is to be told, and what has been.
 #[derive(Debug)]
@@ -172,6 +176,11 @@ fn peers(named: BTreeSet<(Scope, SecurityGroupId)>) -> impl Iterator<Item = Stal
     named.into_iter().map(|(scope, group)| Stale::Members(scope, group))
 }
 
+/// Telling of thousands of members keeps everybody below busy; it takes a tenth of their time.
+fn rest_after(telling_took: Duration) -> Duration {
+    (9 * telling_took).min(REST_MAX)
+}
+
 impl Core {
     /// Sends what is stale to the zones that have answered for what they were sent before.
     pub(super) fn refresh(self: &Rc<Self>) {
@@ -211,7 +220,12 @@ impl Core {
             }
             let answer = address.ask(self.own_context("filters"), message);
             let core = self.clone();
-            actix_rt::spawn(async move { core.take_refreshed(zone, answer.await) });
+            actix_rt::spawn(async move {
+                let begun = Instant::now();
+                let answer = answer.await;
+                actix_rt::time::sleep(rest_after(begun.elapsed())).await;
+                core.take_refreshed(zone, answer);
+            });
         }
     }
 

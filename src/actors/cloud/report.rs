@@ -1,7 +1,7 @@
 //! What nodes state, taken into the records.
 //!
-//! A report is a node's whole state. Only it, never silence, moves an instance: a node that does
-//! not report leaves its instances as they were last known.
+//! Only a report, never silence, moves an instance: a node that does not report leaves its instances
+//! as they were last known. A report goes on from an earlier one, or tells everything.
 
 use super::Core;
 use crate::{
@@ -16,26 +16,30 @@ use crate::{
     messages::{
         cloud::ReportPlacements,
         group::TerminateInstances,
-        report::{GroupReport, InstanceReport},
+        report::{GroupReport, Heard, InstanceReport, NodeReport, Reading},
     },
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     rc::Rc,
     sync::Arc,
 };
 
 impl Core {
-    pub(super) async fn take_report(self: &Rc<Self>, from: GroupReport) -> Result<(), CloudFault> {
+    pub(super) async fn take_report(
+        self: &Rc<Self>,
+        from: GroupReport,
+    ) -> Result<Heard, CloudFault> {
         let GroupReport { group, report } = from;
+        let key = (group.clone(), report.node.clone());
         {
             let mut book = self.book.borrow_mut();
-            let key = (group.clone(), report.node.clone());
-            let newest = book.driver.generations.entry(key).or_default();
-            if report.generation < *newest {
-                return Ok(());
-            }
-            *newest = report.generation;
+            let heard = &mut book.driver.heard;
+            match report.after(heard.get(&key).copied()) {
+                Reading::Late => return Ok(Heard::Taken),
+                Reading::Gap => return Ok(Heard::TellAll),
+                Reading::News => heard.insert(key.clone(), report.generation),
+            };
             let foreign = report.foreign_total();
             let at = report.made_at;
             book.state.capacity.report(&group, &report.node, report.total, foreign, at);
@@ -49,9 +53,7 @@ impl Core {
         let mut strangers = Vec::new();
         let mut unknown = Vec::new();
         let decision = self.decide(|draft| {
-            let mut seen = BTreeSet::new();
             for stated in &report.instances {
-                seen.insert(stated.instance.clone());
                 match draft.state.instance(&stated.instance).cloned() {
                     Some(instance) if instance.state.exists() => {
                         take(&instance, stated, &report.node, draft);
@@ -67,14 +69,18 @@ impl Core {
                     Some(_) | None => strangers.push((stated.instance.clone(), stated.revision)),
                 }
             }
-            for instance in self.missing(&report.node, report.generation, &seen) {
+            for instance in self.missing(&report) {
                 state_gone(&instance, draft);
             }
         });
         self.end_strangers(&group, strangers);
         self.forget(&group, unknown);
-        self.keep_own(decision, "report").await;
-        Ok(())
+        if let Err(fault) = self.keep(decision, self.own_context("report")).await {
+            // What was not kept is to be heard again.
+            self.book.borrow_mut().driver.heard.remove(&key);
+            return Err(fault);
+        }
+        Ok(Heard::Taken)
     }
 
     pub(super) fn warn_of_absent_groups(&self) {
@@ -116,21 +122,26 @@ impl Core {
     }
 
     /// Instances the node is on record to have and does not know.
-    fn missing(
-        &self,
-        node: &NodeName,
-        generation: u64,
-        seen: &BTreeSet<InstanceId>,
-    ) -> Vec<Arc<Instance>> {
+    fn missing(&self, report: &NodeReport) -> Vec<Arc<Instance>> {
         let book = self.book.borrow();
-        book.state
-            .placed_on(node)
-            .filter(|instance| !seen.contains(&instance.id))
-            .filter(|instance| match book.driver.accepted_at(instance) {
-                Some(accepted) => generation > accepted,
-                // Not asked since our start: what is settled the node must know.
-                None => !instance.state.is_transient(),
-            })
+        let unknown = |instance: &Instance| match book.driver.accepted_at(instance) {
+            Some(accepted) => report.generation > accepted,
+            // Not asked since our start: what is settled the node must know.
+            None => !instance.state.is_transient(),
+        };
+        let placed = |id: &InstanceId| {
+            let instance = book.state.instance(id)?;
+            let here = instance.state.exists() && instance.node.as_ref() == Some(&report.node);
+            here.then_some(instance)
+        };
+        if report.since.is_some() {
+            let gone = report.gone.iter().filter_map(placed);
+            return gone.filter(|instance| unknown(instance)).cloned().collect();
+        }
+        let seen: HashSet<&InstanceId> = report.instances.iter().map(|i| &i.instance).collect();
+        let on_record = book.state.placed_on(&report.node);
+        on_record
+            .filter(|instance| !seen.contains(&instance.id) && unknown(instance))
             .cloned()
             .collect()
     }

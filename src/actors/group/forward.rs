@@ -1,6 +1,6 @@
 //! Requests about instances that have a node: passed on to it.
 
-use super::Core;
+use super::{Core, reported::Reported};
 use crate::{
     actors::address::{Address, AskError, Serves},
     actors::{address::Call, node::NodeManager},
@@ -193,9 +193,9 @@ impl Core {
         _: DescribeInstances,
     ) -> Result<Vec<GroupReport>, GroupFault> {
         let book = self.book.borrow();
-        let report = |report: &crate::messages::report::NodeReport| GroupReport {
+        let report = |reported: &Reported| GroupReport {
             group: self.name.clone(),
-            report: report.clone(),
+            report: reported.whole(),
         };
         Ok(book.reports.values().map(report).collect())
     }

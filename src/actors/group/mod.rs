@@ -8,6 +8,7 @@ pub mod forward;
 pub mod place;
 pub mod placements;
 pub mod report;
+pub mod reported;
 #[cfg(test)]
 mod tests;
 
@@ -32,12 +33,13 @@ use crate::{
             StopInstances, TerminateInstances, UpdateInstances,
         },
         node::ConsoleText,
-        report::{GroupReport, NodeReport},
+        report::{GroupReport, Heard},
     },
     store::{Store, StoreFault, journal::Journal, record},
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use placements::Placement;
+use reported::Reported;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
 use tokio::sync::Notify;
 use tracing::{Instrument, debug_span};
@@ -81,7 +83,7 @@ struct Book {
     /// What the cloud has been told last of the placements, and for how many ticks it was not.
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
-    reports: BTreeMap<NodeName, NodeReport>,
+    reports: BTreeMap<NodeName, Reported>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
@@ -198,7 +200,7 @@ answers! {
     ReadConsole => ConsoleText, read_console;
     DescribeResources => ResourceCounts, describe_resources;
     DescribeInstances => Vec<GroupReport>, describe_instances;
-    ReportNode => (), take_report;
+    ReportNode => Heard, take_report;
 }
 
 impl Core {

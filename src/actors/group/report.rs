@@ -1,19 +1,17 @@
 //! Nodes' reports: taken into the group's own figures and passed on to the cloud.
 
-use super::{Core, placements::Placement};
+use super::{Core, placements::Placement, reported::Reported};
 use crate::{
+    actors::{address::Address, cloud::CloudManager},
     domain::id::{InstanceId, NodeName},
     messages::{
         CallContext,
         cloud::{ReportGroup, ReportPlacements},
         group::{GroupFault, ReportNode},
-        report::GroupReport,
+        report::{GroupReport, Heard, NodeReport, Reading},
     },
 };
-use std::{
-    collections::{BTreeMap, HashSet},
-    rc::Rc,
-};
+use std::{collections::BTreeMap, rc::Rc};
 
 /// How often the cloud is told again of what has not changed.
 const TICKS_BETWEEN_PLACEMENTS: u32 = 5;
@@ -23,17 +21,20 @@ impl Core {
         self: &Rc<Self>,
         _: CallContext,
         asked: ReportNode,
-    ) -> Result<(), GroupFault> {
+    ) -> Result<Heard, GroupFault> {
         let report = asked.report;
         let (cloud, adopted) = {
             let mut book = self.book.borrow_mut();
             if !book.nodes.contains_key(&report.node) {
                 return Err(GroupFault::UnknownNode(report.node));
             }
-            let newer =
-                |known: &crate::messages::report::NodeReport| known.generation > report.generation;
-            if book.reports.get(&report.node).is_some_and(newer) {
-                return Ok(());
+            let mut known = book.reports.remove(&report.node);
+            let reading = Reported::take(&mut known, &report);
+            book.reports.extend(known.map(|known| (report.node.clone(), known)));
+            match reading {
+                Reading::Late => return Ok(Heard::Taken),
+                Reading::Gap => return Ok(Heard::TellAll),
+                Reading::News => {}
             }
             let foreign = report.foreign_total();
             book.capacity.report(&self.name, &report.node, report.total, foreign, report.made_at);
@@ -53,7 +54,6 @@ impl Core {
                     }),
                 }
             }
-            book.reports.insert(report.node.clone(), report.clone());
             (book.cloud.clone(), adopted)
         };
         // A node knows of an instance and the group does not: the group's record was lost, and the
@@ -65,13 +65,29 @@ impl Core {
             log::error!("node `{}`: {fault}; its next report is taken up anew", report.node);
         }
         if let Some(cloud) = cloud {
+            self.pass_on(&cloud, report).await;
+        }
+        Ok(Heard::Taken)
+    }
+
+    /// A cloud that has missed a report, because it was lost or the cloud is a new one, is told
+    /// everything, which the group knows.
+    async fn pass_on(&self, cloud: &Address<CloudManager>, report: NodeReport) {
+        let node = report.node.clone();
+        let tell = |report| {
             let report = GroupReport { group: self.name.clone(), report };
-            let answer = cloud.ask(self.own_context("report"), ReportGroup { report });
-            if let Err(fault) = answer.await {
-                log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+            cloud.ask(self.own_context("report"), ReportGroup { report })
+        };
+        let mut answer = tell(report).await;
+        if answer == Ok(Heard::TellAll) {
+            let known = self.book.borrow().reports.get(&node).map(Reported::whole);
+            if let Some(whole) = known {
+                answer = tell(whole).await;
             }
         }
-        Ok(())
+        if let Err(fault) = answer {
+            log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+        }
     }
 
     /// What only the group knows: the cloud says which of it is over, and tells users what cannot be
@@ -126,15 +142,13 @@ impl Core {
     /// Whether a boot is still on its way there only the cloud can tell, which wants it or does not.
     fn unstated(&self) -> Vec<InstanceId> {
         let book = self.book.borrow();
-        let stated: HashSet<_> = book
-            .reports
-            .iter()
-            .flat_map(|(node, report)| report.instances.iter().map(move |i| (node, &i.instance)))
-            .collect();
+        let unstated = |placement: &&Placement| {
+            let node = book.reports.get(&placement.node);
+            node.is_some_and(|node| !node.speaks_of(&placement.instance))
+        };
         book.placements
             .values()
-            .filter(|placement| book.reports.contains_key(&placement.node))
-            .filter(|placement| !stated.contains(&(&placement.node, &placement.instance)))
+            .filter(unstated)
             .map(|placement| placement.instance.clone())
             .filter(|instance| !book.placing.contains_key(instance))
             .collect()

@@ -56,16 +56,14 @@ impl Core {
     fn note_unplugged(&self, instance: &InstanceId, why: &str) {
         let mut book = self.book.borrow_mut();
         book.network_unswept = true;
-        if let Some(known) = book.instances.get_mut(instance) {
-            known.report.impairment = Some(why.to_owned());
-        }
+        book.instances.change(instance, |known| known.report.impairment = Some(why.to_owned()));
     }
 
     /// Whether ports that belong to nobody may go: once every guest's are known. One that could not
     /// be attached yet would be taken for a leftover, and its guest would be cut off for good.
     pub(super) fn may_sweep_network(&self) -> bool {
         let book = self.book.borrow();
-        book.instances.values().all(|known| known.report.impairment.is_none())
+        book.instances.iter().all(|known| known.report.impairment.is_none())
     }
 
     pub(super) fn tell_off(&self, instance: &InstanceId) {
@@ -76,7 +74,7 @@ impl Core {
     }
 
     fn sweep(&self, domains: &[Domain]) {
-        let known = |id: &InstanceId| self.book.borrow().instances.contains_key(id);
+        let known = |id: &InstanceId| self.book.borrow().instances.get(id).is_some();
         for domain in domains {
             if let Ownership::Ours(id) = &domain.ownership
                 && !known(id)

@@ -8,6 +8,7 @@
 pub mod adoption;
 pub mod host;
 pub mod instance;
+pub mod inventory;
 pub mod members;
 pub mod record;
 pub mod report;
@@ -23,7 +24,7 @@ use super::{
 use crate::{
     domain::{
         account::{Caller, Role},
-        id::{AccountId, InstanceId, NodeName},
+        id::{AccountId, NodeName},
         resources::Resources,
     },
     hypervisor::{Domain, DomainEvent, HypervisorFault},
@@ -44,10 +45,15 @@ use crate::{
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use host::Host;
-use instance::InstanceActor;
+use inventory::Inventory;
 use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 use tracing::{Instrument, debug_span};
 
 /// How often a node reports though nothing changed: its foreign guests may have.
@@ -74,14 +80,15 @@ struct Core {
 #[derive(Debug)]
 struct Book {
     group: Option<Address<GroupManager>>,
-    instances: BTreeMap<InstanceId, Known>,
+    instances: Inventory,
     foreign: Vec<ForeignGuest>,
     hypervisor: String,
-    generation: u64,
     /// Whether a report is on its way to being sent.
     report_due: bool,
     /// How long it took until the last one was answered.
     report_took: Duration,
+    /// When everything was told last, and how long it took until that was answered.
+    told_all: Option<(Instant, Option<Duration>)>,
     /// The network was not swept at the start, since a guest's ports were not attached.
     network_unswept: bool,
 }
@@ -92,15 +99,6 @@ struct Found {
     records: Vec<InstanceRecord>,
     members: Vec<MembersRecord>,
     domains: Vec<Domain>,
-}
-
-/// What the manager remembers of an instance, its actor being the owner of the rest.
-#[derive(Debug)]
-struct Known {
-    owner: AccountId,
-    actor: Option<Addr<InstanceActor>>,
-    /// As last told by the actor.
-    report: InstanceReport,
 }
 
 /// What a node manager is started with.
@@ -150,12 +148,12 @@ impl NodeManager {
         let generation = generation_of_start::<NodeManager>(&*parts.store)?;
         let book = Book {
             group: None,
-            instances: BTreeMap::new(),
+            instances: Inventory::new(generation),
             foreign: Vec::new(),
             hypervisor: parts.hypervisor,
-            generation,
             report_due: false,
             report_took: Duration::ZERO,
+            told_all: None,
             network_unswept: false,
         };
         let core = Core {
@@ -218,9 +216,8 @@ struct Changed(InstanceReport);
 impl Handler<Changed> for NodeManager {
     type Result = ();
     fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
-        if let Some(known) = self.core.book.borrow_mut().instances.get_mut(&report.instance) {
-            known.report = report;
-        }
+        let instance = report.instance.clone();
+        self.core.book.borrow_mut().instances.change(&instance, |known| known.report = report);
         if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
             self.core.book.borrow_mut().network_unswept = false;
             let host = self.core.host.clone();
@@ -299,8 +296,7 @@ impl Core {
     /// What is left for others.
     fn free(&self) -> Resources {
         let book = self.book.borrow();
-        let held: Resources = book.instances.values().map(|known| known.report.held).sum();
         let foreign = book.foreign.iter().filter(|f| f.running).map(|f| f.resources).sum();
-        self.total.less(held).less(foreign)
+        self.total.less(book.instances.held()).less(foreign)
     }
 }

@@ -1,12 +1,15 @@
 //! What a node says of itself, and when.
 
-use super::{Core, Known, NodeManager, adoption};
+use super::{
+    Core, NodeManager, adoption,
+    inventory::{Known, News},
+};
 use crate::{
     domain::{boot_phase::BootPhase, id::InstanceId, resources::Resources},
     hypervisor::{DomainState, Ownership},
     messages::{
         group::ReportNode,
-        report::{ForeignGuest, NodeReport},
+        report::{ForeignGuest, Heard, NodeReport},
     },
 };
 use actix::{Addr, AsyncContext, Context, Handler};
@@ -19,10 +22,29 @@ use std::{
 const TOGETHER: Duration = Duration::from_millis(50);
 const TOGETHER_MAX: Duration = Duration::from_secs(1);
 
+/// Everything is told now and then, though it was heard: what those above could not do about it
+/// then they try again.
+const EVERYTHING_EVERY: Duration = Duration::from_secs(10);
+
 /// A report of thousands of instances keeps everybody above busy for a while; it comes more rarely,
 /// so that reports take a tenth of their time.
 fn together(last_took: Duration) -> Duration {
     (9 * last_took).clamp(TOGETHER, TOGETHER_MAX)
+}
+
+/// How long everything that was told is waited for, before it is told once more.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+
+/// What a report's answer asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    Again,
+    Rest,
+}
+
+/// From telling everything to telling it again: at most a twentieth of the time goes into that.
+fn rest_after(everything_took: Duration) -> Duration {
+    EVERYTHING_EVERY.max(20 * everything_took)
 }
 
 /// To itself: changes have been collected long enough.
@@ -46,37 +68,75 @@ impl Core {
     /// Something changed: the next report says so, and is of a new generation.
     pub(super) fn touch(&self, myself: &Addr<NodeManager>) {
         let mut book = self.book.borrow_mut();
-        book.generation += 1;
+        book.instances.touch();
         if !book.report_due {
             book.report_due = true;
             myself.do_send(SendReport);
         }
     }
 
+    /// Answered when those above have heard.
     pub(super) async fn send_report(self: &Rc<Self>) {
-        let group = {
-            let mut book = self.book.borrow_mut();
-            book.report_due = false;
-            book.group.clone()
-        };
-        let Some(group) = group else { return };
-        let begun = Instant::now();
-        let report = self.report();
-        // A lost one costs nothing: the next has everything in it, and comes soon.
-        if let Err(fault) = group.ask(self.own_context("report"), ReportNode { report }).await {
-            log::warn!("a report did not reach the group: {fault}");
-        }
-        self.book.borrow_mut().report_took = begun.elapsed();
+        while self.send_one_report().await == Then::Again {}
     }
 
-    pub(super) fn report(&self) -> NodeReport {
+    async fn send_one_report(self: &Rc<Self>) -> Then {
+        let begun = Instant::now();
+        let (group, news) = {
+            let mut book = self.book.borrow_mut();
+            book.report_due = false;
+            match book.told_all {
+                // What changes meanwhile is told after it.
+                Some((begun, None)) if begun.elapsed() < ANSWER_WITHIN => return Then::Rest,
+                Some((begun, Some(took))) if begun.elapsed() < rest_after(took) => {}
+                _ => book.instances.unheard(),
+            }
+            let Some(group) = book.group.clone() else { return Then::Rest };
+            let news = book.instances.news();
+            if news.since.is_none() {
+                book.told_all = Some((begun, None));
+            }
+            (group, news)
+        };
+        let everything = news.since.is_none();
+        let report = self.report(news);
+        let generation = report.generation;
+        let answer = group.ask(self.own_context("report"), ReportNode { report }).await;
+        let mut book = self.book.borrow_mut();
+        book.report_took = begun.elapsed();
+        if everything {
+            book.told_all = Some((begun, Some(begun.elapsed())));
+        }
+        match answer {
+            Ok(Heard::Taken) => {
+                book.instances.heard(generation);
+                let changed = book.instances.generation() > generation;
+                if everything && changed { Then::Again } else { Then::Rest }
+            }
+            Ok(Heard::TellAll) => {
+                book.instances.unheard();
+                book.instances.touch();
+                Then::Again
+            }
+            Err(fault) => {
+                log::warn!("a report did not reach the group, the next tells everything: {fault}");
+                book.instances.unheard();
+                Then::Rest
+            }
+        }
+    }
+
+    pub(super) fn report(&self, news: News) -> NodeReport {
         let book = self.book.borrow();
+        let News { since, instances, gone } = news;
         NodeReport {
             node: self.name.clone(),
-            generation: book.generation,
+            generation: book.instances.generation(),
             made_at: self.host.ambient.now(),
             total: self.total,
-            instances: book.instances.values().map(|known| known.report.clone()).collect(),
+            since,
+            instances,
+            gone,
             foreign: book.foreign.clone(),
             hypervisor: book.hypervisor.clone(),
         }
@@ -88,7 +148,7 @@ impl Core {
         let running: Vec<InstanceId> = {
             let book = self.book.borrow();
             let runs = |known: &&Known| known.report.phase == BootPhase::Running;
-            book.instances.values().filter(runs).map(|k| k.report.instance.clone()).collect()
+            book.instances.iter().filter(runs).map(|k| k.report.instance.clone()).collect()
         };
         let host = self.host.clone();
         let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;

@@ -1,8 +1,9 @@
 //! What a group asks of a node: checked here, carried out by the instance's actor.
 
 use super::{
-    Core, Known, NodeManager,
+    Core, NodeManager,
     instance::{Amend, Forget, InstanceActor, Pursue, Reboot},
+    inventory::Known,
     record::{InstanceRecord, not_recorded},
 };
 use crate::{
@@ -80,7 +81,7 @@ impl Core {
     pub(super) fn know(&self, record: &InstanceRecord, phase: BootPhase) {
         let known =
             Known { owner: record.spec.owner.clone(), actor: None, report: record.report(phase) };
-        self.book.borrow_mut().instances.insert(record.spec.instance.clone(), known);
+        self.book.borrow_mut().instances.insert(known);
     }
 
     pub(super) fn begin(
@@ -97,9 +98,7 @@ impl Core {
     fn start(&self, actor: InstanceActor) {
         let instance = actor.instance().clone();
         let actor = actor.start();
-        if let Some(known) = self.book.borrow_mut().instances.get_mut(&instance) {
-            known.actor = Some(actor);
-        }
+        self.book.borrow_mut().instances.change(&instance, |known| known.actor = Some(actor));
     }
 
     pub(super) async fn stop_instance(
@@ -187,7 +186,7 @@ impl Core {
         let filters = Arc::new(filters);
         let actors: Vec<_> = {
             let book = self.book.borrow();
-            book.instances.values().filter_map(|known| known.actor.clone()).collect()
+            book.instances.iter().filter_map(|known| known.actor.clone()).collect()
         };
         let generation = asked.generation;
         let amend = || Amend::Filters { generation, filters: filters.clone() };
@@ -211,10 +210,11 @@ impl Core {
         for instance in asked.instances {
             let actor = {
                 let mut book = self.book.borrow_mut();
-                let known = book.instances.get_mut(&instance);
-                known
-                    .filter(|known| known.report.phase == BootPhase::Ended)
-                    .and_then(|known| known.actor.take())
+                let ended = |known: &Known| known.report.phase == BootPhase::Ended;
+                match book.instances.get(&instance).is_some_and(ended) {
+                    true => book.instances.change(&instance, |known| known.actor.take()).flatten(),
+                    false => None,
+                }
             };
             let Some(actor) = actor else { continue };
             match actor.send(Forget).await {
@@ -264,11 +264,12 @@ impl Core {
         _: DescribeNode,
         _: Addr<NodeManager>,
     ) -> Result<NodeReport, NodeFault> {
-        Ok(self.report())
+        let everything = self.book.borrow().instances.everything();
+        Ok(self.report(everything))
     }
 
     fn accepted(&self) -> Accepted {
-        Accepted { generation: self.book.borrow().generation }
+        Accepted { generation: self.book.borrow().instances.generation() }
     }
 
     /// The instance's actor, if the node has it, for its owner or an administrator only: the
@@ -307,29 +308,27 @@ impl Core {
     ) -> Result<Option<InstanceReport>, NodeFault> {
         let free = self.free();
         let mut book = self.book.borrow_mut();
-        let known = book.instances.get_mut(instance);
-        let Some(known) = known.filter(|known| known.report.phase != BootPhase::Ended) else {
+        let known = book.instances.get(instance).map(|known| &known.report);
+        let Some(before) = known.filter(|known| known.phase != BootPhase::Ended).cloned() else {
             return Ok(None);
         };
-        let needed = wanted.less(known.report.held);
+        let needed = wanted.less(before.held);
         if !needed.fits_in(free) {
             return Err(NodeFault::InsufficientCapacity { wanted: needed, free });
         }
-        let before = known.report.clone();
-        known.report.held += needed;
+        book.instances.change(instance, |known| known.report.held += needed);
         Ok(Some(before))
     }
 
     /// The actor refused, and will tell nothing.
     fn give_room_back(&self, before: Option<InstanceReport>) {
         let Some(before) = before else { return };
-        let mut book = self.book.borrow_mut();
-        if let Some(known) = book.instances.get_mut(&before.instance)
-            && known.report.revision == before.revision
-            && known.report.phase == before.phase
-        {
-            known.report = before;
-        }
+        let instance = before.instance.clone();
+        self.book.borrow_mut().instances.change(&instance, |known| {
+            if known.report.revision == before.revision && known.report.phase == before.phase {
+                known.report = before;
+            }
+        });
     }
 
     async fn send<M>(&self, actor: &Addr<InstanceActor>, message: M) -> Result<Accepted, NodeFault>

@@ -251,7 +251,9 @@ impl TestCloud {
                 generation: self.generation.get(),
                 made_at: self.clock.now(),
                 total: Resources { vcpus: 64, memory_mib: 65_536, disk_gib: 1000 },
+                since: None,
                 instances,
+                gone: Vec::new(),
                 foreign: Vec::new(),
                 hypervisor: "none".to_owned(),
             };
