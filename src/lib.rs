@@ -16,6 +16,7 @@ pub mod blobs;
 pub mod enclosure;
 pub mod hypervisor;
 pub mod imaging;
+pub mod ledger;
 pub mod network;
 pub mod store;
 

@@ -17,9 +17,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("blobs", &["domain"]),
     ("imaging", &["blobs", "domain"]),
     ("enclosure", &["domain"]),
-    ("hypervisor", &["domain"]),
+    ("ledger", &[]),
+    ("hypervisor", &["domain", "ledger"]),
     ("metadata", &["domain"]),
-    ("network", &["domain"]),
+    ("network", &["domain", "ledger"]),
     ("config", &["domain"]),
     ("transport", &["messages"]),
     (

@@ -38,8 +38,10 @@ use crate::{
     },
     hypervisor::{
         Domain, DomainEvent, DomainSpec, EventSink, HostFacts, Hypervisor, HypervisorFault,
+        console_tail::ConsoleTail,
         simulated::{SimulatedHypervisor, SimulatedOptions},
     },
+    ledger::Ledger,
     messages::{
         Ask, CallContext,
         cloud::{Command, Commanded, LaunchReservation},
@@ -58,7 +60,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     future::Future,
+    io,
     net::Ipv4Addr,
+    path::Path,
     rc::Rc,
     sync::{Arc, Condvar, Mutex},
     time::{Duration, Instant},
@@ -200,6 +204,9 @@ impl Hypervisor for Hindered<SimulatedHypervisor> {
         self.hindrance.pass("listed").map_err(HypervisorFault::Refused)?;
         Ok(domains)
     }
+    fn console(&self, of: &InstanceId, log: &Path, limit: usize) -> io::Result<ConsoleTail> {
+        self.driver.console(of, log, limit)
+    }
 }
 
 impl Datapath for Hindered<SimulatedDatapath> {
@@ -283,13 +290,13 @@ impl Node {
             }
         });
         let options = SimulatedOptions {
-            directory: Some(self.directory.path().join("domains")),
+            domains: Some(self.directory.path().join("domains")),
             shutdown: self.shutdown,
             ..SimulatedOptions::default()
         };
         let hypervisor = Arc::new(SimulatedHypervisor::open(options, sink).unwrap());
         let ports = self.directory.path().join("ports");
-        let datapath = Arc::new(SimulatedDatapath::in_directory(ports).unwrap());
+        let datapath = Arc::new(SimulatedDatapath::kept_in(&ports).unwrap());
         let instances = self.directory.path().join("instances");
         std::fs::create_dir_all(&instances).unwrap();
         let metadata = Arc::<MetadataRegistry>::default();
@@ -412,11 +419,14 @@ impl Node {
 
     /// Names of what there is of instances: directories, domains, ports.
     pub fn leftovers(&self) -> Vec<String> {
+        let directory = self.directory.path();
         let mut found = Vec::new();
-        for kind in ["instances", "domains", "ports"] {
-            for entry in std::fs::read_dir(self.directory.path().join(kind)).unwrap() {
-                found.push(format!("{kind}/{}", entry.unwrap().file_name().display()));
-            }
+        for entry in std::fs::read_dir(directory.join("instances")).unwrap() {
+            found.push(format!("instances/{}", entry.unwrap().file_name().display()));
+        }
+        for kind in ["domains", "ports"] {
+            let kept = Ledger::<String, serde_json::Value>::read(&directory.join(kind)).unwrap();
+            found.extend(kept.into_keys().map(|name| format!("{kind}/{name}")));
         }
         found
     }

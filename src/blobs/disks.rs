@@ -1,7 +1,8 @@
 //! An instance's files on its node: the root disk, and what it boots from.
 //!
-//! Two kinds: `CachedDisks` makes qcow2 overlays over images of the node's cache, `SimulatedDisks`
-//! keeps an empty file in a root disk's place, for a node whose hypervisor is simulated.
+//! Two kinds: `CachedDisks` makes qcow2 overlays over images of the node's cache; with
+//! `SimulatedDisks` an instance's directory stands for its disk, for a node whose hypervisor is
+//! simulated.
 
 use super::{
     BlobFault, BlobSource,
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::domain::{blob::BlobId, image::BootSource};
 use std::{
-    fmt, fs, io,
+    fmt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -140,7 +141,7 @@ impl Disks for CachedDisks {
     }
 }
 
-/// No bytes at all: a file says that there would be a disk.
+/// No bytes at all: where there is a directory there would be a disk.
 #[derive(Debug)]
 pub struct SimulatedDisks;
 
@@ -151,18 +152,11 @@ impl Disks for SimulatedDisks {
 
     fn prepare(&self, _: &BootSource, _: u64, directory: &Path) -> Result<BootFiles, BlobFault> {
         let root_disk = directory.join(ROOT_DISK);
-        let made = fs::OpenOptions::new().create_new(true).write(true).open(&root_disk);
-        match made {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                Err(BlobFault::io("created", &root_disk)(error))
-            }
-            _ => Ok(BootFiles { root_disk, kernel: None, _pins: Vec::new() }),
-        }
+        Ok(BootFiles { root_disk, kernel: None, _pins: Vec::new() })
     }
 
-    fn adopt(&self, _: &BootSource, directory: &Path) -> Option<BootFiles> {
-        let root_disk = directory.join(ROOT_DISK);
-        root_disk.exists().then_some(BootFiles { root_disk, kernel: None, _pins: Vec::new() })
+    fn adopt(&self, boot: &BootSource, directory: &Path) -> Option<BootFiles> {
+        directory.exists().then(|| self.prepare(boot, 0, directory).ok()).flatten()
     }
 }
 
@@ -170,6 +164,7 @@ impl Disks for SimulatedDisks {
 mod tests {
     use super::*;
     use crate::{blobs::repository::Blobs, domain::image::DiskFormat};
+    use std::fs;
 
     /// A node whose cache has room for one image of the two.
     struct Node {

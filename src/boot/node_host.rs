@@ -122,7 +122,7 @@ pub fn build(
     let datapath: Arc<dyn Datapath> = match simulated {
         true => {
             let ports = directory.hypervisor().join("ports");
-            let made = SimulatedDatapath::in_directory(ports);
+            let made = SimulatedDatapath::kept_in(&ports);
             Arc::new(made.map_err(|source| network_fault(section, source))?)
         }
         false => {
@@ -202,7 +202,7 @@ fn simulated_hypervisor(
         longest_start: Duration::from_millis(longest),
         failure_rate: section.simulated.failure_rate,
         resources: SIMULATED_HOST,
-        directory: Some(directory.join("domains")),
+        domains: Some(directory.join("domains")),
         ..SimulatedOptions::default()
     };
     let opened = SimulatedHypervisor::open(options, sink);

@@ -121,8 +121,9 @@ impl<H: Hypervisor> Bench<H> {
     }
 
     pub fn console(&self, instance: &InstanceId) -> String {
-        let bytes = fs::read(self.spec(instance).console_log).unwrap_or_default();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let log = self.spec(instance).console_log;
+        let tail = self.hypervisor.console(instance, &log, 1 << 20).unwrap();
+        String::from_utf8_lossy(&tail.bytes).into_owned()
     }
 
     pub fn await_that(&self, what: &str, mut condition: impl FnMut() -> bool) {

@@ -6,13 +6,20 @@
 pub mod accelerator;
 #[cfg(test)]
 mod conformance;
+pub mod console_tail;
 pub mod domain_xml;
 pub mod libvirt;
 pub mod reaper;
 pub mod simulated;
 
 use crate::domain::{id::InstanceId, interface::MacAddress, resources::Resources};
-use std::{fmt::Debug, path::PathBuf, sync::Arc};
+use console_tail::ConsoleTail;
+use std::{
+    fmt::Debug,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// How a guest starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,4 +152,9 @@ pub trait Hypervisor: Debug + Send + Sync {
 
     /// Every domain on the host, ours and foreign.
     fn domains(&self) -> Result<Vec<Domain>, HypervisorFault>;
+
+    /// The end of what the guest has printed, whose log is where its `DomainSpec` said.
+    fn console(&self, _: &InstanceId, log: &Path, limit: usize) -> io::Result<ConsoleTail> {
+        ConsoleTail::read(log, limit)
+    }
 }

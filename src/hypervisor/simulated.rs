@@ -4,31 +4,31 @@
 //! process. It keeps every promise of the trait that does not need a guest: states, refusals,
 //! events from a thread of its own, ownership. Its console logs say that they are simulated.
 //!
-//! With a directory each domain is a file there, so simulated guests outlive the process that
-//! started them as real ones do. Foreign domains are a test's invention and live in memory only.
+//! With a file, simulated guests outlive the process that started them as real ones do. Foreign
+//! domains are a test's invention and live in memory only. What a guest has printed goes with its
+//! domain.
 //! Deliberately absent: time inside the guest, the console socket, and refusing what the host has
 //! no room for, which QEMU does not do either.
 
 use super::{
-    Domain, DomainEvent, DomainSpec, DomainState, EventSink, HostFacts, Hypervisor,
+    ConsoleTail, Domain, DomainEvent, DomainSpec, DomainState, EventSink, HostFacts, Hypervisor,
     HypervisorFault, OffReason, Ownership,
 };
-use crate::domain::{id::InstanceId, resources::Resources};
+use crate::{
+    domain::{id::InstanceId, resources::Resources},
+    ledger::Ledger,
+};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt, fs,
-    io::{self, Write},
+    fmt, fs, io,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
-
-/// The extension of a file that is being written.
-const PARTIAL: &str = "partial";
 
 /// How the machine behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,8 +43,8 @@ pub struct SimulatedOptions {
     /// The share of starts that fail, from 0 to 1.
     pub failure_rate: f64,
     pub resources: Resources,
-    /// Where domains are kept; only in memory if absent.
-    pub directory: Option<PathBuf>,
+    /// Where domains are kept (a `Ledger`); only in memory if absent.
+    pub domains: Option<PathBuf>,
 }
 
 impl Default for SimulatedOptions {
@@ -56,7 +56,7 @@ impl Default for SimulatedOptions {
             shutdown: Duration::from_millis(20),
             failure_rate: 0.0,
             resources: Resources { vcpus: 8, memory_mib: 16 * 1024, disk_gib: 100 },
-            directory: None,
+            domains: None,
         }
     }
 }
@@ -75,7 +75,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Machine {
-    guests: BTreeMap<InstanceId, Guest>,
+    guests: Ledger<InstanceId, Guest>,
     starting: BTreeSet<InstanceId>,
     foreign: Vec<Domain>,
     chance: Option<ChaCha8Rng>,
@@ -85,13 +85,14 @@ struct Machine {
     stopping: bool,
 }
 
-/// A domain, and the content of its file.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Guest {
     vcpus: u32,
     memory_mib: u64,
     running: bool,
-    console_log: PathBuf,
+    /// How often it has come up, and when it did last.
+    boots: usize,
+    booted_at: SystemTime,
 }
 
 enum Due {
@@ -107,11 +108,11 @@ impl fmt::Debug for SimulatedHypervisor {
 }
 
 impl SimulatedHypervisor {
-    /// Takes up the domains in the directory, as a real hypervisor would find them.
+    /// Takes up the domains in the file, as a real hypervisor would find them.
     pub fn open(options: SimulatedOptions, sink: EventSink) -> io::Result<SimulatedHypervisor> {
-        let guests = match &options.directory {
-            Some(directory) => read_guests(directory)?,
-            None => BTreeMap::new(),
+        let guests = match &options.domains {
+            Some(path) => Ledger::open(path)?,
+            None => Ledger::default(),
         };
         let shared = Arc::new(Shared::default());
         {
@@ -119,10 +120,8 @@ impl SimulatedHypervisor {
             machine.guests = guests;
             machine.chance = Some(ChaCha8Rng::seed_from_u64(options.seed));
         }
-        let (its_share, directory) = (Arc::clone(&shared), options.directory.clone());
-        thread::Builder::new()
-            .name("simulated".into())
-            .spawn(move || its_share.run(&sink, directory.as_deref()))?;
+        let its_share = Arc::clone(&shared);
+        thread::Builder::new().name("simulated".into()).spawn(move || its_share.run(&sink))?;
         Ok(SimulatedHypervisor { options, shared })
     }
 
@@ -130,7 +129,6 @@ impl SimulatedHypervisor {
     pub fn kill_from_outside(&self, instance: &InstanceId) -> bool {
         let mut machine = self.shared.lock();
         let was_running = machine.switch_off(instance, OffReason::Failed);
-        self.keep(&machine, instance);
         self.shared.changed.notify_all();
         was_running
     }
@@ -153,28 +151,27 @@ impl SimulatedHypervisor {
     }
 
     fn boot(&self, spec: &DomainSpec) -> Result<(), HypervisorFault> {
+        // Nothing is written there, but where QEMU could not write it would not start.
+        if let Some(directory) = spec.console_log.parent()
+            && let Err(error) = fs::metadata(directory)
+        {
+            let path = spec.console_log.display();
+            let reason = format!("cannot write the console log `{path}`: {error}");
+            return Err(HypervisorFault::Refused(reason));
+        }
         let guest = Guest {
             vcpus: spec.vcpus,
             memory_mib: spec.memory_mib,
             running: true,
-            console_log: spec.console_log.clone(),
+            boots: 1,
+            booted_at: SystemTime::now(),
         };
-        guest.print_boot().map_err(|error| {
-            let path = spec.console_log.display();
-            HypervisorFault::Refused(format!("cannot write the console log `{path}`: {error}"))
-        })?;
         let mut machine = self.shared.lock();
-        machine.guests.insert(spec.instance.clone(), guest);
-        self.keep(&machine, &spec.instance);
+        let kept = machine.guests.insert(spec.instance.clone(), guest);
+        kept.map_err(|error| HypervisorFault::Refused(format!("it cannot be kept: {error}")))?;
         machine.tell(DomainEvent::Started(spec.instance.clone()));
         self.shared.changed.notify_all();
         Ok(())
-    }
-
-    fn keep(&self, machine: &Machine, instance: &InstanceId) {
-        if let Some(directory) = &self.options.directory {
-            machine.keep(directory, instance);
-        }
     }
 }
 
@@ -196,7 +193,7 @@ impl Hypervisor for SimulatedHypervisor {
     fn start(&self, spec: &DomainSpec) -> Result<(), HypervisorFault> {
         let delay = {
             let mut machine = self.shared.lock();
-            let exists = machine.guests.contains_key(&spec.instance);
+            let exists = machine.guests.get(&spec.instance).is_some();
             if exists || machine.starting.contains(&spec.instance) {
                 return Err(HypervisorFault::AlreadyExists(spec.instance.clone()));
             }
@@ -220,30 +217,37 @@ impl Hypervisor for SimulatedHypervisor {
 
     fn power_off(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
         let mut machine = self.shared.lock();
-        if !machine.guests.contains_key(instance) {
+        if machine.guests.get(instance).is_none() {
             return Err(HypervisorFault::NoSuchDomain(instance.clone()));
         }
         machine.switch_off(instance, OffReason::Destroyed);
-        self.keep(&machine, instance);
         self.shared.changed.notify_all();
         Ok(())
     }
 
     fn reboot(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
-        let machine = self.shared.lock();
+        let mut machine = self.shared.lock();
         let guest = machine.running(instance)?;
-        guest.print_boot().map_err(|error| {
-            HypervisorFault::Refused(format!("cannot write the console log: {error}"))
-        })
+        let rebooted =
+            Guest { boots: guest.boots + 1, booted_at: SystemTime::now(), ..guest.clone() };
+        machine.keep(instance, Some(rebooted));
+        Ok(())
     }
 
     fn remove(&self, instance: &InstanceId) -> Result<(), HypervisorFault> {
         let mut machine = self.shared.lock();
         machine.switch_off(instance, OffReason::Destroyed);
-        machine.guests.remove(instance);
-        self.keep(&machine, instance);
+        machine.keep(instance, None);
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    fn console(&self, instance: &InstanceId, _: &Path, limit: usize) -> io::Result<ConsoleTail> {
+        let machine = self.shared.lock();
+        let Some(guest) = machine.guests.get(instance) else { return Ok(ConsoleTail::default()) };
+        let mut bytes = guest.printed().into_bytes();
+        bytes.drain(..bytes.len().saturating_sub(limit));
+        Ok(ConsoleTail { bytes, written_at: Some(guest.booted_at) })
     }
 
     fn domains(&self) -> Result<Vec<Domain>, HypervisorFault> {
@@ -265,7 +269,7 @@ impl Shared {
 
     /// The thread: does what is due, and tells events without holding the lock, since the sink may
     /// well ask this hypervisor something.
-    fn run(&self, sink: &EventSink, directory: Option<&Path>) {
+    fn run(&self, sink: &EventSink) {
         let mut machine = self.lock();
         while !machine.stopping {
             let now = Instant::now();
@@ -281,9 +285,6 @@ impl Shared {
             match machine.due.pop_first().map(|(_, due)| due) {
                 Some(Due::ShutDown(instance)) => {
                     machine.switch_off(&instance, OffReason::Shutdown);
-                    if let Some(directory) = directory {
-                        machine.keep(directory, &instance);
-                    }
                 }
                 Some(Due::Tell(event)) => {
                     drop(machine);
@@ -307,10 +308,11 @@ impl Machine {
 
     /// Whether it was on.
     fn switch_off(&mut self, instance: &InstanceId, reason: OffReason) -> bool {
-        let Some(guest) = self.guests.get_mut(instance).filter(|guest| guest.running) else {
+        let Some(guest) = self.guests.get(instance).filter(|guest| guest.running) else {
             return false;
         };
-        guest.running = false;
+        let off = Guest { running: false, ..guest.clone() };
+        self.keep(instance, Some(off));
         self.tell(DomainEvent::Off(instance.clone(), reason));
         true
     }
@@ -330,60 +332,29 @@ impl Machine {
         f64::from(bits) / f64::from(u32::MAX)
     }
 
-    /// Makes the directory agree about one domain. A directory that cannot be written any more is
-    /// this machine's disk failing; there is nobody to refuse, as the deed is done.
-    fn keep(&self, directory: &Path, instance: &InstanceId) {
-        let path = directory.join(format!("{instance}.json"));
-        let kept = match self.guests.get(instance) {
-            None => match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                Ok(()) | Err(_) => Ok(()),
-            },
-            Some(guest) => {
-                let partial = path.with_extension(PARTIAL);
-                serde_json::to_vec(guest)
-                    .map_err(io::Error::other)
-                    .and_then(|bytes| fs::write(&partial, bytes))
-                    .and_then(|()| fs::rename(&partial, &path))
-            }
+    /// A file that cannot be written any more is this machine's disk failing; there is nobody to
+    /// refuse, as the deed is done.
+    fn keep(&mut self, instance: &InstanceId, guest: Option<Guest>) {
+        let kept = match guest {
+            Some(guest) => self.guests.insert(instance.clone(), guest),
+            None => self.guests.remove(instance).map(drop),
         };
         if let Err(error) = kept {
-            log::error!("the simulated domain `{}` was not kept: {error}", path.display());
+            log::error!("the simulated domain of `{instance}` was not kept: {error}");
         }
     }
 }
 
 impl Guest {
-    fn print_boot(&self) -> io::Result<()> {
-        let mut log = fs::OpenOptions::new().create(true).append(true).open(&self.console_log)?;
+    fn printed(&self) -> String {
         let (vcpus, memory) = (self.vcpus, self.memory_mib);
-        writeln!(log, "[simulated] no guest executes; this text was made up")?;
-        writeln!(log, "[simulated] {vcpus} CPUs, {memory} MiB of memory")?;
-        writeln!(log, "[simulated] boot finished")
+        let of_one_boot = format!(
+            "[simulated] no guest executes; this text was made up\n\
+             [simulated] {vcpus} CPUs, {memory} MiB of memory\n\
+             [simulated] boot finished\n"
+        );
+        of_one_boot.repeat(self.boots)
     }
-}
-
-fn read_guests(directory: &Path) -> io::Result<BTreeMap<InstanceId, Guest>> {
-    fs::create_dir_all(directory)?;
-    let mut guests = BTreeMap::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => {}
-            // Its process died writing it.
-            Some(PARTIAL) => {
-                fs::remove_file(&path)?;
-                continue;
-            }
-            _ => continue,
-        }
-        let named = path.file_stem().and_then(|stem| stem.to_str()).and_then(|id| id.parse().ok());
-        let instance: InstanceId = named.ok_or_else(|| {
-            io::Error::other(format!("`{}` is not named after an instance", path.display()))
-        })?;
-        guests.insert(instance, serde_json::from_slice(&fs::read(&path)?)?);
-    }
-    Ok(guests)
 }
 
 #[cfg(test)]
@@ -394,7 +365,7 @@ mod tests {
 
     fn bench(directory: &Path) -> Bench<SimulatedHypervisor> {
         let options = SimulatedOptions {
-            directory: Some(directory.join("domains")),
+            domains: Some(directory.join("domains")),
             longest_start: Duration::from_millis(5),
             ..SimulatedOptions::default()
         };
@@ -444,18 +415,7 @@ mod tests {
         assert_eq!(after.state(&off), Some(DomainState::Off));
         after.hypervisor.remove(&on).unwrap();
         after.hypervisor.remove(&off).unwrap();
-        assert_eq!(fs::read_dir(directory.path().join("domains")).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn what_a_killed_process_was_writing_is_gone_with_the_next() {
-        let directory = tempfile::tempdir().unwrap();
-        let domains = directory.path().join("domains");
-        fs::create_dir(&domains).unwrap();
-        let cut_off = format!("{}.{PARTIAL}", conformance::instance(1));
-        fs::write(domains.join(cut_off), "{\"vc").unwrap();
         assert!(bench(directory.path()).hypervisor.domains().unwrap().is_empty());
-        assert_eq!(fs::read_dir(&domains).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,29 +1,26 @@
 //! A data plane that carries no packets: a table of ports with the promises of the real one.
 //!
-//! Given a directory it keeps one symbolic link per port there, as a kernel keeps taps: made in one
-//! step, named after the interface and leading to the instance's id. They outlive a killed process,
-//! so that tests can count what was leaked.
+//! Given a file it keeps its ports there (a `Ledger`: interface and instance), as a kernel keeps
+//! taps. They outlive a killed process, so that tests can count what was leaked.
 
 use super::{Datapath, NetworkFault, Port};
-use crate::domain::{
-    id::{InstanceId, InterfaceId, PrefixedId, SecurityGroupId},
-    interface::{InterfaceSpec, Wire},
-    port_filter::{GroupMembers, Packet, PortFilter},
+use crate::{
+    domain::{
+        id::{InstanceId, InterfaceId, SecurityGroupId},
+        interface::{InterfaceSpec, Wire},
+        port_filter::{GroupMembers, Packet, PortFilter},
+    },
+    ledger::Ledger,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    ffi::OsStr,
-    fs, io,
     net::Ipv4Addr,
-    os::unix::fs::symlink,
-    path::{Path, PathBuf},
-    str::FromStr,
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 #[derive(Debug, Default)]
 pub struct SimulatedDatapath {
-    directory: Option<PathBuf>,
     table: Mutex<Table>,
     /// Of security groups. A process that begins is told anew.
     members: Mutex<BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>>,
@@ -31,37 +28,45 @@ pub struct SimulatedDatapath {
 
 #[derive(Debug, Default)]
 struct Table {
-    ports: BTreeMap<InterfaceId, SimulatedPort>,
+    /// Every port, those of an earlier process included until they are attached again.
+    ports: Ledger<InterfaceId, InstanceId>,
+    attached: BTreeMap<InterfaceId, InterfaceSpec>,
     /// Who has an address of the public wire.
     public: HashMap<Ipv4Addr, InterfaceId>,
 }
 
-#[derive(Debug, Clone)]
-struct SimulatedPort {
-    instance: InstanceId,
-    /// What is attached; nothing for a port found in the directory until it is attached again.
-    attached: Option<InterfaceSpec>,
-}
-
 impl Table {
-    fn attached(&self, interface: &InterfaceId) -> Result<&InterfaceSpec, NetworkFault> {
-        let port = self.ports.get(interface).and_then(|port| port.attached.as_ref());
-        port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))
+    fn attached(&mut self, interface: &InterfaceId) -> Result<&mut InterfaceSpec, NetworkFault> {
+        let attached = self.attached.get_mut(interface);
+        attached.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))
     }
 
-    fn attach(&mut self, instance: &InstanceId, interface: &InterfaceSpec) {
-        self.detach(&interface.id);
+    fn attach(
+        &mut self,
+        instance: &InstanceId,
+        interface: &InterfaceSpec,
+    ) -> Result<(), NetworkFault> {
+        if self.ports.get(&interface.id) != Some(instance) {
+            self.ports.insert(interface.id.clone(), instance.clone()).map_err(kernel)?;
+        }
+        self.forget(&interface.id);
         if interface.wire == Wire::Public {
             self.public.insert(interface.address, interface.id.clone());
         }
-        let port = SimulatedPort { instance: instance.clone(), attached: Some(interface.clone()) };
-        self.ports.insert(interface.id.clone(), port);
+        self.attached.insert(interface.id.clone(), interface.clone());
+        Ok(())
     }
 
-    fn detach(&mut self, interface: &InterfaceId) {
-        let Some(port) = self.ports.remove(interface) else { return };
-        if let Some(spec) = port.attached.filter(|spec| spec.wire == Wire::Public) {
-            self.public.remove(&spec.address);
+    fn detach(&mut self, interface: &InterfaceId) -> Result<(), NetworkFault> {
+        self.ports.remove(interface).map_err(kernel)?;
+        self.forget(interface);
+        Ok(())
+    }
+
+    fn forget(&mut self, interface: &InterfaceId) {
+        let earlier = self.attached.remove(interface);
+        if let Some(earlier) = earlier.filter(|earlier| earlier.wire == Wire::Public) {
+            self.public.remove(&earlier.address);
         }
     }
 }
@@ -71,25 +76,15 @@ impl SimulatedDatapath {
         SimulatedDatapath::default()
     }
 
-    /// Finds the ports that an earlier process left in the directory.
-    pub fn in_directory(directory: PathBuf) -> Result<SimulatedDatapath, NetworkFault> {
-        fs::create_dir_all(&directory).map_err(kernel)?;
-        let mut table = Table::default();
-        for entry in fs::read_dir(&directory).map_err(kernel)? {
-            let entry = entry.map_err(kernel)?;
-            let interface = parsed(&entry.file_name())?;
-            let path = entry.path();
-            let stranger = |e| kernel(format!("`{}` is no port of ours: {e}", path.display()));
-            let instance = parsed(fs::read_link(&path).map_err(stranger)?.as_os_str())?;
-            table.ports.insert(interface, SimulatedPort { instance, attached: None });
-        }
-        let directory = Some(directory);
-        Ok(SimulatedDatapath { directory, table: Mutex::new(table), members: Mutex::default() })
+    /// Finds the ports that an earlier process left in the file.
+    pub fn kept_in(file: &Path) -> Result<SimulatedDatapath, NetworkFault> {
+        let table = Table { ports: Ledger::open(file).map_err(kernel)?, ..Table::default() };
+        Ok(SimulatedDatapath { table: Mutex::new(table), members: Mutex::default() })
     }
 
     /// What the interface's filter would do with the first packet of a flow.
     pub fn admits(&self, interface: &InterfaceId, packet: Packet) -> Result<bool, NetworkFault> {
-        let table = self.table();
+        let mut table = self.table();
         let members = self.members();
         let is_member = |group: &SecurityGroupId, address| {
             members.get(group).is_some_and(|members| members.contains(&address))
@@ -110,33 +105,6 @@ impl SimulatedDatapath {
     fn members(&self) -> MutexGuard<'_, BTreeMap<SecurityGroupId, BTreeSet<Ipv4Addr>>> {
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn keep(&self, interface: &InterfaceId, instance: &InstanceId) -> Result<(), NetworkFault> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        match symlink(instance.as_str(), file(directory, interface)) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(kernel(error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn forget(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
-        let Some(directory) = &self.directory else { return Ok(()) };
-        match fs::remove_file(file(directory, interface)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(kernel(error)),
-            _ => Ok(()),
-        }
-    }
-
-    fn remove_where(&self, unwanted: impl Fn(&SimulatedPort) -> bool) -> Result<(), NetworkFault> {
-        let mut table = self.table();
-        let gone = table.ports.iter().filter(|(_, port)| unwanted(port));
-        let gone: Vec<InterfaceId> = gone.map(|(id, _)| id.clone()).collect();
-        for interface in gone {
-            self.forget(&interface)?;
-            table.detach(&interface);
-        }
-        Ok(())
-    }
 }
 
 impl Datapath for SimulatedDatapath {
@@ -152,16 +120,12 @@ impl Datapath for SimulatedDatapath {
             let holder = holder.clone();
             return Err(NetworkFault::AddressTaken { address: interface.address, holder });
         }
-        self.keep(&interface.id, instance)?;
-        table.attach(instance, interface);
+        table.attach(instance, interface)?;
         Ok(described(&interface.id, instance))
     }
 
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
-        let mut table = self.table();
-        table.attached(interface)?;
-        let attached = table.ports.get_mut(interface).and_then(|port| port.attached.as_mut());
-        attached.expect("it is attached, as was just seen").filter = filter.clone();
+        self.table().attached(interface)?.filter = filter.clone();
         Ok(())
     }
 
@@ -176,27 +140,25 @@ impl Datapath for SimulatedDatapath {
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
-        let mut table = self.table();
-        self.forget(interface)?;
-        table.detach(interface);
-        Ok(())
+        self.table().detach(interface)
     }
 
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
-        let table = self.table();
-        Ok(table.ports.iter().map(|(id, port)| described(id, &port.instance)).collect())
+        Ok(self.table().ports.iter().map(|(id, instance)| described(id, instance)).collect())
     }
 
     fn sweep(&self) -> Result<(), NetworkFault> {
-        self.remove_where(|port| port.attached.is_none())
+        let mut table = self.table();
+        let left = table.ports.iter().map(|(interface, _)| interface);
+        let left: Vec<_> = left.filter(|id| !table.attached.contains_key(*id)).cloned().collect();
+        left.iter().try_for_each(|interface| table.detach(interface))
     }
 
     fn purge(&self) -> Result<(), NetworkFault> {
-        self.remove_where(|_| true)?;
-        match self.directory.as_deref().map(fs::remove_dir) {
-            Some(Err(error)) if error.kind() != io::ErrorKind::NotFound => Err(kernel(error)),
-            _ => Ok(()),
-        }
+        let mut table = self.table();
+        table.attached.clear();
+        table.public.clear();
+        table.ports.purge().map_err(kernel)
     }
 }
 
@@ -206,15 +168,6 @@ fn described(interface: &InterfaceId, instance: &InstanceId) -> Port {
         instance: instance.clone(),
         tap: format!("sim-{interface}"),
     }
-}
-
-fn parsed<T: FromStr>(name: &OsStr) -> Result<T, NetworkFault> {
-    let stranger = || kernel(format!("`{}` is no port of ours", name.display()));
-    name.to_str().and_then(|name| name.parse().ok()).ok_or_else(stranger)
-}
-
-fn file(directory: &Path, interface: &InterfaceId) -> PathBuf {
-    directory.join(interface.as_str())
 }
 
 fn kernel(error: impl std::fmt::Display) -> NetworkFault {

@@ -72,7 +72,7 @@ fn names(datapath: &dyn Datapath) -> Vec<InterfaceId> {
 fn the_simulated_data_plane_keeps_its_promises() {
     let directory = tempfile::tempdir().unwrap();
     let ports = directory.path().join("ports");
-    let open = || SimulatedDatapath::in_directory(ports.clone()).unwrap();
+    let open = || SimulatedDatapath::kept_in(&ports).unwrap();
     check(open(), |old| {
         drop(old);
         Box::new(open())

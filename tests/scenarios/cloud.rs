@@ -204,6 +204,11 @@ pub fn names_in(directory: &Path) -> Vec<String> {
     names
 }
 
+/// What a simulated machine of a node has: its domains, or its ports.
+pub fn kept_in(file: &Path) -> Vec<String> {
+    mallee::ledger::Ledger::<String, serde_json::Value>::read(file).unwrap().into_keys().collect()
+}
+
 fn children(parent: u32) -> Vec<i32> {
     let path = format!("/proc/{parent}/task/{parent}/children");
     let listed = fs::read_to_string(path).unwrap();

@@ -5,7 +5,7 @@
 
 use crate::{
     client::Client,
-    cloud::{Cloud, names_in, states},
+    cloud::{Cloud, kept_in, names_in, states},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -122,8 +122,8 @@ fn check_books(cloud: &mut Cloud, told: &Told) {
     let node = cloud.node();
     cloud.wait("the node has the running instances and no others", |_| {
         let instances: BTreeSet<_> = names_in(&node.join("instances")).into_iter().collect();
-        let domains = names_in(&node.join("domains")).len();
-        let ports = names_in(&node.join("ports")).len();
+        let domains = kept_in(&node.join("domains")).len();
+        let ports = kept_in(&node.join("ports")).len();
         (instances == running && domains == running.len() && ports == 2 * running.len())
             .then_some(())
     });
@@ -162,10 +162,8 @@ fn terminate_everything(cloud: &mut Cloud) {
     }
     let node = cloud.node();
     cloud.wait("nothing is left", |_| {
-        ["instances", "domains", "ports"]
-            .iter()
-            .all(|part| names_in(&node.join(part)).is_empty())
-            .then_some(())
+        let kept = ["domains", "ports"].iter().all(|part| kept_in(&node.join(part)).is_empty());
+        (kept && names_in(&node.join("instances")).is_empty()).then_some(())
     });
     cloud.wait("all room is given back", |_| (free_of_default_type(&client) == 200).then_some(()));
 }

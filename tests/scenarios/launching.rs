@@ -1,6 +1,6 @@
 //! What a launch may and may not do to the cloud's capacity.
 
-use crate::cloud::{Cloud, TOPOLOGIES, names_in};
+use crate::cloud::{Cloud, TOPOLOGIES, kept_in, names_in};
 use std::thread;
 
 fn image(cloud: &Cloud) -> String {
@@ -39,7 +39,7 @@ fn twenty_launches_at_once_on_room_for_ten_make_ten_instances() {
         assert_eq!((instances.len(), refused), (10, 10), "{topology}");
         let client = cloud.client();
         cloud.wait_for(&client, &instances, "running");
-        assert_eq!(names_in(&cloud.node().join("domains")).len(), 10);
+        assert_eq!(kept_in(&cloud.node().join("domains")).len(), 10);
 
         client.ask("TerminateInstances", &[("InstanceId.1", &instances[0])]);
         cloud.wait_for(&client, &instances[..1], "terminated");

@@ -1,6 +1,6 @@
 //! One instance's life, and what is left of it.
 
-use crate::cloud::{Cloud, TOPOLOGIES, describe, names_in, states};
+use crate::cloud::{Cloud, TOPOLOGIES, describe, kept_in, names_in, states};
 
 fn image(cloud: &Cloud) -> String {
     cloud.client().ask("DescribeImages", &[]).first("imageId").unwrap()
@@ -30,9 +30,10 @@ fn an_instance_is_launched_stopped_started_rebooted_and_terminated() {
 
         client.ask("TerminateInstances", &[("InstanceId.1", first), ("InstanceId.2", second)]);
         cloud.wait_for(&client, &instances, "terminated");
-        let left = ["instances", "domains", "ports"].map(|part| cloud.node().join(part));
+        let node = cloud.node();
         cloud.wait("nothing is left on the node", |_| {
-            left.iter().all(|part| names_in(part).is_empty()).then_some(())
+            let kept = ["domains", "ports"].iter().all(|part| kept_in(&node.join(part)).is_empty());
+            (kept && names_in(&node.join("instances")).is_empty()).then_some(())
         });
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     ambient::Ambient,
     blobs::disks::{BootFiles, Disks, Fetched},
     domain::id::InstanceId,
-    hypervisor::{Boot, DomainSpec, Hypervisor, Nic},
+    hypervisor::{Boot, DomainSpec, Hypervisor, Nic, console_tail::ConsoleTail},
     metadata::registry::MetadataRegistry,
     network::Datapath,
     store::{Batch, StoreFault, journal::Journal},
@@ -154,20 +154,8 @@ impl Host {
         remove_directory(&self.directory(&record.spec.instance))
     }
 
-    /// The last bytes of the console, and when they were written.
-    pub fn console(&self, instance: &InstanceId, limit: usize) -> io::Result<(Vec<u8>, i64)> {
-        use io::{Read, Seek, SeekFrom};
-        let mut file = match fs::File::open(self.console_log(instance)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
-            file => file?,
-        };
-        let facts = file.metadata()?;
-        let from = facts.len().saturating_sub(limit as u64);
-        file.seek(SeekFrom::Start(from))?;
-        let mut bytes = Vec::new();
-        file.take(limit as u64).read_to_end(&mut bytes)?;
-        let written = facts.modified()?.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        Ok((bytes, written.as_millis() as i64))
+    pub fn console(&self, instance: &InstanceId, limit: usize) -> io::Result<ConsoleTail> {
+        self.hypervisor.console(instance, &self.console_log(instance), limit)
     }
 
     /// Ports that belong to no attached interface: what a crash left.

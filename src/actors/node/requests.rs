@@ -14,6 +14,7 @@ use crate::{
         resources::Resources,
         time::Timestamp,
     },
+    hypervisor::console_tail::ConsoleTail,
     messages::{
         CallContext,
         node::{
@@ -26,7 +27,7 @@ use crate::{
 };
 use actix::{Actor, Addr};
 use futures_util::future::join_all;
-use std::{rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 impl Core {
     /// The room is taken before the record is written, so that two requests cannot both have it.
@@ -250,7 +251,11 @@ impl Core {
         let read =
             tokio::task::spawn_blocking(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
         match read.await {
-            Ok(Ok((bytes, written))) => Ok(ConsoleText { bytes, written_at: Timestamp(written) }),
+            Ok(Ok(ConsoleTail { bytes, written_at })) => {
+                let since_epoch = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+                let written_at = since_epoch.unwrap_or_default().as_millis() as i64;
+                Ok(ConsoleText { bytes, written_at: Timestamp(written_at) })
+            }
             Ok(Err(error)) => {
                 Err(NodeFault::Failed(format!("the console cannot be read: {error}")))
             }
