@@ -16,8 +16,8 @@ use crate::{
     },
     hypervisor::{DomainEvent, Hypervisor, OffReason},
     messages::node::{
-        FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance, SetFilters,
-        StopInstance, TerminateInstance, UpdateInstance,
+        DescribeNode, FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance,
+        SetFilters, StopInstance, TerminateInstance, UpdateInstance,
     },
     network::Datapath,
     store::StoreFault,
@@ -661,6 +661,27 @@ async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
     node.restart();
     node.until(&spec.instance, BootPhase::Running).await;
     assert!(node.runs(&spec.instance));
+}
+
+#[actix_rt::test]
+async fn a_node_says_upwards_that_its_hypervisor_is_lost_until_it_is_back() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let well = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(well.hypervisor, "simulated");
+    node.happen(DomainEvent::Disconnected);
+    let lost = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(
+        lost.hypervisor,
+        "the hypervisor cannot be reached: guests that run go on, none can be started or ended \
+         (simulated)"
+    );
+    assert!(lost.generation > well.generation, "it is news");
+    assert_eq!(node.instance(&spec.instance).await.unwrap().phase, BootPhase::Running);
+    node.happen(DomainEvent::Reconnected);
+    let back = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(back.hypervisor, "simulated");
+    assert!(back.generation > lost.generation);
 }
 
 #[actix_rt::test]
