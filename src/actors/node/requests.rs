@@ -61,6 +61,7 @@ impl Core {
             revision,
             goal: Goal::Run,
             forced: false,
+            reboot_due: false,
             settled: BootPhase::Accepted,
             reason: None,
         };
