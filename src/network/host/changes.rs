@@ -39,7 +39,7 @@ pub(super) struct Changes {
 pub(super) struct Pending(mpsc::Receiver<io::Result<()>>);
 
 /// Alters the state, and says by which commands.
-type Change = Box<dyn Fn(&mut InForce) -> String + Send>;
+pub(super) type Change = Box<dyn Fn(&mut InForce) -> String + Send>;
 
 struct Waiting {
     change: Change,
@@ -58,9 +58,9 @@ impl Changes {
         Changes { table, nft, in_force: Mutex::default(), waiting: Mutex::default() }
     }
 
-    pub fn queue(&self, change: impl Fn(&mut InForce) -> String + Send + 'static) -> Pending {
+    pub fn queue(&self, change: Change) -> Pending {
         let (outcome, told) = mpsc::channel();
-        self.waiting().push(Waiting { change: Box::new(change), outcome });
+        self.waiting().push(Waiting { change, outcome });
         Pending(told)
     }
 
@@ -88,6 +88,19 @@ impl Changes {
             let script = || format!("delete set ip {} {set}\n", self.table);
             !members.is_empty() || self.nft.apply(&script()).is_err()
         });
+    }
+
+    /// Starts over from tables in which a script leaves nobody, in the same moment: with members as
+    /// they were, who are known nowhere else, and with these changes.
+    pub fn start_over(&self, empty: &str, changes: &[Change]) -> io::Result<()> {
+        let mut in_force = self.in_force();
+        let members = in_force.members.clone();
+        let mut anew = InForce { members, ..InForce::default() };
+        let changes = changes.iter().map(|change| change(&mut anew));
+        let script = changes.fold(empty.to_owned(), |script, change| script + &change);
+        self.nft.apply(&script)?;
+        *in_force = anew;
+        Ok(())
     }
 
     /// When the tables are gone.
