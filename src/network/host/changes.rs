@@ -20,7 +20,8 @@ use std::{
 pub(super) struct InForce {
     /// The filter of each address.
     pub ports: HashMap<Ipv4Addr, String>,
-    pub filters: BTreeSet<String>,
+    /// The filters, each with the sets of members it speaks of.
+    pub filters: BTreeMap<String, BTreeSet<String>>,
     /// Who is in each set of members.
     pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
 }
@@ -80,14 +81,6 @@ impl Changes {
     pub fn read(&self) -> io::Result<()> {
         *self.in_force() = InForce::read(&self.table)?;
         Ok(())
-    }
-
-    /// Sets of nobody go, if no filter speaks of them: the kernel knows which those are.
-    pub fn remove_unused_sets(&self) {
-        self.in_force().members.retain(|set, members| {
-            let script = || format!("delete set ip {} {set}\n", self.table);
-            !members.is_empty() || self.nft.apply(&script()).is_err()
-        });
     }
 
     /// Starts over from tables in which a script leaves nobody, in the same moment: with members as
@@ -164,8 +157,10 @@ impl InForce {
     fn read(table: &str) -> io::Result<InForce> {
         let mut found = InForce::default();
         for object in nft::list(&["table", "ip", table])? {
-            if let Some(chain) = object["chain"]["name"].as_str() {
-                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            let chain = object["chain"]["name"].as_str().or(object["rule"]["chain"].as_str());
+            if let Some(filter) = chain.and_then(permits::filter_of) {
+                let sets = found.filters.entry(filter.to_owned()).or_default();
+                permits::sets_in(&object["rule"]["expr"], sets);
             }
             let set = &object["set"];
             if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
@@ -185,12 +180,25 @@ impl InForce {
         Ok(found)
     }
 
-    /// What takes the chains of filters away that no port has.
+    /// What takes the chains of filters away that no port has, and then the sets of nobody that no
+    /// filter speaks of.
     fn forget_unused(&mut self, table: &str) -> String {
+        let mut script = String::new();
         let used: BTreeSet<&String> = self.ports.values().collect();
-        let unused: Vec<String> =
-            self.filters.iter().filter(|name| !used.contains(name)).cloned().collect();
-        self.filters.retain(|name| !unused.contains(name));
-        unused.iter().map(|name| permits::no_rules(table, name)).collect()
+        self.filters.retain(|name, _| {
+            let is_used = used.contains(name);
+            if !is_used {
+                script += &permits::no_rules(table, name);
+            }
+            is_used
+        });
+        self.members.retain(|set, members| {
+            let is_used = !members.is_empty() || self.filters.values().any(|of| of.contains(set));
+            if !is_used {
+                script += &format!("delete set ip {table} {set}\n");
+            }
+            is_used
+        });
+        script
     }
 }

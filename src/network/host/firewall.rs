@@ -129,10 +129,14 @@ impl Firewall {
         }
         let address = identity.address;
         Box::new(move |in_force| {
-            let mut script = match in_force.filters.insert(rules.name().to_owned()) {
-                true => rules.script(&table),
-                false => String::new(),
-            };
+            let mut script = String::new();
+            if !in_force.filters.contains_key(rules.name()) {
+                script += &rules.script(&table);
+                in_force.filters.insert(rules.name().to_owned(), rules.sets().clone());
+                for set in rules.sets() {
+                    in_force.members.entry(set.clone()).or_default();
+                }
+            }
             script += &who;
             let earlier = in_force.ports.insert(address, rules.name().to_owned());
             if earlier.as_deref() != Some(rules.name()) {
@@ -194,7 +198,6 @@ impl Firewall {
                 }
             }
         }
-        self.changes.remove_unused_sets();
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
         let table = table.to_owned();
