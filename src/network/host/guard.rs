@@ -13,14 +13,14 @@
 //! its process's.
 
 use super::{
-    HostDatapath, HostOptions, Kernel,
+    HostDatapath, HostOptions,
     firewall::Firewall,
     forwarding::{self, Forwarding},
-    held,
     name::Names,
     netlink::{Heard, attributes, messages},
     news::Told,
     nft::Nft,
+    ports::{self, Kernel},
 };
 use std::{
     io,
@@ -102,7 +102,7 @@ impl Guard {
         let bridge = self.names.public_bridge();
         // Before all else, and before waiting for whoever changes a port just now.
         forwarding::route_nothing(&bridge)?;
-        let kernel = held(&self.kernel);
+        let kernel = ports::held(&self.kernel);
         let needed = self.forwarding.needed()?;
         let ports = kernel.ports.values().filter_map(|port| {
             let rules = port.rules.as_ref().map(Arc::clone)?;

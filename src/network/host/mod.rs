@@ -30,6 +30,7 @@ mod news;
 mod nft;
 mod occupancy;
 mod permits;
+mod ports;
 mod tap;
 
 use super::{Datapath, NetworkFault, Port};
@@ -49,8 +50,8 @@ use netlink::Netlink;
 use news::{Listener, Topic};
 use nft::Nft;
 use permits::Rules;
+use ports::{Kernel, KnownPort};
 use std::{
-    collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::PathBuf,
@@ -87,30 +88,6 @@ pub struct HostDatapath {
     kernel: Arc<Mutex<Kernel>>,
 }
 
-/// Our conversation with the kernel, and the ports we know it to have.
-#[derive(Debug)]
-struct Kernel {
-    netlink: Netlink,
-    ports: BTreeMap<InterfaceId, KnownPort>,
-}
-
-#[derive(Debug, Clone)]
-struct KnownPort {
-    identity: Identity,
-    device: u32,
-    /// What it admits, by one text for all that admit the same. None for a tap found at the start,
-    /// until it is attached again.
-    rules: Option<Arc<Rules>>,
-}
-
-impl Kernel {
-    fn shared(&self, rules: Rules) -> Arc<Rules> {
-        let known = self.ports.values().filter_map(|port| port.rules.as_ref());
-        let same = known.into_iter().find(|known| ***known == rules);
-        same.map_or_else(|| Arc::new(rules), Arc::clone)
-    }
-}
-
 impl HostDatapath {
     /// Prepares the host, or finds it prepared by an earlier process, whose guests notice nothing.
     pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
@@ -139,7 +116,7 @@ impl HostDatapath {
             nft,
             listeners: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
-            kernel: Arc::new(Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) })),
+            kernel: Arc::new(Mutex::new(Kernel { netlink, ports: ports::among(&links, &names) })),
             names,
             options,
         })
@@ -193,7 +170,7 @@ impl HostDatapath {
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
-        held(&self.kernel)
+        ports::held(&self.kernel)
     }
 
     /// The bridge there is, or a new one. What an interruption left undone is done: a bridge that
@@ -410,7 +387,7 @@ impl Datapath for HostDatapath {
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
         let kernel = &mut *self.kernel();
         let links = kernel.netlink.links().map_err(fault("list devices"))?;
-        let found = ports_among(&links, &self.names);
+        let found = ports::among(&links, &self.names);
         let described =
             |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
         Ok(found.values().map(described).collect())
@@ -473,24 +450,8 @@ impl Datapath for HostDatapath {
     }
 }
 
-fn held(kernel: &Mutex<Kernel>) -> MutexGuard<'_, Kernel> {
-    // The table is only a memory of the kernel's own, corrected by attaching again.
-    kernel.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn described(identity: &Identity, tap: String) -> Port {
     Port { interface: identity.interface.clone(), instance: identity.instance.clone(), tap }
-}
-
-/// The ports the kernel has, by what is written on them.
-fn ports_among(links: &[netlink::Link], names: &Names) -> BTreeMap<InterfaceId, KnownPort> {
-    let taps = links.iter().filter(|link| link.kind == "tun" && names.is_tap(&link.name));
-    taps.filter_map(|link| {
-        let identity: Identity = link.alias.parse().ok()?;
-        let port = KnownPort { device: link.index, rules: None, identity };
-        Some((port.identity.interface.clone(), port))
-    })
-    .collect()
 }
 
 /// Says what was being done, and tells what an administrator can allow from what they cannot.
