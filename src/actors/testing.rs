@@ -25,15 +25,14 @@ use crate::{
         cloud_state::{Change, CloudState, Entry},
         draft::Draft,
         id::{AccountId, InstanceId, InterfaceId, NodeName, SecurityGroupId},
-        image::{DiskFormat, Image, ImageIdFamily, ImageKind},
+        image::{DiskFormat, Image, ImageKind},
         instance::Instance,
-        instance_type::InstanceTypes,
         interface::InterfaceSpec,
         metadata::InstanceMetadata,
         port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings, Regions},
+        settings::CloudSettings,
         time::Timestamp,
     },
     hypervisor::{
@@ -600,7 +599,7 @@ impl Cloud {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
         let parts = CloudParts {
-            settings: Arc::new(settings()),
+            settings: Arc::new(CloudSettings::for_tests()),
             ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),
@@ -666,21 +665,6 @@ impl Cloud {
     }
 }
 
-pub fn settings() -> CloudSettings {
-    CloudSettings {
-        reach: crate::domain::settings::Reach::Routed,
-        regions: Regions::Any { default: "us-east-1".parse().unwrap() },
-        groups: vec![GroupSettings {
-            name: GROUP.parse().unwrap(),
-            public_addresses: "198.51.100.0/24".parse().unwrap(),
-            gateway: "198.51.100.1".parse().unwrap(),
-        }],
-        instance_types: InstanceTypes([("m1.small".to_owned(), vcpus(1))].into()),
-        image_id_family: ImageIdFamily::Ami,
-        terminated_shown: Duration::from_secs(3600),
-    }
-}
-
 pub fn a_launch() -> LaunchReservation {
     LaunchReservation::of(IMAGE.parse().unwrap())
 }
@@ -708,7 +692,7 @@ pub fn image() -> Image {
 
 /// The spec of an instance that a cloud would launch; another for each number.
 pub fn spec(number: u64, resources: Resources) -> InstanceSpec {
-    let settings = settings();
+    let settings = CloudSettings::for_tests();
     let mut state = CloudState::default();
     state.apply(&Change::Put(Entry::Image(Arc::new(image()))));
     let everything = Resources { vcpus: 99, memory_mib: 1 << 20, disk_gib: 1 << 20 };

@@ -8,7 +8,7 @@
 use super::error::{ApiError, Code};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
@@ -33,6 +33,24 @@ pub struct PageRequest<K> {
 pub struct Page<T> {
     pub results: Vec<T>,
     pub next_token: Option<String>,
+}
+
+/// The key of what has no id of its own: a name without spaces, and another within it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PairKey(pub String, pub String);
+
+impl Display for PairKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.1)
+    }
+}
+
+impl FromStr for PairKey {
+    type Err = ();
+    fn from_str(text: &str) -> Result<PairKey, ()> {
+        let (name, within) = text.split_once(' ').ok_or(())?;
+        Ok(PairKey(name.to_owned(), within.to_owned()))
+    }
 }
 
 impl<K: Ord + Display + FromStr> PageRequest<K> {

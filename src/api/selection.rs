@@ -4,32 +4,28 @@
 //! every account in the region, a convention of Eucalyptus; to anybody else the word is an id like
 //! any other, and a malformed one.
 
-use super::{action::Exchange, error::ApiError};
+use super::{
+    action::Exchange,
+    describe::Asked,
+    error::{ApiError, Code},
+};
 use crate::domain::{cloud_state::ScopeState, id::PrefixedId};
 use rpds::RedBlackTreeMapSync as Map;
-use std::{collections::BTreeSet, sync::Arc};
-
-const EVERY_ACCOUNT: &str = "verbose";
+use std::sync::Arc;
 
 /// What a request names.
 #[derive(Debug)]
 pub struct Selection<'e, I> {
     /// Whose resources may be shown.
     pub scopes: Vec<&'e ScopeState>,
-    /// None at all: everything.
-    pub ids: BTreeSet<I>,
+    /// Sorted, each once. None at all: everything.
+    pub ids: Vec<I>,
 }
 
 impl<'e, I: PrefixedId + 'e> Selection<'e, I> {
     pub fn read(ids: &[String], exchange: &'e Exchange) -> Result<Self, ApiError> {
-        let verbose =
-            exchange.caller.is_administrator() && ids.iter().any(|id| id == EVERY_ACCOUNT);
-        let ids = ids
-            .iter()
-            .filter(|id| !(verbose && *id == EVERY_ACCOUNT))
-            .map(|id| id.parse::<I>())
-            .collect::<Result<_, _>>()?;
-        let scopes = if verbose {
+        let Asked { ids, everybodys } = Asked::read(ids, &exchange.caller)?;
+        let scopes = if everybodys {
             let everywhere = exchange.state.scopes.iter();
             let here = everywhere.filter(|(scope, _)| scope.region == exchange.scope.region);
             here.map(|(_, state)| state).collect()
@@ -61,4 +57,14 @@ impl<'e, I: PrefixedId + 'e> Selection<'e, I> {
         }
         if unknown.is_empty() { Ok(found) } else { Err(unknown) }
     }
+}
+
+/// The refusal of ids that nothing has, in the words that EC2 has for most kinds of things.
+pub fn none_has<I: PrefixedId>(ids: &[I], kind: &str, code: Code) -> ApiError {
+    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let message = match ids.len() {
+        1 => format!("The {kind} ID '{text}' does not exist"),
+        _ => format!("The {kind} IDs '{text}' do not exist"),
+    };
+    ApiError::new(code, message)
 }

@@ -100,6 +100,24 @@ impl CloudSettings {
     pub fn group(&self, name: &GroupName) -> Option<&GroupSettings> {
         self.groups.iter().find(|group| group.name == *name)
     }
+
+    /// A small cloud for tests to begin with: one group, any region, instances of one vCPU.
+    #[cfg(test)]
+    pub fn for_tests() -> CloudSettings {
+        let small = super::resources::Resources { vcpus: 1, memory_mib: 256, disk_gib: 2 };
+        CloudSettings {
+            regions: Regions::Any { default: "us-east-1".parse().unwrap() },
+            groups: vec![GroupSettings {
+                name: "zone-one".parse().unwrap(),
+                public_addresses: "198.51.100.0/24".parse().unwrap(),
+                gateway: "198.51.100.1".parse().unwrap(),
+            }],
+            instance_types: InstanceTypes([("m1.small".to_owned(), small)].into()),
+            image_id_family: ImageIdFamily::Ami,
+            terminated_shown: Duration::from_secs(3600),
+            reach: Reach::Routed,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ impl Journal {
             queue: Mutex::new(Queue {
                 phase: Phase::Open,
                 epoch: Epoch(0),
+                failure: None,
                 waiting: VecDeque::new(),
                 bytes: 0,
                 closing: false,
@@ -150,9 +151,18 @@ struct Shared {
 struct Queue {
     phase: Phase,
     epoch: Epoch,
+    /// What ended the epoch before this one, or this one if it is broken.
+    failure: Option<StoreFault>,
     waiting: VecDeque<Waiting>,
     bytes: usize,
     closing: bool,
+}
+
+impl Queue {
+    fn superseded(&self) -> StoreFault {
+        let failure = self.failure.clone().expect("only a failure ends an epoch");
+        StoreFault::Superseded(Box::new(failure))
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,8 +200,8 @@ impl Shared {
         let stale = made_in.is_some_and(|epoch| epoch != queue.epoch);
         match queue.phase {
             Phase::Closed => _ = answer.send(Err(StoreFault::Closed)),
-            Phase::Broken => _ = answer.send(Err(StoreFault::Superseded)),
-            Phase::Open if stale => _ = answer.send(Err(StoreFault::Superseded)),
+            Phase::Broken => _ = answer.send(Err(queue.superseded())),
+            Phase::Open if stale => _ = answer.send(Err(queue.superseded())),
             Phase::Open => {
                 queue.bytes += bytes;
                 queue.waiting.push_back(Waiting { batch, bytes, answer });
@@ -235,9 +245,10 @@ impl Shared {
     }
 
     /// Leaves the open phase and empties the queue in one step.
-    fn leave_open(&self, phase: Phase) -> VecDeque<Waiting> {
+    fn leave_open(&self, phase: Phase, failure: Option<StoreFault>) -> VecDeque<Waiting> {
         let mut queue = self.queue();
         queue.phase = phase;
+        queue.failure = failure;
         queue.bytes = 0;
         let waiting = mem::take(&mut queue.waiting);
         drop(queue);
@@ -251,19 +262,20 @@ fn write_until_closed(shared: &Shared, store: &dyn Store) {
     while let Some((group, answers)) = shared.next_group() {
         // An empty group only asks whether all before it is durable, and it is.
         let result = if group.is_empty() { Ok(()) } else { store.commit(group) };
-        let superseded = match &result {
+        let behind = match &result {
             Ok(()) => VecDeque::new(),
             Err(fault) => {
                 log::error!("a group of {} commits failed: {fault}", answers.len());
                 // Before anybody is answered, so that who hears of the failure finds it there.
-                shared.leave_open(Phase::Broken)
+                shared.leave_open(Phase::Broken, Some(fault.clone()))
             }
         };
         for answer in answers {
             _ = answer.send(result.clone());
         }
-        for waiting in superseded {
-            _ = waiting.answer.send(Err(StoreFault::Superseded));
+        let Err(fault) = result else { continue };
+        for waiting in behind {
+            _ = waiting.answer.send(Err(StoreFault::Superseded(Box::new(fault.clone()))));
         }
     }
 }
@@ -273,7 +285,7 @@ struct Closing<'a>(&'a Shared);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
-        for waiting in self.0.leave_open(Phase::Closed) {
+        for waiting in self.0.leave_open(Phase::Closed, None) {
             _ = waiting.answer.send(Err(StoreFault::Closed));
         }
     }
@@ -364,13 +376,16 @@ mod tests {
         gate.entered.recv().unwrap();
         let behind = gate.journal.commit(put(1));
         gate.let_through.send(()).unwrap();
-        assert_eq!(failing.await, Err(StoreFault::Full("no room".to_owned())));
-        assert_eq!(behind.await, Err(StoreFault::Superseded));
-        assert_eq!(gate.journal.commit(put(2)).await, Err(StoreFault::Superseded));
+        let full = StoreFault::Full("no room".to_owned());
+        assert_eq!(failing.await, Err(full.clone()));
+        let superseded = StoreFault::Superseded(Box::new(full));
+        assert_eq!(superseded.to_string(), "an earlier write failed: the disk is full: no room");
+        assert_eq!(behind.await, Err(superseded.clone()));
+        assert_eq!(gate.journal.commit(put(2)).await, Err(superseded.clone()));
 
         let resumed = gate.journal.resume();
         assert!(resumed > made_in);
-        assert_eq!(gate.journal.commit_in(made_in, put(3)).await, Err(StoreFault::Superseded));
+        assert_eq!(gate.journal.commit_in(made_in, put(3)).await, Err(superseded));
         gate.let_through.send(()).unwrap();
         assert_eq!(gate.journal.commit_in(resumed, put(4)).await, Ok(()));
         assert_eq!(keys(&*gate.store), [4]);

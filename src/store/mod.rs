@@ -71,9 +71,9 @@ pub enum StoreFault {
     /// when it begins again.
     #[error("it is unknown whether the records were written: {0}")]
     Unknown(String),
-    /// A commit queued behind one that failed: nothing of it was written.
-    #[error("an earlier write failed")]
-    Superseded,
+    /// A commit behind one that failed: nothing of it was written.
+    #[error("an earlier write failed: {0}")]
+    Superseded(Box<StoreFault>),
     /// The journal or store has been closed: nothing of the commit was written.
     #[error("the store is closed")]
     Closed,

@@ -15,5 +15,6 @@ mod residue;
 mod rules;
 mod scale;
 mod spoofing;
+mod strangers;
 mod two_clouds;
 mod wires;

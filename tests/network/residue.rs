@@ -1,10 +1,7 @@
 //! What is left on the host: nothing.
 
-use crate::guest::{Host, Namespace, egress, ping, private, public};
-use mallee::{
-    domain::port_filter::PortFilter,
-    network::{Datapath, host::HostDatapath},
-};
+use crate::guest::{Host, Namespace, egress, private, public};
+use mallee::network::{Datapath, host::HostDatapath};
 use std::{fs, net::Ipv4Addr, path::Path};
 
 /// Everything a data plane could leave behind: devices, addresses, routes, rules, switches.
@@ -104,32 +101,17 @@ fn a_packet_filter_that_somebody_emptied_is_made_anew_by_the_next_start_and_rest
     host.reopen();
     let interface = public(4, vec![egress()]);
     let guest = host.guest(&interface);
+    host.datapath = None;
     host.namespace.run("nft flush ruleset");
-    assert!(host.datapath().set_filter(&interface.id, &interface.filter).is_err(), "it is told");
     host.reopen();
     host.datapath().attach(&"i-12345678".parse().unwrap(), &interface).unwrap();
     assert_eq!(guest.namespace.greeting(world, 80).as_deref(), Some("world"));
     assert!(!host.namespace.pings(interface.address), "filtered again");
     drop(guest);
+    host.datapath = None;
     host.namespace.run("nft flush ruleset");
-    host.datapath().purge().unwrap();
+    HostDatapath::find(host.options()).unwrap().purge().unwrap();
     check_same(&untouched, &state(&host.namespace));
-}
-
-#[test]
-fn a_port_that_somebody_took_out_of_the_filter_is_put_back_by_its_next_change() {
-    let host = Host::new();
-    let interface = public(4, vec![egress()]);
-    let guest = host.guest(&interface);
-    let address = interface.address;
-    for map in ["incoming", "incoming_answered", "outgoing", "outgoing_answered"] {
-        host.namespace.run(&format!("nft delete element ip mallee {map} {{ {address} }}"));
-    }
-    assert!(!guest.namespace.pings(crate::guest::GATEWAY));
-    let filter = PortFilter { permits: vec![egress(), ping()] };
-    host.datapath().set_filter(&interface.id, &filter).unwrap();
-    assert!(guest.namespace.pings(crate::guest::GATEWAY));
-    assert!(host.namespace.pings(address));
 }
 
 #[test]

@@ -279,10 +279,17 @@ fn members_are_known_to_a_process_that_begins_and_gone_with_the_last_that_names_
     assert!(member.namespace.greeting(GUEST, 22).is_some());
     scene.host.datapath().set_members(&members(&[])).unwrap();
     assert_eq!(member.namespace.greeting(GUEST, 22), None);
+    let is_there = || scene.host.namespace.run("nft list ruleset").contains("members-");
+    assert!(is_there(), "a filter names it");
     scene.admit([egress()]);
-    scene.host.datapath().sweep().unwrap();
-    let rules = scene.host.namespace.run("nft list ruleset");
-    assert!(!rules.contains("members-"), "{rules}");
+    assert!(!is_there(), "of nobody, and nobody names it");
+    scene.admit(named.clone());
+    scene.host.datapath().set_members(&members(&[5])).unwrap();
+    assert!(member.namespace.greeting(GUEST, 22).is_some());
+    scene.admit([egress()]);
+    assert!(is_there(), "of somebody");
+    scene.host.datapath().set_members(&members(&[])).unwrap();
+    assert!(!is_there(), "told in the other order");
 }
 
 #[test]

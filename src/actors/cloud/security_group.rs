@@ -302,32 +302,18 @@ mod tests {
             account::{Caller, Role},
             chance::Counting,
             cloud_state::CloudState,
-            image::ImageIdFamily,
-            instance_type::InstanceTypes,
             security_group::{DEFAULT_GROUP_NAME, Ipv6Cidr},
-            settings::{CloudSettings, GroupSettings, Regions},
+            settings::CloudSettings,
             tag::Tags,
             time::Timestamp,
         },
     };
     use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
-    use std::time::Duration;
 
     /// What `look` finds out on an open scope, and the effects of what it decided.
     fn on_a_draft<R>(look: impl FnOnce(&mut Draft<'_>) -> R) -> (R, BTreeSet<Effect>) {
         let region: crate::domain::id::RegionName = "local".parse().unwrap();
-        let settings = CloudSettings {
-            regions: Regions::Any { default: region.clone() },
-            groups: vec![GroupSettings {
-                name: "zone-one".parse().unwrap(),
-                public_addresses: "198.51.100.0/24".parse().unwrap(),
-                gateway: "198.51.100.1".parse().unwrap(),
-            }],
-            instance_types: InstanceTypes::default(),
-            image_id_family: ImageIdFamily::Ami,
-            terminated_shown: Duration::ZERO,
-            reach: crate::domain::settings::Reach::Routed,
-        };
+        let settings = CloudSettings::for_tests();
         let account: AccountId = "111111111111".parse().unwrap();
         let caller = Caller { account: account.clone(), role: Role::User };
         let mut chance = Counting::default();

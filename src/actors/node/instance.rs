@@ -8,10 +8,12 @@
 mod amend;
 mod going_off;
 mod pursuit;
+mod reboot;
 
 pub use amend::Amend;
 pub use going_off::WentOff;
-pub use pursuit::{Forget, Pursue, Reboot};
+pub use pursuit::{Forget, Pursue};
+pub use reboot::Reboot;
 
 use super::{
     Changed, NodeManager,
@@ -59,6 +61,8 @@ pub struct InstanceActor {
     /// was tried in vain.
     unplugged: Option<String>,
     tries: u32,
+    /// The guest is being rebooted just now.
+    rebooting: bool,
     /// Whose request is being carried out, for the log.
     request_id: String,
 }
@@ -102,6 +106,7 @@ impl InstanceActor {
             filters_due: false,
             unplugged,
             tries: 0,
+            rebooting: false,
             request_id: AFTER_A_RESTART.to_owned(),
         }
     }
@@ -379,6 +384,7 @@ impl Actor for InstanceActor {
             self.replug_later(context);
         }
         self.go_on(context);
+        self.reboot_if_due(context);
     }
 }
 

@@ -7,7 +7,7 @@
 use super::instance::InstanceActor;
 use crate::{
     domain::{
-        id::{AccountId, InstanceId},
+        id::{AccountId, InstanceId, InterfaceId},
         resources::Resources,
     },
     messages::report::InstanceReport,
@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug)]
 pub struct Known {
     pub owner: AccountId,
+    pub interfaces: Vec<InterfaceId>,
     pub actor: Option<Addr<InstanceActor>>,
     /// As last told by the actor.
     pub report: InstanceReport,
@@ -176,7 +177,7 @@ mod tests {
             impairment: None,
             held: Resources { vcpus: number.into(), ..Resources::NONE },
         };
-        Known { owner: report.owner.clone(), actor: None, report }
+        Known { owner: report.owner.clone(), interfaces: Vec::new(), actor: None, report }
     }
 
     fn report(generation: u64, news: News) -> NodeReport {

@@ -73,6 +73,8 @@ struct Core {
     root: AccountId,
     host: Arc<Host>,
     total: Resources,
+    /// What runs the guests.
+    hypervisor: String,
     book: RefCell<Book>,
     members: tokio::sync::Mutex<KnownMembers>,
 }
@@ -82,6 +84,7 @@ struct Book {
     group: Option<Address<GroupManager>>,
     instances: Inventory,
     foreign: Vec<ForeignGuest>,
+    /// What is said upwards of what runs the guests: what it is, and whether it is lost.
     hypervisor: String,
     /// Whether a report is on its way to being sent.
     report_due: bool,
@@ -150,7 +153,7 @@ impl NodeManager {
             group: None,
             instances: Inventory::new(generation),
             foreign: Vec::new(),
-            hypervisor: parts.hypervisor,
+            hypervisor: parts.hypervisor.clone(),
             report_due: false,
             report_took: Duration::ZERO,
             told_all: None,
@@ -161,6 +164,7 @@ impl NodeManager {
             root: parts.root,
             host: parts.host,
             total: parts.total,
+            hypervisor: parts.hypervisor,
             book: RefCell::new(book),
             members: Default::default(),
         };
@@ -234,7 +238,7 @@ pub struct Happened(pub DomainEvent);
 
 impl Handler<Happened> for NodeManager {
     type Result = ();
-    fn handle(&mut self, Happened(event): Happened, _: &mut Self::Context) {
+    fn handle(&mut self, Happened(event): Happened, context: &mut Self::Context) {
         match event {
             DomainEvent::Started(_) => {}
             DomainEvent::Off(instance, reason) => {
@@ -244,9 +248,20 @@ impl Handler<Happened> for NodeManager {
                     actor.do_send(instance::WentOff(reason));
                 }
             }
-            DomainEvent::Disconnected => log::warn!("the hypervisor cannot be reached"),
+            DomainEvent::Disconnected => {
+                log::warn!("the hypervisor cannot be reached");
+                let lost = format!(
+                    "the hypervisor cannot be reached: guests that run go on, none can be started \
+                     or ended ({})",
+                    self.core.hypervisor
+                );
+                self.core.book.borrow_mut().hypervisor = lost;
+                self.core.touch(&context.address());
+            }
             DomainEvent::Reconnected => {
                 log::info!("the hypervisor is back");
+                self.core.book.borrow_mut().hypervisor = self.core.hypervisor.clone();
+                self.core.touch(&context.address());
                 let core = self.core.clone();
                 actix_rt::spawn(async move { core.look_around().await });
             }

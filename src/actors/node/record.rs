@@ -25,6 +25,9 @@ pub struct InstanceRecord {
     /// A stop that does not wait for the guest.
     #[serde(default)]
     pub forced: bool,
+    /// A reboot taken up that the running guest is still to get.
+    #[serde(default)]
+    pub reboot_due: bool,
     /// Where it last came to rest; `Accepted` until it first did.
     pub settled: BootPhase,
     pub reason: Option<StateReason>,
@@ -109,6 +112,7 @@ mod tests {
             revision: 1,
             goal: Goal::Run,
             forced: false,
+            reboot_due: false,
             settled: BootPhase::Running,
             reason: None,
         };

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     domain::{
         boot_phase::{BootPhase, Goal},
-        id::InstanceId,
+        id::{InstanceId, InterfaceId},
         port_filter::PortFilter,
         resources::Resources,
         time::Timestamp,
@@ -27,7 +27,7 @@ use crate::{
 };
 use actix::{Actor, Addr};
 use futures_util::future::join_all;
-use std::{rc::Rc, sync::Arc, time::UNIX_EPOCH};
+use std::{collections::HashMap, rc::Rc, sync::Arc, time::UNIX_EPOCH};
 
 impl Core {
     /// The room is taken before the record is written, so that two requests cannot both have it.
@@ -63,6 +63,7 @@ impl Core {
             revision,
             goal: Goal::Run,
             forced: false,
+            reboot_due: false,
             settled: BootPhase::Accepted,
             reason: None,
         };
@@ -80,8 +81,17 @@ impl Core {
 
     /// Puts an instance into the book, without an actor yet.
     pub(super) fn know(&self, record: &InstanceRecord, phase: BootPhase) {
-        let known =
-            Known { owner: record.spec.owner.clone(), actor: None, report: record.report(phase) };
+        let known = Known {
+            owner: record.spec.owner.clone(),
+            interfaces: record
+                .spec
+                .interfaces
+                .iter()
+                .map(|interface| interface.id.clone())
+                .collect(),
+            actor: None,
+            report: record.report(phase),
+        };
         self.book.borrow_mut().instances.insert(known);
     }
 
@@ -176,23 +186,26 @@ impl Core {
         if asked.assignments.is_empty() {
             return Ok(self.accepted());
         }
-        let filters: Vec<_> = asked
+        let filters: HashMap<InterfaceId, Arc<PortFilter>> = asked
             .assignments
             .into_iter()
             .flat_map(|assignment| {
-                let filter: Arc<PortFilter> = Arc::new(assignment.filter);
+                let filter = Arc::new(assignment.filter);
                 assignment.interfaces.into_iter().map(move |id| (id, filter.clone()))
             })
             .collect();
-        let filters = Arc::new(filters);
-        let actors: Vec<_> = {
-            let book = self.book.borrow();
-            book.instances.iter().filter_map(|known| known.actor.clone()).collect()
-        };
         let generation = asked.generation;
-        let amend = || Amend::Filters { generation, filters: filters.clone() };
-        let set = actors.into_iter().map(|actor| actor.send(amend()));
-        for outcome in join_all(set).await {
+        let amended: Vec<_> = {
+            let book = self.book.borrow();
+            let of = |id: &InterfaceId| Some((id.clone(), filters.get(id)?.clone()));
+            let amend = |known: &Known| {
+                let filters: Vec<_> = known.interfaces.iter().filter_map(of).collect();
+                let actor = known.actor.clone().filter(|_| !filters.is_empty())?;
+                Some(actor.send(Amend::Filters { generation, filters }))
+            };
+            book.instances.iter().filter_map(amend).collect()
+        };
+        for outcome in join_all(amended).await {
             // An actor that is gone has no ports.
             if let Ok(outcome) = outcome {
                 outcome?;

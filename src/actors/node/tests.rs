@@ -3,6 +3,7 @@
 use crate::{
     actors::{
         address::AskError,
+        node::record::InstanceRecord,
         testing::{Node, account, spec, user, vcpus, wait},
     },
     domain::{
@@ -16,11 +17,11 @@ use crate::{
     },
     hypervisor::{DomainEvent, Hypervisor, OffReason},
     messages::node::{
-        FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance, SetFilters,
-        StopInstance, TerminateInstance, UpdateInstance,
+        DescribeNode, FilterAssignment, ForgetInstances, InstanceSpec, NodeFault, RebootInstance,
+        SetFilters, StopInstance, TerminateInstance, UpdateInstance,
     },
     network::Datapath,
-    store::StoreFault,
+    store::{StoreFault, record::load_all},
 };
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -507,6 +508,80 @@ async fn last_words_are_kept_until_they_are_erased_and_then_for_good() {
     assert_eq!(node.instance(&spec.instance).await, None);
 }
 
+fn reboot(spec: &InstanceSpec, revision: u64) -> RebootInstance {
+    RebootInstance { instance: spec.instance.clone(), revision }
+}
+
+/// Until it is on record that the guest got the reboot it was to get.
+async fn rebooted(node: &Node, spec: &InstanceSpec) {
+    let done = || async {
+        let records = load_all::<InstanceRecord>(&*node.store).unwrap();
+        let due = |record: &InstanceRecord| record.reboot_due;
+        let record = records.iter().find(|record| record.spec.instance == spec.instance).unwrap();
+        (!due(record)).then_some(())
+    };
+    wait("the reboot", done).await;
+}
+
+#[actix_rt::test]
+async fn a_reboot_taken_up_is_done_by_the_next_process_if_this_one_is_killed_and_then_no_more() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.hold("reboot");
+    node.ask(reboot(&spec, 2)).await.unwrap();
+    begun(&node, "reboot", 1).await;
+    node.restart();
+    begun(&node, "reboot", 1).await;
+    rebooted(&node, &spec).await;
+    node.ask(reboot(&spec, 2)).await.unwrap();
+    assert_eq!(node.hindrance.begun("reboot"), 1, "it was that reboot");
+    node.restart();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(stop(&spec, 3)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(node.hindrance.begun("reboot"), 0);
+}
+
+#[actix_rt::test]
+async fn a_guest_stopped_before_its_reboot_was_done_is_not_rebooted_by_a_restarted_node() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.hold("reboot");
+    node.hindrance.hold("remove");
+    node.ask(reboot(&spec, 2)).await.unwrap();
+    begun(&node, "reboot", 1).await;
+    node.ask(stop(&spec, 3)).await.unwrap();
+    begun(&node, "remove", 1).await;
+    node.restart();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    node.boot(&spec, 4).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(node.hindrance.begun("reboot"), 0);
+}
+
+#[actix_rt::test]
+async fn a_reboot_that_could_not_be_recorded_is_refused_and_done_when_asked_again() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.store.fail_next([full()]);
+    let refused = node.ask(reboot(&spec, 2)).await;
+    assert!(matches!(refused, Err(AskError::Refused(NodeFault::NotRecorded(_)))), "{refused:?}");
+    assert_eq!(node.hindrance.begun("reboot"), 0);
+    node.ask(reboot(&spec, 2)).await.unwrap();
+    begun(&node, "reboot", 1).await;
+    rebooted(&node, &spec).await;
+}
+
+#[actix_rt::test]
+async fn a_reboot_that_the_hypervisor_does_not_do_is_tried_again() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.hindrance.fail_next("reboot");
+    node.ask(reboot(&spec, 2)).await.unwrap();
+    begun(&node, "reboot", 2).await;
+    rebooted(&node, &spec).await;
+}
+
 #[actix_rt::test]
 async fn every_request_may_be_asked_twice_and_an_older_one_is_refused() {
     let node = Node::start("n1", 4);
@@ -519,7 +594,8 @@ async fn every_request_may_be_asked_twice_and_an_older_one_is_refused() {
     }
     assert_eq!(node.ask(stop(&spec, 4)).await, overtaken());
     for _ in 0..2 {
-        node.ask(RebootInstance { instance: id.clone(), revision: 6 }).await.unwrap();
+        node.ask(reboot(&spec, 6)).await.unwrap();
+        rebooted(&node, &spec).await;
     }
     assert_eq!(node.hindrance.begun("reboot"), 1);
     assert_eq!(node.ask(stop(&spec, 5)).await, overtaken());
@@ -661,6 +737,27 @@ async fn a_domain_that_a_crash_left_half_started_does_not_fail_the_boot() {
     node.restart();
     node.until(&spec.instance, BootPhase::Running).await;
     assert!(node.runs(&spec.instance));
+}
+
+#[actix_rt::test]
+async fn a_node_says_upwards_that_its_hypervisor_is_lost_until_it_is_back() {
+    let node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    let well = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(well.hypervisor, "simulated");
+    node.happen(DomainEvent::Disconnected);
+    let lost = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(
+        lost.hypervisor,
+        "the hypervisor cannot be reached: guests that run go on, none can be started or ended \
+         (simulated)"
+    );
+    assert!(lost.generation > well.generation, "it is news");
+    assert_eq!(node.instance(&spec.instance).await.unwrap().phase, BootPhase::Running);
+    node.happen(DomainEvent::Reconnected);
+    let back = node.ask(DescribeNode).await.unwrap();
+    assert_eq!(back.hypervisor, "simulated");
+    assert!(back.generation > lost.generation);
 }
 
 #[actix_rt::test]

@@ -5,6 +5,7 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code},
         filters::{FilterParameter, read_filters},
         pagination::{PageRequest, RESULTS},
@@ -70,18 +71,15 @@ impl Action for DescribeAccounts {
         }
         let filters = read_filters::<Item>(&self.filter)?;
         let request = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
-        let mut items = Vec::new();
-        for account in self.named(exchange)? {
+        let items = self.named(exchange)?.into_iter().map(|account| {
             let item = Item {
                 account_id: account.id.clone(),
                 account_name: account.name.clone(),
                 create_time: account.created_at.into(),
             };
-            if filters.admit(&item)? {
-                items.push((account.id.clone(), item));
-            }
-        }
-        let page = request.cut(items);
+            (account.id.clone(), item)
+        });
+        let page = select(items, &filters, &request)?;
         Ok(Response { account_set: page.results.into(), next_token: page.next_token })
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         response::Set,
         shapes::{
             instance::{InstanceElement, RootDevice, own_instance, root_device},
-            instance_interface::Group,
+            security_group::GroupIdentifier,
             user_data,
         },
     },
@@ -71,7 +71,7 @@ enum Attribute {
     BlockDeviceMapping(Set<RootDevice<String>>),
     ProductCodes(Set<()>),
     SourceDestCheck(Value<bool>),
-    GroupSet(Set<Group<String>>),
+    GroupSet(Set<GroupIdentifier<String>>),
     EbsOptimized(Value<bool>),
     SriovNetSupport(Value<String>),
     EnaSupport(Value<bool>),
@@ -158,7 +158,7 @@ fn attribute(name: AttributeName, element: &InstanceElement) -> Attribute {
             Attribute::SourceDestCheck(Value::some(instance.source_dest_check))
         }
         AttributeName::GroupSet => {
-            Attribute::GroupSet(element.groups().into_iter().map(Group::to_owned).collect())
+            Attribute::GroupSet(element.groups().into_iter().map(GroupIdentifier::to_owned).collect())
         }
         AttributeName::EbsOptimized => Attribute::EbsOptimized(Value::some(instance.ebs_optimized)),
         AttributeName::SriovNetSupport => Attribute::SriovNetSupport(Value::none()),

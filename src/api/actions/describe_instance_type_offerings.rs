@@ -4,16 +4,17 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::ApiError,
         filters::{FilterParameter, read_filters},
-        pagination::{PageRequest, RESULTS},
+        pagination::{PageRequest, PairKey, RESULTS},
         response::Set,
         shapes::zone,
     },
     domain::filter::Described,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::borrow::Cow;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -65,35 +66,13 @@ impl Described for Offering {
     }
 }
 
-/// Where an offering stands among all. No location has a space in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    location: String,
-    instance_type: String,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.location, self.instance_type)
-    }
-}
-
-impl FromStr for Place {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Place, ()> {
-        let (location, instance_type) = text.split_once(' ').ok_or(())?;
-        Ok(Place { location: location.to_owned(), instance_type: instance_type.to_owned() })
-    }
-}
-
 impl Action for DescribeInstanceTypeOfferings {
     const NAME: &'static str = "DescribeInstanceTypeOfferings";
     type Response = Response;
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
         let filters = read_filters::<Offering>(&self.filter)?;
-        let request =
-            PageRequest::<Place>::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
+        let request = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
         let mut offerings = Vec::new();
         for location in self.locations(exchange) {
             for instance_type in exchange.settings.instance_types.0.keys() {
@@ -102,13 +81,11 @@ impl Action for DescribeInstanceTypeOfferings {
                     location_type: self.location_type,
                     location: location.clone(),
                 };
-                if filters.admit(&offering)? {
-                    let instance_type = instance_type.clone();
-                    offerings.push((Place { location: location.clone(), instance_type }, offering));
-                }
+                // No location has a space in it.
+                offerings.push((PairKey(location.clone(), instance_type.clone()), offering));
             }
         }
-        let page = request.cut(offerings);
+        let page = select(offerings, &filters, &request)?;
         let instance_type_offering_set = page.results.into();
         Ok(Response { instance_type_offering_set, next_token: page.next_token })
     }

@@ -3,6 +3,7 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code, echo},
         filters::{FilterParameter, read_filters},
         pagination::PageRequest,
@@ -50,14 +51,10 @@ impl Action for DescribeInstanceTypes {
         self.check_named(types)?;
         let page = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
         let named: BTreeSet<&String> = self.instance_type.iter().collect();
-        let mut infos = Vec::new();
-        for (name, amounts) in &types.0 {
-            let info = InstanceTypeInfo::new(name, *amounts);
-            if (named.is_empty() || named.contains(name)) && filters.admit(&info)? {
-                infos.push((name.clone(), info));
-            }
-        }
-        let page = page.cut(infos);
+        let wanted = types.0.iter().filter(|(name, _)| named.is_empty() || named.contains(name));
+        let infos =
+            wanted.map(|(name, amounts)| (name.clone(), InstanceTypeInfo::new(name, *amounts)));
+        let page = select(infos, &filters, &page)?;
         Ok(Response { instance_type_set: page.results.into(), next_token: page.next_token })
     }
 }

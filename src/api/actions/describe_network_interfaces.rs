@@ -7,14 +7,16 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code},
         filters::{FilterParameter, read_filters},
         pagination::{PageRequest, RESULTS},
         response::Set,
-        selection::Selection,
+        selection::{Selection, none_has},
         shapes::{
             interface_address::{Association, PrivateAddress},
             security_group::GroupIdentifier,
+            shown::yes_no,
             tag::{Tag, tag_pairs, tag_set},
         },
         time::DateTime,
@@ -69,7 +71,7 @@ struct NetworkInterface {
     private_ip_address: String,
     private_dns_name: String,
     source_dest_check: bool,
-    group_set: Set<GroupIdentifier>,
+    group_set: Set<GroupIdentifier<String>>,
     attachment: Attachment,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association>,
@@ -148,7 +150,7 @@ fn network_of(instance: &Instance) -> (String, String) {
     (text(subnet.map(ToString::to_string)), text(vpc.map(ToString::to_string)))
 }
 
-fn groups_of(instance: &Instance, own: &ScopeState) -> Set<GroupIdentifier> {
+fn groups_of(instance: &Instance, own: &ScopeState) -> Set<GroupIdentifier<String>> {
     let groups = instance.security_groups.iter().filter_map(|id| own.security_groups.get(id));
     groups
         .map(|group| GroupIdentifier {
@@ -195,7 +197,6 @@ impl Described for NetworkInterface {
     ];
 
     fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
-        let yes_no = |answer: bool| if answer { "true" } else { "false" };
         let association = |fact: fn(&Association) -> String| {
             Some(self.association.iter().map(|a| Cow::Owned(fact(a))).collect())
         };
@@ -251,14 +252,15 @@ impl Action for DescribeNetworkInterfaces {
             ));
         }
         let selection = Selection::<InterfaceId>::read(&self.network_interface_id, exchange)?;
-        let mut described = BTreeMap::new();
-        for (interface, instance, own) in selected(&selection)? {
-            let shown = NetworkInterface::of(interface, instance, own, exchange.settings.reach);
-            if filters.admit(&shown)? {
-                described.insert(interface.id.clone(), shown);
-            }
-        }
-        let page = page.cut(described);
+        let reach = exchange.settings.reach;
+        let shown: BTreeMap<_, _> = selected(&selection)?
+            .into_iter()
+            .map(|(interface, instance, own)| {
+                let shown = NetworkInterface::of(interface, instance, own, reach);
+                (interface.id.clone(), shown)
+            })
+            .collect();
+        let page = select(shown, &filters, &page)?;
         Ok(Response { network_interface_set: page.results.into(), next_token: page.next_token })
     }
 }
@@ -283,18 +285,17 @@ fn selected<'e>(selection: &Selection<'e, InterfaceId>) -> Result<Vec<Found<'e>>
     for id in &selection.ids {
         match selection.scopes.iter().find_map(|own| find(own, id)) {
             Some(interface) => found.push(interface),
-            None => unknown.push(id.to_string()),
+            None => unknown.push(id.clone()),
         }
     }
-    if unknown.is_empty() { Ok(found) } else { Err(not_found(&unknown)) }
-}
-
-fn not_found(ids: &[String]) -> ApiError {
-    let message = match ids {
-        [id] => format!("The networkInterface ID '{id}' does not exist"),
-        _ => format!("The networkInterface IDs '{}' do not exist", ids.join(", ")),
-    };
-    ApiError::new(Code::InvalidNetworkInterfaceIdNotFound, message)
+    match unknown.is_empty() {
+        true => Ok(found),
+        false => Err(none_has(
+            &unknown,
+            "networkInterface",
+            Code::InvalidNetworkInterfaceIdNotFound,
+        )),
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::ApiError,
         fault,
         filters::{FilterParameter, read_filters},
@@ -18,7 +19,10 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -63,22 +67,22 @@ impl Action for DescribeSecurityGroupRules {
         let selection =
             Selection::<SecurityGroupRuleId>::read(&self.security_group_rule_id, exchange)?;
         let mut described = BTreeMap::new();
-        let mut unknown = selection.ids.clone();
+        let mut unknown: BTreeSet<_> = selection.ids.iter().cloned().collect();
         let groups = selection.scopes.iter().flat_map(|scope| scope.security_groups.values());
         for (group, rule) in groups.flat_map(|g| g.rules.iter().map(move |rule| (g, rule))) {
             if !selection.ids.is_empty() && !unknown.remove(&rule.id) {
                 continue;
             }
-            let shown = SecurityGroupRule::of(rule, group, &exchange.state);
-            if filters.admit(&shown)? {
-                described.insert(rule.id.clone(), shown);
-            }
+            described.insert(
+                rule.id.clone(),
+                SecurityGroupRule::of(rule, group, &exchange.state),
+            );
         }
         if !unknown.is_empty() {
             let unknown = unknown.into_iter().collect();
             return Err(fault::api_error(CloudFault::SecurityGroupRulesNotFound(unknown)));
         }
-        let page = page.cut(described);
+        let page = select(described, &filters, &page)?;
         Ok(Response { security_group_rule_set: page.results.into(), next_token: page.next_token })
     }
 }

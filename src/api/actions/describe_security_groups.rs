@@ -3,6 +3,7 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code, echo},
         fault,
         filters::{FilterParameter, read_filters},
@@ -54,14 +55,9 @@ impl Action for DescribeSecurityGroups {
                 Some(&group.vpc) == vpc && self.group_name.contains(&group.name)
             });
         }
-        let mut described = Vec::new();
-        for (id, group) in groups {
-            let group = SecurityGroup::of(group, &exchange.state);
-            if filters.admit(&group)? {
-                described.push((id, group));
-            }
-        }
-        let page = page.cut(described);
+        let shown =
+            groups.into_iter().map(|(id, group)| (id, SecurityGroup::of(group, &exchange.state)));
+        let page = select(shown, &filters, &page)?;
         Ok(Response { security_group_info: page.results.into(), next_token: page.next_token })
     }
 }

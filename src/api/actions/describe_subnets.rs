@@ -3,12 +3,14 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code},
         filters::{FilterParameter, read_filters},
         pagination::{PageRequest, RESULTS},
         response::Set,
-        selection::Selection,
+        selection::{Selection, none_has},
         shapes::{
+            shown::yes_no,
             tag::{Tag, tag_pairs, tag_set},
             zone::zone_id_of,
         },
@@ -146,7 +148,6 @@ impl Described for Subnet {
     ];
 
     fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
-        let yes_no = |answer: bool| if answer { "true" } else { "false" };
         let fact: &str = match name {
             "availability-zone" | "availabilityZone" => &self.availability_zone,
             "availability-zone-id" | "availabilityZoneId" => {
@@ -181,25 +182,15 @@ impl Action for DescribeSubnets {
         let filters = read_filters::<Subnet>(&self.filter)?;
         let page = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
         let selection = Selection::<SubnetId>::read(&self.subnet_id, exchange)?;
-        let mut described = Vec::new();
-        for (id, subnet) in selection.find(|scope| &scope.subnets).map_err(not_found)? {
-            let subnet = Subnet::of(subnet, exchange);
-            if filters.admit(&subnet)? {
-                described.push((id, subnet));
-            }
-        }
-        let page = page.cut(described);
+        let found = selection.find(|scope| &scope.subnets).map_err(not_found)?;
+        let shown = found.into_iter().map(|(id, subnet)| (id, Subnet::of(subnet, exchange)));
+        let page = select(shown, &filters, &page)?;
         Ok(Response { subnet_set: page.results.into(), next_token: page.next_token })
     }
 }
 
 fn not_found(ids: Vec<SubnetId>) -> ApiError {
-    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let message = match ids.len() {
-        1 => format!("The subnet ID '{text}' does not exist"),
-        _ => format!("The subnet IDs '{text}' do not exist"),
-    };
-    ApiError::new(Code::InvalidSubnetIdNotFound, message)
+    none_has(&ids, "subnet", Code::InvalidSubnetIdNotFound)
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::ApiError,
         filters::{FilterParameter, read_filters},
-        pagination::{PageRequest, RESULTS},
+        pagination::{PageRequest, PairKey, RESULTS},
         response::Set,
         shapes::tag::resource_type,
     },
@@ -17,7 +18,7 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeSet, fmt, str::FromStr, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -61,26 +62,8 @@ impl Described for Item {
     }
 }
 
-/// Where a tag stands among all. No id has a space in it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
-    resource: String,
-    key: String,
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.resource, self.key)
-    }
-}
-
-impl FromStr for Place {
-    type Err = ();
-    fn from_str(text: &str) -> Result<Place, ()> {
-        let (resource, key) = text.split_once(' ').ok_or(())?;
-        Ok(Place { resource: resource.to_owned(), key: key.to_owned() })
-    }
-}
+/// Where a tag stands among all: its resource's id, which has no space in it, and its key.
+type Place = PairKey;
 
 impl Action for DescribeTags {
     const NAME: &'static str = "DescribeTags";
@@ -92,16 +75,8 @@ impl Action for DescribeTags {
             PageRequest::<Place>::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
         let own = exchange.own();
         let sets = sets(&own, &filters, request.after());
-        let items = sets.iter().flat_map(|set| items(set)).filter_map(|(place, item)| {
-            match filters.admit(&item) {
-                Ok(true) => Some((place, Ok(item))),
-                Ok(false) => None,
-                Err(invalid) => Some((place, Err(invalid))),
-            }
-        });
-        let page = request.cut(items);
-        let tag_set = page.results.into_iter().collect::<Result<Set<Item>, _>>()?;
-        Ok(Response { tag_set, next_token: page.next_token })
+        let page = select(sets.iter().flat_map(|set| items(set)), &filters, &request)?;
+        Ok(Response { tag_set: page.results.into(), next_token: page.next_token })
     }
 }
 
@@ -110,7 +85,7 @@ fn sets(own: &ScopeState, filters: &Filters, after: Option<&Place>) -> Vec<Arc<T
     if let Some(named) = resources_named(filters) {
         return named.iter().filter_map(|resource| own.tags.get(resource)).cloned().collect();
     }
-    let begin = after.map(|place| place.resource.clone()).unwrap_or_default();
+    let begin = after.map(|place| place.0.clone()).unwrap_or_default();
     own.tags.range(begin..).map(|(_, set)| set.clone()).collect()
 }
 
@@ -123,7 +98,7 @@ fn items(set: &TagSet) -> impl Iterator<Item = (Place, Item)> {
     // Only ids that the cloud gave out itself ever get tags.
     let resource_type = resource_type(&set.resource).unwrap_or_default();
     set.tags.iter().map(move |(key, value)| {
-        let place = Place { resource: set.resource.clone(), key: key.clone() };
+        let place = PairKey(set.resource.clone(), key.clone());
         let item = Item {
             resource_id: set.resource.clone(),
             resource_type,

@@ -3,12 +3,16 @@
 use crate::{
     api::{
         action::{Action, Exchange},
+        describe::select,
         error::{ApiError, Code},
         filters::{FilterParameter, read_filters},
         pagination::{PageRequest, RESULTS},
         response::Set,
-        selection::Selection,
-        shapes::tag::{Tag, tag_pairs, tag_set},
+        selection::{Selection, none_has},
+        shapes::{
+            shown::yes_no,
+            tag::{Tag, tag_pairs, tag_set},
+        },
     },
     domain::{
         cloud_state::CloudState,
@@ -124,10 +128,7 @@ impl Described for Vpc {
             }
             "cidr-block-association.state" => ASSOCIATED,
             "dhcp-options-id" => self.dhcp_options_id,
-            "is-default" | "isDefault" => match self.is_default {
-                true => "true",
-                false => "false",
-            },
+            "is-default" | "isDefault" => yes_no(self.is_default),
             "owner-id" => &self.owner_id,
             "state" => self.state,
             "vpc-id" => &self.vpc_id,
@@ -146,25 +147,15 @@ impl Action for DescribeVpcs {
         let filters = read_filters::<Vpc>(&self.filter)?;
         let page = PageRequest::new(self.max_results, self.next_token.as_deref(), RESULTS)?;
         let selection = Selection::<VpcId>::read(&self.vpc_id, exchange)?;
-        let mut described = Vec::new();
-        for (id, vpc) in selection.find(|scope| &scope.vpcs).map_err(not_found)? {
-            let vpc = Vpc::of(vpc, &exchange.state);
-            if filters.admit(&vpc)? {
-                described.push((id, vpc));
-            }
-        }
-        let page = page.cut(described);
+        let found = selection.find(|scope| &scope.vpcs).map_err(not_found)?;
+        let shown = found.into_iter().map(|(id, vpc)| (id, Vpc::of(vpc, &exchange.state)));
+        let page = select(shown, &filters, &page)?;
         Ok(Response { vpc_set: page.results.into(), next_token: page.next_token })
     }
 }
 
 fn not_found(ids: Vec<VpcId>) -> ApiError {
-    let text = ids.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let message = match ids.len() {
-        1 => format!("The vpc ID '{text}' does not exist"),
-        _ => format!("The vpc IDs '{text}' do not exist"),
-    };
-    ApiError::new(Code::InvalidVpcIdNotFound, message)
+    none_has(&ids, "vpc", Code::InvalidVpcIdNotFound)
 }
 
 #[cfg(test)]

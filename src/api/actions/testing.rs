@@ -26,12 +26,12 @@ use crate::{
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
         id::{InstanceId, RegionName},
-        image::{DiskFormat, Image, ImageIdFamily},
+        image::{DiskFormat, Image},
         instance::InstanceState,
         instance_type::InstanceTypes,
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings, Reach, Regions},
+        settings::{CloudSettings, GroupSettings},
         time::Timestamp,
     },
     messages::{
@@ -295,15 +295,12 @@ fn settings() -> CloudSettings {
         ("m5.large", resources(2, 8192)),
     ];
     CloudSettings {
-        regions: Regions::Any { default: REGION.parse().unwrap() },
         groups: vec![
             group("zone-one", "198.51.100.0/24", "198.51.100.1"),
             group("zone-two", "203.0.113.0/24", "203.0.113.1"),
         ],
         instance_types: InstanceTypes(types.map(|(name, of)| (name.to_owned(), of)).into()),
-        image_id_family: ImageIdFamily::Ami,
-        terminated_shown: Duration::from_secs(3600),
-        reach: Reach::default(),
+        ..CloudSettings::for_tests()
     }
 }
 

@@ -5,8 +5,9 @@
 //! security groups, as in EC2: it has none.
 
 use super::{
-    instance_interface::{Group, InterfaceElement, interface_set},
+    instance_interface::{InterfaceElement, interface_set},
     metadata_options::MetadataOptionsElement,
+    security_group::GroupIdentifier,
     state_change::StateElement,
     tag::{BorrowedTag, borrowed_tags},
 };
@@ -70,7 +71,7 @@ impl InstanceElement {
 
     /// Id and name of each security group. A group's record outlives its last member, so none is
     /// missing.
-    pub fn groups(&self) -> Vec<Group<&str>> {
+    pub fn groups(&self) -> Vec<GroupIdentifier<&str>> {
         let (true, Some(own)) = (self.instance.state.exists(), self.own()) else {
             return Vec::new();
         };
@@ -78,7 +79,7 @@ impl InstanceElement {
             .security_groups
             .iter()
             .filter_map(|id| own.security_groups.get(id))
-            .map(|group| Group { group_id: group.id.as_str(), group_name: &group.name })
+            .map(|group| GroupIdentifier { group_id: group.id.as_str(), group_name: &group.name })
             .collect()
     }
 
@@ -131,7 +132,7 @@ struct Fields<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     ip_address: Option<Ipv4Addr>,
     source_dest_check: bool,
-    group_set: Set<Group<&'a str>>,
+    group_set: Set<GroupIdentifier<&'a str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     state_reason: Option<StateReason<'a>>,
     architecture: &'a str,

@@ -8,6 +8,7 @@
 use super::{
     instance::InstanceElement,
     interface_address::{Association, PrivateAddress},
+    security_group::GroupIdentifier,
     shown::Shown,
 };
 use crate::{
@@ -18,20 +19,6 @@ use crate::{
 };
 use serde::Serialize;
 use std::net::Ipv4Addr;
-
-/// A security group as others name it; borrowed from the records, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Group<T> {
-    pub group_id: T,
-    pub group_name: T,
-}
-
-impl Group<&str> {
-    pub fn to_owned(self) -> Group<String> {
-        Group { group_id: self.group_id.to_owned(), group_name: self.group_name.to_owned() }
-    }
-}
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -48,7 +35,7 @@ pub struct InterfaceElement<'a> {
     private_ip_address: Ipv4Addr,
     private_dns_name: PrivateDnsName,
     source_dest_check: bool,
-    group_set: Set<Group<&'a str>>,
+    group_set: Set<GroupIdentifier<&'a str>>,
     attachment: Attachment<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association>,

@@ -1,6 +1,6 @@
 //! Reservations: the instances of one launch, as DescribeInstances and RunInstances show them.
 
-use super::{instance::InstanceElement, instance_interface::Group};
+use super::{instance::InstanceElement, security_group::GroupIdentifier};
 use crate::{
     api::response::Set,
     domain::id::{AccountId, ReservationId},
@@ -14,7 +14,7 @@ pub struct Reservation {
     reservation_id: String,
     owner_id: String,
     /// EC2 lists here the groups of EC2-Classic only; in a VPC they are with the instance.
-    group_set: Set<Group<String>>,
+    group_set: Set<GroupIdentifier<String>>,
     instances_set: Set<InstanceElement>,
 }
 

@@ -150,18 +150,7 @@ impl Revocation {
         };
         let permissions = read_permissions(&self.ip_permissions, flat, exchange)?;
         let rules = self.security_group_rule_id;
-        if permissions.is_empty() && rules.is_empty() {
-            return Err(ApiError::new(
-                Code::MissingParameter,
-                "Either 'ipPermissions' or 'securityGroupRuleIds' should be provided.",
-            ));
-        }
-        if !permissions.is_empty() && !rules.is_empty() {
-            return Err(ApiError::invalid_combination(
-                "The parameter 'ipPermissions' may not be used in combination with \
-                 'securityGroupRuleIds'",
-            ));
-        }
+        check_one_form(&permissions, &rules, "securityGroupRuleIds")?;
         let command = RevokeSecurityGroup { group, direction, permissions, rules };
         let gone = exchange.command(command).await?;
         let group = gone.group.to_string();
@@ -188,25 +177,24 @@ impl Redescription {
             .into_iter()
             .map(|rule| (rule.security_group_rule_id, rule.description))
             .collect();
-        match (permissions.is_empty(), rules.is_empty()) {
-            (true, true) => {
-                return Err(ApiError::new(
-                    Code::MissingParameter,
-                    "Either 'ipPermissions' or 'securityGroupRuleDescriptions' should be \
-                     provided.",
-                ));
-            }
-            (false, false) => {
-                return Err(ApiError::invalid_combination(
-                    "The parameter 'ipPermissions' may not be used in combination with \
-                     'securityGroupRuleDescriptions'",
-                ));
-            }
-            (true, false) | (false, true) => {}
-        }
+        check_one_form(&permissions, &rules, "securityGroupRuleDescriptions")?;
         let command = UpdateRuleDescriptions { group, direction, permissions, rules };
         exchange.command(command).await?;
         Ok(Return::TRUE)
+    }
+}
+
+/// Rules are named by what they permit or by id, the latter in the parameter `by_id`; not by both.
+fn check_one_form<R>(permissions: &[Permission], rules: &[R], by_id: &str) -> Result<(), ApiError> {
+    match (permissions.is_empty(), rules.is_empty()) {
+        (true, true) => Err(ApiError::new(
+            Code::MissingParameter,
+            format!("Either 'ipPermissions' or '{by_id}' should be provided."),
+        )),
+        (false, false) => Err(ApiError::invalid_combination(format!(
+            "The parameter 'ipPermissions' may not be used in combination with '{by_id}'"
+        ))),
+        (true, false) | (false, true) => Ok(()),
     }
 }
 

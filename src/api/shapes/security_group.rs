@@ -35,12 +35,19 @@ pub struct SecurityGroup {
     names: BTreeMap<String, String>,
 }
 
-/// A group as an instance or an interface lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// A group as an instance or an interface lists it; borrowed from the records, or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct GroupIdentifier {
-    pub group_id: String,
-    pub group_name: String,
+pub struct GroupIdentifier<T> {
+    pub group_id: T,
+    pub group_name: T,
+}
+
+impl GroupIdentifier<&str> {
+    pub fn to_owned(self) -> GroupIdentifier<String> {
+        let GroupIdentifier { group_id, group_name } = self;
+        GroupIdentifier { group_id: group_id.to_owned(), group_name: group_name.to_owned() }
+    }
 }
 
 pub fn arn(scope: &Scope, id: &SecurityGroupId) -> String {

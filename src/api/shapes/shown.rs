@@ -11,3 +11,8 @@ impl<T: Display> Serialize for Shown<T> {
         serializer.collect_str(&self.0)
     }
 }
+
+/// As filters see what is so or not.
+pub fn yes_no(answer: bool) -> &'static str {
+    if answer { "true" } else { "false" }
+}

@@ -20,7 +20,8 @@ use std::{
 pub(super) struct InForce {
     /// The filter of each address.
     pub ports: HashMap<Ipv4Addr, String>,
-    pub filters: BTreeSet<String>,
+    /// The filters, each with the sets of members it speaks of.
+    pub filters: BTreeMap<String, BTreeSet<String>>,
     /// Who is in each set of members.
     pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
 }
@@ -39,7 +40,7 @@ pub(super) struct Changes {
 pub(super) struct Pending(mpsc::Receiver<io::Result<()>>);
 
 /// Alters the state, and says by which commands.
-type Change = Box<dyn Fn(&mut InForce) -> String + Send>;
+pub(super) type Change = Box<dyn Fn(&mut InForce) -> String + Send>;
 
 struct Waiting {
     change: Change,
@@ -58,9 +59,9 @@ impl Changes {
         Changes { table, nft, in_force: Mutex::default(), waiting: Mutex::default() }
     }
 
-    pub fn queue(&self, change: impl Fn(&mut InForce) -> String + Send + 'static) -> Pending {
+    pub fn queue(&self, change: Change) -> Pending {
         let (outcome, told) = mpsc::channel();
-        self.waiting().push(Waiting { change: Box::new(change), outcome });
+        self.waiting().push(Waiting { change, outcome });
         Pending(told)
     }
 
@@ -82,12 +83,17 @@ impl Changes {
         Ok(())
     }
 
-    /// Sets of nobody go, if no filter speaks of them: the kernel knows which those are.
-    pub fn remove_unused_sets(&self) {
-        self.in_force().members.retain(|set, members| {
-            let script = || format!("delete set ip {} {set}\n", self.table);
-            !members.is_empty() || self.nft.apply(&script()).is_err()
-        });
+    /// Starts over from tables in which a script leaves nobody, in the same moment: with members as
+    /// they were, who are known nowhere else, and with these changes.
+    pub fn start_over(&self, empty: &str, changes: &[Change]) -> io::Result<()> {
+        let mut in_force = self.in_force();
+        let members = in_force.members.clone();
+        let mut anew = InForce { members, ..InForce::default() };
+        let changes = changes.iter().map(|change| change(&mut anew));
+        let script = changes.fold(empty.to_owned(), |script, change| script + &change);
+        self.nft.apply(&script)?;
+        *in_force = anew;
+        Ok(())
     }
 
     /// When the tables are gone.
@@ -151,8 +157,10 @@ impl InForce {
     fn read(table: &str) -> io::Result<InForce> {
         let mut found = InForce::default();
         for object in nft::list(&["table", "ip", table])? {
-            if let Some(chain) = object["chain"]["name"].as_str() {
-                found.filters.extend(permits::filter_of(chain).map(str::to_owned));
+            let chain = object["chain"]["name"].as_str().or(object["rule"]["chain"].as_str());
+            if let Some(filter) = chain.and_then(permits::filter_of) {
+                let sets = found.filters.entry(filter.to_owned()).or_default();
+                permits::sets_in(&object["rule"]["expr"], sets);
             }
             let set = &object["set"];
             if let Some(name) = set["name"].as_str().filter(|name| permits::is_members_set(name)) {
@@ -172,12 +180,25 @@ impl InForce {
         Ok(found)
     }
 
-    /// What takes the chains of filters away that no port has.
+    /// What takes the chains of filters away that no port has, and then the sets of nobody that no
+    /// filter speaks of.
     fn forget_unused(&mut self, table: &str) -> String {
+        let mut script = String::new();
         let used: BTreeSet<&String> = self.ports.values().collect();
-        let unused: Vec<String> =
-            self.filters.iter().filter(|name| !used.contains(name)).cloned().collect();
-        self.filters.retain(|name| !unused.contains(name));
-        unused.iter().map(|name| permits::no_rules(table, name)).collect()
+        self.filters.retain(|name, _| {
+            let is_used = used.contains(name);
+            if !is_used {
+                script += &permits::no_rules(table, name);
+            }
+            is_used
+        });
+        self.members.retain(|set, members| {
+            let is_used = !members.is_empty() || self.filters.values().any(|of| of.contains(set));
+            if !is_used {
+                script += &format!("delete set ip {table} {set}\n");
+            }
+            is_used
+        });
+        script
     }
 }

@@ -25,7 +25,7 @@
 
 use super::{
     HostOptions,
-    changes::{Changes, Pending},
+    changes::{Change, Changes, InForce, Pending},
     forwarding::{self, OPENED, WANTED},
     identity::Identity,
     name::Names,
@@ -34,40 +34,109 @@ use super::{
     permits::{self, Judged, Rules},
 };
 use crate::domain::{interface::Wire, port_filter::GroupMembers};
-use std::{collections::BTreeSet, io, net::Ipv4Addr, slice, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    io, iter,
+    net::Ipv4Addr,
+    slice,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 #[derive(Debug)]
 pub(super) struct Firewall {
     names: Names,
     nft: Arc<Nft>,
     changes: Changes,
+    /// The fixed rules as they were made.
+    fixed: Mutex<Vec<serde_json::Value>>,
 }
 
 impl Firewall {
     pub fn new(names: Names, nft: Arc<Nft>) -> Firewall {
-        Firewall { changes: Changes::new(names.table(), Arc::clone(&nft)), nft, names }
+        let changes = Changes::new(names.table(), Arc::clone(&nft));
+        Firewall { changes, nft, names, fixed: Mutex::default() }
     }
 
     /// Puts the fixed rules in place. Ports already there stay in force throughout.
     pub fn install(&self, options: &HostOptions, opened: &[String]) -> io::Result<()> {
         self.nft.apply(&foundation(&self.names, options, opened))?;
+        self.remember_fixed()?;
         self.changes.read()
+    }
+
+    /// Whether the fixed rules are still those that were made.
+    pub fn is_untouched(&self) -> bool {
+        self.read_fixed().is_ok_and(|found| found == *self.fixed())
+    }
+
+    fn remember_fixed(&self) -> io::Result<()> {
+        *self.fixed() = self.read_fixed()?;
+        Ok(())
+    }
+
+    /// The kernel gives each a number, and never one that another had: what is made again is told
+    /// from what was there.
+    fn read_fixed(&self) -> io::Result<Vec<serde_json::Value>> {
+        let mut found = Vec::new();
+        for family in ["bridge", "ip"] {
+            found.extend(nft::list(&["table", family, self.names.table()])?);
+        }
+        found.retain(|object| {
+            let chain = object["chain"]["name"].as_str().or(object["rule"]["chain"].as_str());
+            !object["table"].is_null() || chain.is_some_and(|it| permits::filter_of(it).is_none())
+        });
+        Ok(found)
+    }
+
+    fn fixed(&self) -> MutexGuard<'_, Vec<serde_json::Value>> {
+        // It is replaced as a whole.
+        self.fixed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes the tables anew, in one moment, whatever somebody else has made of them; with these
+    /// ports and nobody else's.
+    pub fn rebuild<'a>(
+        &self,
+        options: &HostOptions,
+        opened: &[String],
+        ports: impl Iterator<Item = (String, &'a Identity, Arc<Rules>)>,
+    ) -> io::Result<()> {
+        let empty = self.removal() + &foundation(&self.names, options, opened);
+        let table = self.names.table().to_owned();
+        let members = Box::new(move |in_force: &mut InForce| {
+            let set = |(set, members): (&String, &BTreeSet<Ipv4Addr>)| {
+                permits::declared(&table, set) + &changed("add", &table, set, members.iter())
+            };
+            in_force.members.iter().map(set).collect()
+        });
+        let admissions = ports.map(|(tap, identity, rules)| self.admission(&tap, identity, rules));
+        let changes: Vec<Change> = iter::once(members as Change).chain(admissions).collect();
+        self.changes.start_over(&empty, &changes)?;
+        self.remember_fixed()
     }
 
     /// Brings a port into force, or replaces its filter; packets see the old or the new, whole.
     /// What was asked for first is in force first, and nothing is until it is waited for.
-    pub fn admit(&self, tap: &str, identity: &Identity, rules: Rules) -> Pending {
+    pub fn admit(&self, tap: &str, identity: &Identity, rules: Arc<Rules>) -> Pending {
+        self.changes.queue(self.admission(tap, identity, rules))
+    }
+
+    fn admission(&self, tap: &str, identity: &Identity, rules: Arc<Rules>) -> Change {
         let table = self.names.table().to_owned();
         let who = elements("add", &table, tap, identity);
         if identity.wire != Wire::Public {
-            return self.changes.queue(move |_| who.clone());
+            return Box::new(move |_| who.clone());
         }
         let address = identity.address;
-        self.changes.queue(move |in_force| {
-            let mut script = match in_force.filters.insert(rules.name().to_owned()) {
-                true => rules.script(&table),
-                false => String::new(),
-            };
+        Box::new(move |in_force| {
+            let mut script = String::new();
+            if !in_force.filters.contains_key(rules.name()) {
+                script += &rules.script(&table);
+                in_force.filters.insert(rules.name().to_owned(), rules.sets().clone());
+                for set in rules.sets() {
+                    in_force.members.entry(set.clone()).or_default();
+                }
+            }
             script += &who;
             let earlier = in_force.ports.insert(address, rules.name().to_owned());
             if earlier.as_deref() != Some(rules.name()) {
@@ -83,7 +152,7 @@ impl Firewall {
         let table = self.names.table().to_owned();
         let set = permits::members_set(&members.group);
         let wanted = members.addresses.clone();
-        self.wait(self.changes.queue(move |in_force| {
+        self.wait(self.changes.queue(Box::new(move |in_force| {
             if wanted.is_empty() && !in_force.members.contains_key(&set) {
                 return String::new(); // As it is: a filter that speaks of the set declares it.
             }
@@ -91,7 +160,7 @@ impl Firewall {
             permits::declared(&table, &set)
                 + &changed("delete", &table, &set, known.difference(&wanted))
                 + &changed("add", &table, &set, wanted.difference(&known))
-        }))
+        })))
     }
 
     /// Takes a port out of force. One that is not in force is no error.
@@ -101,10 +170,10 @@ impl Firewall {
         let mut nobody = elements("add", &table, tap, identity);
         nobody += &elements("delete", &table, tap, identity);
         let public = Some(identity.address).filter(|_| identity.wire == Wire::Public);
-        self.wait(self.changes.queue(move |in_force| {
+        self.wait(self.changes.queue(Box::new(move |in_force| {
             let leaves = public.filter(|address| in_force.ports.remove(address).is_some());
             nobody.clone() + &leaves.map(|address| unlinked(&table, address)).unwrap_or_default()
-        }))
+        })))
     }
 
     pub fn wait(&self, pending: Pending) -> io::Result<()> {
@@ -132,11 +201,10 @@ impl Firewall {
                 }
             }
         }
-        self.changes.remove_unused_sets();
         let public = kept.iter().filter(|(_, identity)| identity.wire == Wire::Public);
         let addresses: BTreeSet<Ipv4Addr> = public.map(|(_, identity)| identity.address).collect();
         let table = table.to_owned();
-        self.wait(self.changes.queue(move |in_force| {
+        self.wait(self.changes.queue(Box::new(move |in_force| {
             let mut script = strangers.clone();
             in_force.ports.retain(|address, _| {
                 let is_kept = addresses.contains(address);
@@ -146,19 +214,21 @@ impl Firewall {
                 is_kept
             });
             script
-        }))
+        })))
     }
 
     pub fn remove(&self) -> io::Result<()> {
-        let table = self.names.table();
-        let mut script = String::new();
-        for family in ["ip", "bridge"] {
-            // Adding first makes deleting what is not there no error.
-            script += &format!("add table {family} {table}\ndelete table {family} {table}\n");
-        }
-        self.nft.apply(&script)?;
+        self.nft.apply(&self.removal())?;
         self.changes.clear();
         Ok(())
+    }
+
+    fn removal(&self) -> String {
+        let table = self.names.table();
+        // Adding first makes deleting what is not there no error.
+        let remove =
+            |family| format!("add table {family} {table}\ndelete table {family} {table}\n");
+        ["ip", "bridge"].map(remove).concat()
     }
 
     /// Foreign chains whose policy drops what we would let through. We cannot overrule them.

@@ -142,6 +142,12 @@ pub(super) fn route_between_ports(bridge: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/net/ipv4/neigh/{bridge}/proxy_delay"), "0")
 }
 
+/// Has a bridge forward nothing, neither between its ports nor to or from the world, until it is
+/// told to route between them again.
+pub(super) fn route_nothing(bridge: &str) -> io::Result<()> {
+    fs::write(ipv4(bridge, "forwarding"), "0")
+}
+
 /// Keeps the host's own IPv6 off a device: guests get no router solicitations from us, and the host
 /// has no address on their wires. A kernel without IPv6 has nothing to switch off.
 pub(super) fn disable_ipv6(device: &str) -> io::Result<()> {

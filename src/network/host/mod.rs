@@ -22,13 +22,15 @@ mod dhcp;
 mod dhcp_server;
 mod firewall;
 mod forwarding;
+mod guard;
 mod identity;
 mod name;
 mod netlink;
+mod news;
 mod nft;
 mod occupancy;
 mod permits;
-mod route_watch;
+mod ports;
 mod tap;
 
 use super::{Datapath, NetworkFault, Port};
@@ -41,14 +43,15 @@ use dhcp::Lease;
 use dhcp_server::DhcpServer;
 use firewall::Firewall;
 use forwarding::Forwarding;
+use guard::Guard;
 use identity::Identity;
 use name::Names;
 use netlink::Netlink;
+use news::{Listener, Topic};
 use nft::Nft;
 use permits::Rules;
-use route_watch::RouteWatch;
+use ports::{Kernel, KnownPort};
 use std::{
-    collections::BTreeMap,
     io,
     net::Ipv4Addr,
     path::PathBuf,
@@ -76,27 +79,13 @@ const MTU: u16 = 1500;
 pub struct HostDatapath {
     options: HostOptions,
     names: Names,
-    firewall: Firewall,
+    firewall: Arc<Firewall>,
     forwarding: Arc<Forwarding>,
+    nft: Arc<Nft>,
     /// While the host is prepared.
-    routes: Mutex<Option<RouteWatch>>,
+    listeners: Mutex<Vec<Listener>>,
     dhcp: DhcpServer,
-    kernel: Mutex<Kernel>,
-}
-
-/// Our conversation with the kernel, and the ports we know it to have.
-#[derive(Debug)]
-struct Kernel {
-    netlink: Netlink,
-    ports: BTreeMap<InterfaceId, KnownPort>,
-}
-
-#[derive(Debug, Clone)]
-struct KnownPort {
-    identity: Identity,
-    device: u32,
-    /// False for a tap found at the start, until it is attached again.
-    attached: bool,
+    kernel: Arc<Mutex<Kernel>>,
 }
 
 impl HostDatapath {
@@ -122,11 +111,12 @@ impl HostDatapath {
         let links = netlink.links().map_err(fault("list devices"))?;
         occupancy::check_prefix(&links, &names, &options)?;
         Ok(HostDatapath {
-            firewall: Firewall::new(names.clone(), Arc::clone(&nft)),
-            forwarding: Arc::new(Forwarding::new(&options.state_dir, nft)),
-            routes: Mutex::default(),
+            firewall: Arc::new(Firewall::new(names.clone(), Arc::clone(&nft))),
+            forwarding: Arc::new(Forwarding::new(&options.state_dir, Arc::clone(&nft))),
+            nft,
+            listeners: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
-            kernel: Mutex::new(Kernel { netlink, ports: ports_among(&links, &names) }),
+            kernel: Arc::new(Mutex::new(Kernel { netlink, ports: ports::among(&links, &names) })),
             names,
             options,
         })
@@ -139,6 +129,11 @@ impl HostDatapath {
     }
 
     fn prepare(&self) -> Result<(), NetworkFault> {
+        // Before the tables are made, so that nothing happens to them unheard; and before the kernel
+        // is held, for which it may wait when it is to end.
+        let mut guard = Guard::new(self);
+        let guarded = Listener::start(Topic::PacketFilter, move |told| guard.hear(told));
+        let guarded = guarded.map_err(fault("hear of the packet filter"))?;
         let mut kernel = self.kernel();
         let links = kernel.netlink.links().map_err(fault("list devices"))?;
         let addresses = kernel.netlink.addresses().map_err(fault("list addresses"))?;
@@ -160,22 +155,22 @@ impl HostDatapath {
             .map_err(fault("give the bridge its address"))?;
         forwarding::route_between_ports(&name).map_err(fault("let the bridge forward"))?;
         let (forwarding, table) = (Arc::clone(&self.forwarding), self.names.table().to_owned());
-        let follow = move || {
+        let routed = Listener::start(Topic::Routes, move |_| {
             if let Err(error) = forwarding.follow(&table) {
                 log::warn!("guests may not reach the world by the host's new uplink: {error}");
             }
-        };
-        *self.routes() = Some(RouteWatch::start(follow).map_err(fault("hear of its routes"))?);
+            None
+        });
+        *self.listeners() = vec![guarded, routed.map_err(fault("hear of its routes"))?];
         Ok(())
     }
 
-    fn routes(&self) -> MutexGuard<'_, Option<RouteWatch>> {
-        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
+    fn listeners(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.listeners.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn kernel(&self) -> MutexGuard<'_, Kernel> {
-        // The table is only a memory of the kernel's own, corrected by attaching again.
-        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+        ports::held(&self.kernel)
     }
 
     /// The bridge there is, or a new one. What an interruption left undone is done: a bridge that
@@ -257,7 +252,7 @@ impl HostDatapath {
         });
         match holder.cloned() {
             None => Ok(()),
-            Some(holder) if holder.attached => Err(NetworkFault::AddressTaken {
+            Some(holder) if holder.rules.is_some() => Err(NetworkFault::AddressTaken {
                 address: interface.address,
                 holder: holder.identity.interface,
             }),
@@ -335,13 +330,18 @@ impl Datapath for HostDatapath {
         let name = self.names.tap(&interface.id);
         self.claim_address(kernel, interface)?;
         let tap = self.ensure_tap(kernel, &name, &identity)?;
-        let port = KnownPort { identity: identity.clone(), device: tap.index, attached: true };
+        let rules = kernel.shared(Rules::of(&interface.filter));
+        let port = KnownPort {
+            identity: identity.clone(),
+            device: tap.index,
+            rules: Some(Arc::clone(&rules)),
+        };
         kernel.ports.insert(interface.id.clone(), port);
 
         let (bridge, alias) = self.bridge_of(&interface.wire);
         let bridge = self.ensure_bridge(kernel, &bridge, &alias)?;
         // In force before the tap is on the wire, and the wire closed to neighbours before it is up.
-        let admitted = self.firewall.admit(&name, &identity, Rules::of(&interface.filter));
+        let admitted = self.firewall.admit(&name, &identity, rules);
         self.firewall.wait(admitted).map_err(fault("install a filter"))?;
         self.dhcp.offer(tap.index, self.lease(interface)?);
         let refused = fault("plug a tap in");
@@ -358,12 +358,14 @@ impl Datapath for HostDatapath {
     fn set_filter(&self, interface: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
         // A long filter takes a while to be put into words.
         let rules = Rules::of(filter);
-        let kernel = self.kernel();
-        let port = kernel.ports.get(interface).filter(|port| port.attached);
+        let mut kernel = self.kernel();
+        let rules = kernel.shared(rules);
+        let port = kernel.ports.get_mut(interface).filter(|port| port.rules.is_some());
         let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
         if port.identity.wire != Wire::Public {
             return Ok(());
         }
+        port.rules = Some(Arc::clone(&rules));
         let pending = self.firewall.admit(&self.names.tap(interface), &port.identity, rules);
         // It has its place before any later change of the port; waiting, it may take others along.
         drop(kernel);
@@ -385,7 +387,7 @@ impl Datapath for HostDatapath {
     fn ports(&self) -> Result<Vec<Port>, NetworkFault> {
         let kernel = &mut *self.kernel();
         let links = kernel.netlink.links().map_err(fault("list devices"))?;
-        let found = ports_among(&links, &self.names);
+        let found = ports::among(&links, &self.names);
         let described =
             |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
         Ok(found.values().map(described).collect())
@@ -394,7 +396,7 @@ impl Datapath for HostDatapath {
     fn sweep(&self) -> Result<(), NetworkFault> {
         let kernel = &mut *self.kernel();
         let stale: Vec<KnownPort> =
-            kernel.ports.values().filter(|port| !port.attached).cloned().collect();
+            kernel.ports.values().filter(|port| port.rules.is_none()).cloned().collect();
         for port in stale {
             self.remove_port(kernel, &port)?;
         }
@@ -422,8 +424,8 @@ impl Datapath for HostDatapath {
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
     fn purge(&self) -> Result<(), NetworkFault> {
-        // It would switch on again what is switched off below.
-        *self.routes() = None;
+        // They would switch on again what is switched off below, and put back what is taken away.
+        self.listeners().clear();
         let kernel = &mut *self.kernel();
         for port in kernel.ports.values() {
             self.dhcp.withdraw(port.device);
@@ -450,17 +452,6 @@ impl Datapath for HostDatapath {
 
 fn described(identity: &Identity, tap: String) -> Port {
     Port { interface: identity.interface.clone(), instance: identity.instance.clone(), tap }
-}
-
-/// The ports the kernel has, by what is written on them.
-fn ports_among(links: &[netlink::Link], names: &Names) -> BTreeMap<InterfaceId, KnownPort> {
-    let taps = links.iter().filter(|link| link.kind == "tun" && names.is_tap(&link.name));
-    taps.filter_map(|link| {
-        let identity: Identity = link.alias.parse().ok()?;
-        let port = KnownPort { device: link.index, attached: false, identity };
-        Some((port.identity.interface.clone(), port))
-    })
-    .collect()
 }
 
 /// Says what was being done, and tells what an administrator can allow from what they cannot.

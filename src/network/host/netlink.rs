@@ -169,27 +169,48 @@ impl Netlink {
             // SAFETY: the buffer is valid and writable for its length during the call.
             let read = unsafe { libc::recv(socket, buffer.as_mut_ptr().cast(), buffer.len(), 0) };
             let Ok(read) = usize::try_from(read) else { return Err(io::Error::last_os_error()) };
-            let mut rest = &buffer[..read];
-            while let Some(length) = number(rest, 0).filter(|l| (HEADER..=rest.len()).contains(l)) {
-                let (one, after) = rest.split_at(length);
-                rest = after.get(align(length) - length..).unwrap_or_default();
-                if number(one, 8) != Some(self.sequence as usize) {
-                    continue;
-                }
-                match i32::from(u16::from_ne_bytes([one[4], one[5]])) {
+            for one in messages(&buffer[..read]).filter(|one| one.sequence == self.sequence) {
+                match i32::from(one.kind) {
                     libc::NLMSG_DONE => return Ok(answers),
                     libc::NLMSG_ERROR => {
-                        let code = number(one, HEADER).map_or(0, |code| code as u32 as i32);
+                        let code = number(one.body, 0).map_or(0, |code| code as u32 as i32);
                         return match code {
                             0 => Ok(answers),
                             code => Err(io::Error::from_raw_os_error(-code)),
                         };
                     }
-                    _ => answers.push(one.to_vec()),
+                    _ => answers.push(one.body.to_vec()),
                 }
             }
         }
     }
+}
+
+/// A message of the kernel's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Heard<'a> {
+    pub kind: u16,
+    pub sequence: u32,
+    /// The socket whose request it answers or tells of.
+    pub sender: u32,
+    /// What follows the header.
+    pub body: &'a [u8],
+}
+
+/// The messages in what was received at once.
+pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = Heard<'_>> {
+    std::iter::from_fn(move || {
+        let length = number(rest, 0).filter(|length| (HEADER..=rest.len()).contains(length))?;
+        let (one, after) = rest.split_at(length);
+        rest = after.get(align(length) - length..).unwrap_or_default();
+        let (header, body) = one.split_at(HEADER);
+        Some(Heard {
+            kind: u16::from_ne_bytes([header[4], header[5]]),
+            sequence: number(header, 8)? as u32,
+            sender: number(header, 12)? as u32,
+            body,
+        })
+    })
 }
 
 struct Message {
@@ -241,7 +262,8 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
     Some(u32::from_ne_bytes(four.try_into().ok()?) as usize)
 }
 
-fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// What a message consists of after its fixed part.
+pub(super) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(bytes.get(0..2)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & !NESTED;
@@ -253,7 +275,7 @@ fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 
 fn link(message: &[u8]) -> Option<Link> {
     let mut link = Link {
-        index: number(message, HEADER + 4)? as u32,
+        index: number(message, 4)? as u32,
         name: String::new(),
         kind: String::new(),
         mac: None,
@@ -264,7 +286,7 @@ fn link(message: &[u8]) -> Option<Link> {
     let text = |value: &[u8]| {
         String::from_utf8_lossy(value.strip_suffix(&[0]).unwrap_or(value)).into_owned()
     };
-    for (kind, value) in attributes(message.get(HEADER + LINK_HEADER..)?) {
+    for (kind, value) in attributes(message.get(LINK_HEADER..)?) {
         match kind {
             libc::IFLA_IFNAME => link.name = text(value),
             libc::IFLA_IFALIAS => link.alias = text(value),
@@ -282,9 +304,9 @@ fn link(message: &[u8]) -> Option<Link> {
 }
 
 fn address(message: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
-    let length = *message.get(HEADER + 1)?;
-    let index = number(message, HEADER + 4)? as u32;
-    let mut found = attributes(message.get(HEADER + ADDRESS_HEADER..)?);
+    let length = *message.get(1)?;
+    let index = number(message, 4)? as u32;
+    let mut found = attributes(message.get(ADDRESS_HEADER..)?);
     let (_, octets) = found.find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
     Some((index, Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?), length))
 }

@@ -10,11 +10,13 @@
 
 use super::capability::keep_net_admin;
 use std::{
+    collections::VecDeque,
     fs::{File, TryLockError},
     io::{self, Seek as _, Write as _},
     os::fd::FromRawFd,
     path::Path,
-    process::{Command, Stdio},
+    process::{Command, Output, Stdio},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -22,7 +24,13 @@ use std::{
 #[derive(Debug)]
 pub(super) struct Nft {
     lock: File,
+    /// The processes that changed it for us, the last ones last.
+    processes: Mutex<VecDeque<u32>>,
 }
+
+/// News of what a process did come at once: by the time this many others have run, they have been
+/// heard.
+const REMEMBERED: usize = 64;
 
 /// Longer than any script of ours takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,7 +43,7 @@ impl Nft {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match lock.try_lock() {
-                Ok(()) => return Ok(Nft { lock }),
+                Ok(()) => return Ok(Nft { lock, processes: Mutex::default() }),
                 Err(TryLockError::Error(error)) => return Err(error),
                 Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
                     std::thread::sleep(LOOK_EVERY);
@@ -52,13 +60,36 @@ impl Nft {
         if script.is_empty() {
             return Ok(());
         }
-        nft(&["-f", "-"], script, Some(&self.lock)).map(drop)
+        let mut command = nft(&["-f", "-"]);
+        command.stdin(scratch(script)?).stdout(self.lock.try_clone()?);
+        let child = {
+            // Until it is noted, nobody can ask whose it is.
+            let mut processes = self.processes();
+            let child = command.spawn()?;
+            processes.push_back(child.id());
+            if processes.len() > REMEMBERED {
+                processes.pop_front();
+            }
+            child
+        };
+        said(child.wait_with_output()?).map(drop)
+    }
+
+    /// Whether a process that changed something did so for us.
+    pub fn is_ours(&self, process: u32) -> bool {
+        self.processes().contains(&process)
+    }
+
+    fn processes(&self) -> MutexGuard<'_, VecDeque<u32>> {
+        // A number is there or not.
+        self.processes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// What a `list` command says, as JSON: the objects it names, each under its kind.
 pub(super) fn list(words: &[&str]) -> io::Result<Vec<serde_json::Value>> {
-    let listing = nft(&[&["-j", "list"], words].concat(), "", None)?;
+    let mut command = nft(&[&["-j", "list"], words].concat());
+    let listing = said(command.stdin(Stdio::null()).output()?)?;
     let mut listing: serde_json::Value = serde_json::from_str(&listing)?;
     match listing["nftables"].take() {
         serde_json::Value::Array(objects) => Ok(objects),
@@ -66,17 +97,15 @@ pub(super) fn list(words: &[&str]) -> io::Result<Vec<serde_json::Value>> {
     }
 }
 
-/// What it says, unless its output is something to be held.
-fn nft(arguments: &[&str], input: &str, held: Option<&File>) -> io::Result<String> {
-    let mut script = scratch()?;
-    script.write_all(input.as_bytes())?;
-    script.rewind()?;
+fn nft(arguments: &[&str]) -> Command {
     let mut command = Command::new("nft");
     keep_net_admin(&mut command);
-    if let Some(held) = held {
-        command.stdout(held.try_clone()?);
-    }
-    let output = command.args(arguments).stdin(Stdio::from(script)).output()?;
+    command.args(arguments).stderr(Stdio::piped());
+    command
+}
+
+/// What it said, if it was content.
+fn said(output: Output) -> io::Result<String> {
     if !output.status.success() {
         let words = String::from_utf8_lossy(&output.stderr);
         return Err(io::Error::other(format!("`nft` refused: {}", words.trim())));
@@ -84,13 +113,16 @@ fn nft(arguments: &[&str], input: &str, held: Option<&File>) -> io::Result<Strin
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// A file without a name.
-fn scratch() -> io::Result<File> {
+/// A file without a name that has this in it.
+fn scratch(text: &str) -> io::Result<File> {
     // SAFETY: the name is a C string.
     let descriptor = unsafe { libc::memfd_create(c"nft".as_ptr(), libc::MFD_CLOEXEC) };
     if descriptor < 0 {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: the descriptor is new and nobody else's.
-    Ok(unsafe { File::from_raw_fd(descriptor) })
+    let mut file = unsafe { File::from_raw_fd(descriptor) };
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file)
 }

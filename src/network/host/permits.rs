@@ -80,6 +80,10 @@ impl Rules {
         &self.name
     }
 
+    pub fn sets(&self) -> &BTreeSet<String> {
+        &self.sets
+    }
+
     /// Makes the chains.
     pub fn script(&self, table: &str) -> String {
         let mut script: String = self.sets.iter().map(|set| declared(table, set)).collect();
@@ -168,6 +172,19 @@ pub(super) fn members_set(group: &SecurityGroupId) -> String {
 /// Whether that is the name of such a set.
 pub(super) fn is_members_set(name: &str) -> bool {
     name.starts_with(MEMBERS)
+}
+
+/// The sets of members that a rule speaks of, wherever in `nft`'s JSON.
+pub(super) fn sets_in(expression: &serde_json::Value, sets: &mut BTreeSet<String>) {
+    match expression {
+        serde_json::Value::String(word) => {
+            let set = word.strip_prefix('@').filter(|name| is_members_set(name));
+            sets.extend(set.map(str::to_owned));
+        }
+        serde_json::Value::Array(parts) => parts.iter().for_each(|part| sets_in(part, sets)),
+        serde_json::Value::Object(parts) => parts.values().for_each(|part| sets_in(part, sets)),
+        _ => {}
+    }
 }
 
 /// Makes a set of addresses, if there is none.

@@ -11,13 +11,12 @@ use crate::{
         draft::{Decision, Draft, Effect},
         fault::CloudFault,
         id::{InstanceId, NodeName, PrefixedId, ReservationId},
-        image::{Image, ImageIdFamily},
+        image::Image,
         instance::{Instance, InstanceState, LifecycleEvent},
-        instance_type::InstanceTypes,
         interface::Wire,
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings, Regions},
+        settings::CloudSettings,
         time::Timestamp,
     },
     messages::cloud::{SecurityGroupName, TerminateInstances},
@@ -42,19 +41,8 @@ struct World {
 impl World {
     /// `vcpus` on each node, and public addresses of a /`prefix`.
     fn new(vcpus: u32, prefix: u8) -> World {
-        let group = GroupSettings {
-            name: "zone-one".parse().unwrap(),
-            public_addresses: format!("198.51.100.0/{prefix}").parse().unwrap(),
-            gateway: "198.51.100.1".parse().unwrap(),
-        };
-        let settings = CloudSettings {
-            regions: Regions::Any { default: "us-east-1".parse().unwrap() },
-            groups: vec![group],
-            instance_types: InstanceTypes([("m1.small".to_owned(), SMALL)].into()),
-            image_id_family: ImageIdFamily::Ami,
-            terminated_shown: std::time::Duration::from_secs(3600),
-            reach: crate::domain::settings::Reach::Routed,
-        };
+        let mut settings = CloudSettings::for_tests();
+        settings.groups[0].public_addresses = format!("198.51.100.0/{prefix}").parse().unwrap();
         let mut state = CloudState::default();
         for node in ["node-one", "node-two"] {
             let total = Resources { vcpus, memory_mib: 1 << 20, disk_gib: 1 << 20 };

@@ -22,10 +22,10 @@ pub enum Amend {
         metadata: Box<InstanceMetadata>,
         shutdown_behavior: ShutdownBehavior,
     },
-    /// Of those interfaces that are this instance's.
+    /// Of some of its interfaces.
     Filters {
         generation: u64,
-        filters: Arc<Vec<(InterfaceId, Arc<PortFilter>)>>,
+        filters: Vec<(InterfaceId, Arc<PortFilter>)>,
     },
 }
 

@@ -96,6 +96,7 @@ impl InstanceActor {
         let (goal, why) = self.after_going_off(reason);
         log::info!("instance `{}` went off: {}", self.record.spec.instance, why.message);
         self.record.goal = goal;
+        self.record.reboot_due = false;
         self.record.reason = Some(why);
         self.phase = BootPhase::Stopping;
         self.keep(context);

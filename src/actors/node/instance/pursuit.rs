@@ -40,6 +40,8 @@ impl Handler<Pursue> for InstanceActor {
                 self.record.goal = asked.goal;
             }
             self.record.forced = false;
+            // A guest that is stopped, ended or started needs none.
+            self.record.reboot_due = false;
             if let Some(spec) = asked.spec {
                 self.record.take_spec(*spec);
             }
@@ -72,43 +74,6 @@ impl Handler<GoOn> for InstanceActor {
         } else {
             self.go_on(context);
         }
-    }
-}
-
-/// Restart the guest, if it runs.
-#[derive(Message)]
-#[rtype(result = "Result<(), NodeFault>")]
-pub struct Reboot {
-    pub revision: u64,
-}
-
-impl Handler<Reboot> for InstanceActor {
-    type Result = ResponseFuture<Result<(), NodeFault>>;
-
-    fn handle(&mut self, Reboot { revision }: Reboot, _: &mut Self::Context) -> Self::Result {
-        let instance = self.record.spec.instance.clone();
-        if revision <= self.record.revision {
-            let repeated = revision == self.record.revision;
-            let answer = if repeated { Ok(()) } else { Err(NodeFault::Overtaken(instance)) };
-            return Box::pin(async move { answer });
-        }
-        self.record.revision = revision;
-        let runs = self.phase == BootPhase::Running && self.under_way.is_none();
-        self.tell();
-        let host = self.host.clone();
-        let recorded = host.record(&self.record);
-        Box::pin(async move {
-            recorded.await.map_err(not_recorded)?;
-            if !runs {
-                return Ok(());
-            }
-            let rebooted =
-                tokio::task::spawn_blocking(move || host.hypervisor.reboot(&instance)).await;
-            match rebooted {
-                Ok(outcome) => outcome.map_err(|fault| NodeFault::Failed(fault.to_string())),
-                Err(_) => Err(NodeFault::Failed("the reboot ended without a word".into())),
-            }
-        })
     }
 }
 
