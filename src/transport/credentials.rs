@@ -42,7 +42,14 @@ impl CurrentCredentials {
 }
 
 /// A private key, with or without a certificate.
-pub struct ProcessKey(KeyPair);
+#[derive(Clone)]
+pub struct ProcessKey(Arc<KeyPair>);
+
+impl From<KeyPair> for ProcessKey {
+    fn from(pair: KeyPair) -> ProcessKey {
+        ProcessKey(Arc::new(pair))
+    }
+}
 
 impl fmt::Debug for ProcessKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,7 +59,7 @@ impl fmt::Debug for ProcessKey {
 
 impl ProcessKey {
     pub fn generate() -> ProcessKey {
-        ProcessKey(KeyPair::generate().expect("ring makes P-256 keys wherever there is chance"))
+        KeyPair::generate().expect("ring makes P-256 keys wherever there is chance").into()
     }
 
     /// To be kept where nobody else reads it.
@@ -61,7 +68,7 @@ impl ProcessKey {
     }
 
     pub fn from_pem(text: &str) -> Result<ProcessKey, CredentialFault> {
-        KeyPair::from_pem(text).map(ProcessKey).map_err(|_| CredentialFault::Key)
+        KeyPair::from_pem(text).map(ProcessKey::from).map_err(|_| CredentialFault::Key)
     }
 
     /// Of the public half.
@@ -72,7 +79,7 @@ impl ProcessKey {
     /// Asks for a certificate; the name in it is the authority's choice.
     pub fn request(&self) -> Result<CertificateRequest, CredentialFault> {
         let request = CertificateParams::default()
-            .serialize_request(&self.0)
+            .serialize_request(&*self.0)
             .map_err(CredentialFault::Request)?;
         Ok(CertificateRequest(request.der().to_vec()))
     }

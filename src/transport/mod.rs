@@ -26,4 +26,27 @@ pub mod ledger;
 pub mod registrar;
 pub mod token;
 
+mod budget;
+pub mod limits;
+mod meter;
+pub mod state;
+
+mod connection;
+mod frame;
+mod handshake;
+mod line;
+
+mod backoff;
+pub mod dial;
+pub mod link;
+pub mod listener;
+
+pub mod bulk;
+pub mod join;
+
+pub use connection::ReceiveFrom;
+
 pub mod loopback;
+
+#[cfg(test)]
+mod testing;

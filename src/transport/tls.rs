@@ -21,11 +21,7 @@ use rustls::{
     time_provider::TimeProvider,
     version::TLS13,
 };
-use std::{
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{fmt, io, sync::Arc, time::SystemTime};
 
 /// What time it is, for the validity of certificates and tokens.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
@@ -154,6 +150,36 @@ pub(super) fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Result<Option
     }
 }
 
+/// Fails unless `authority` signed the certificate and it is valid now.
+pub(super) fn certified(
+    certificate: &CertificateDer<'_>,
+    authority: &CertificateDer<'_>,
+    now: UnixTime,
+) -> Result<(), Error> {
+    verify_server_cert_signed_by_trust_anchor(
+        &ParsedCertificate::try_from(certificate)?,
+        &roots(authority)?,
+        &[],
+        now,
+        ring::default_provider().signature_verification_algorithms.all,
+    )
+}
+
+pub(super) fn unix_time(clock: &Clock) -> UnixTime {
+    let since = clock().duration_since(SystemTime::UNIX_EPOCH);
+    UnixTime::since_unix_epoch(since.unwrap_or_default())
+}
+
+/// A failure of TLS in words, ours where the reason is ours.
+pub(super) fn told(fault: &io::Error) -> String {
+    match fault.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::General(why)) => why.clone(),
+        Some(fault) => fault.to_string(),
+        None if fault.kind() == io::ErrorKind::UnexpectedEof => "the connection broke off".into(),
+        None => fault.to_string(),
+    }
+}
+
 fn roots(authority: &CertificateDer<'_>) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.clone().into_owned())?;
@@ -170,8 +196,7 @@ impl fmt::Debug for Wall {
 
 impl TimeProvider for Wall {
     fn current_time(&self) -> Option<UnixTime> {
-        let since: Duration = (self.0)().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-        Some(UnixTime::since_unix_epoch(since))
+        Some(unix_time(&self.0))
     }
 }
 
@@ -197,13 +222,7 @@ impl ServerCertVerifier for ParentVerifier {
             .iter()
             .find(|shown| Fingerprint::of(shown) == self.authority)
             .ok_or(Error::InvalidCertificate(CertificateError::UnknownIssuer))?;
-        verify_server_cert_signed_by_trust_anchor(
-            &ParsedCertificate::try_from(end_entity)?,
-            &roots(authority)?,
-            &[],
-            now,
-            self.provider.signature_verification_algorithms.all,
-        )?;
+        certified(end_entity, authority, now)?;
         let peer = Peer::of(end_entity).map_err(|fault| Error::General(fault.to_string()))?;
         if !self.expected.is_met_by(&peer.identity) {
             return Err(Error::General(format!("`{}` is not {}", peer.identity, self.expected)));
