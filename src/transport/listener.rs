@@ -206,8 +206,7 @@ impl Hall {
                 self.link_with(stream, peer, meter, from, place).await
             }
             Ok(Ok((Protocol::Bulk, Some(peer), stream))) => {
-                drop(place);
-                self.provide_to(stream, peer).await
+                self.provide_to(stream, peer, place).await
             }
             Ok(Ok((Protocol::Link | Protocol::Bulk, None, _))) => {
                 Err("it showed no certificate".into())
@@ -292,6 +291,7 @@ impl Hall {
         &self,
         stream: TlsStream<Metered<TcpStream>>,
         peer: Peer,
+        place: OwnedSemaphorePermit,
     ) -> Result<(), String> {
         let fetching = Rc::new(Fetching { peer: Rc::new(peer), cut: Notify::new() });
         let peer = &fetching.peer;
@@ -301,6 +301,8 @@ impl Hall {
             let few = others < self.limits.bulk_max;
             few.then_some(()).ok_or_else(|| "it fetches too much at one time".into())
         });
+        // Whoever may not stays a stranger until it has been told.
+        let _place = may_fetch.is_err().then_some(place);
         self.fetching.borrow_mut().push(fetching.clone());
         let _leave = Leave { hall: self, fetching: fetching.clone() };
         let patience = self.limits.stall_max;

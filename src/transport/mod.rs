@@ -43,6 +43,7 @@ pub mod listener;
 
 pub mod bulk;
 pub mod join;
+pub mod renewal;
 
 pub use connection::ReceiveFrom;
 
