@@ -6,7 +6,8 @@
 
 use super::{
     credentials::CertificateRequest,
-    identity::{Fingerprint, Identity, IdentityFault},
+    fingerprint::Fingerprint,
+    identity::{Identity, IdentityFault},
 };
 use pem::Pem;
 use rcgen::{

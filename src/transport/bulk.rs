@@ -203,6 +203,8 @@ async fn send(
         timeout(patience, stream.write_all(&chunk))
             .await
             .map_err(|_| GreetingFault::Refused(format!("it has not read for {patience:?}")))??;
+        // A fast network would keep this going, and questions share the thread.
+        tokio::task::yield_now().await;
     }
     let end = async {
         stream.flush().await?;

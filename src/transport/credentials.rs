@@ -5,7 +5,8 @@
 
 use super::{
     authority::{Authority, AuthorityFault},
-    identity::{Fingerprint, Identity, IdentityFault, Peer},
+    fingerprint::Fingerprint,
+    identity::{Identity, IdentityFault, Peer},
 };
 use pem::Pem;
 use rcgen::{CertificateParams, CertificateSigningRequestParams, KeyPair, PublicKeyData};

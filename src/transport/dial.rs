@@ -6,15 +6,17 @@
 //! soon.
 
 use super::{
+    Clock,
     backoff::Backoff,
     connection::{Greeted, ReceiveFrom},
     credentials::{Credentials, CurrentCredentials},
+    fingerprint::Fingerprint,
     handshake::{greet, greeting},
-    identity::Fingerprint,
+    identity::Expected,
     limits::Limits,
     line::Line,
     meter::{Meter, Metered},
-    tls::{self, Clock, Expected, Protocol},
+    tls::{self, Protocol},
 };
 use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 use tokio::{

@@ -5,14 +5,16 @@
 //! is harmless. Who is certified is decided by whoever is given the application.
 
 use super::{
+    Clock,
     credentials::{CertificateRequest, CredentialFault, Credentials, ProcessKey},
     dial::{Call, Dial, Stream},
+    fingerprint::Fingerprint,
     handshake::{GreetingFault, greeting, hear, say},
-    identity::{Fingerprint, Identity, Peer},
+    identity::{Expected, Identity, Peer},
     ledger::Refused,
     limits::Limits,
     registrar::{Application, Certified, Proof},
-    tls::{self, Clock, Expected, Protocol},
+    tls::{self, Protocol},
     token::{JoinToken, Secret},
 };
 use futures_util::future::LocalBoxFuture;

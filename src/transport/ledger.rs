@@ -7,7 +7,8 @@
 //! certified for it, until that is revoked or its last certificate has ended.
 
 use super::{
-    identity::{Fingerprint, Identity, Peer, Role},
+    fingerprint::Fingerprint,
+    identity::{Identity, Peer, Role},
     token::Secret,
 };
 use serde::{Deserialize, Serialize};

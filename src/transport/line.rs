@@ -5,12 +5,12 @@
 //! delivered, and whoever asked knows best when to ask again.
 
 use super::{
+    Clock,
     connection::{Connection, Greeted, ReceiveFrom},
     identity::{Identity, Peer},
     limits::Limits,
     meter::Meter,
     state::LinkState,
-    tls::Clock,
 };
 use crate::messages::envelope::{Envelope, LinkFault};
 use std::{

@@ -16,11 +16,12 @@
 //! its certificate. Nothing here writes a file: keys, certificates and ledgers are given and taken
 //! as text or plain data.
 
+pub mod fingerprint;
 pub mod identity;
 
 pub mod authority;
 pub mod credentials;
-pub mod tls;
+mod tls;
 
 pub mod ledger;
 pub mod registrar;
@@ -46,6 +47,11 @@ pub mod join;
 pub mod renewal;
 
 pub use connection::ReceiveFrom;
+
+use std::{sync::Arc, time::SystemTime};
+
+/// What time it is, for the validity of certificates and tokens.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 pub mod loopback;
 

@@ -5,9 +5,9 @@
 //! still good. What fails is tried again, and again, until the last day and beyond it.
 
 use super::{
+    Clock,
     backoff::Backoff,
     credentials::{Credentials, CurrentCredentials},
-    tls::Clock,
 };
 use std::{fmt, future::Future, time::Duration};
 use tokio::time::sleep;

@@ -4,8 +4,10 @@
 //! knows which parent it expects; a parent learns here who came, and decides elsewhere.
 
 use super::{
+    Clock,
     credentials::Credentials,
-    identity::{Fingerprint, Identity, Peer, Role},
+    fingerprint::Fingerprint,
+    identity::{Expected, Peer},
 };
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, RootCertStore,
@@ -22,9 +24,6 @@ use rustls::{
     version::TLS13,
 };
 use std::{fmt, io, sync::Arc, time::SystemTime};
-
-/// What time it is, for the validity of certificates and tokens.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
 /// What is spoken inside, told apart before the handshake is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,41 +49,6 @@ impl Protocol {
     pub fn asked_for<'a>(offers: impl Iterator<Item = &'a [u8]>) -> Option<Protocol> {
         let offers: Vec<_> = offers.collect();
         Protocol::ALL.into_iter().find(|protocol| offers.contains(&protocol.alpn()))
-    }
-}
-
-/// Which process a child looks for at an address.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expected {
-    pub cloud: String,
-    pub role: Role,
-    /// `None`: it is in no group.
-    pub group: Option<String>,
-}
-
-impl Expected {
-    /// The parent of a process: nodes answer to their group's manager, and that to the cloud's.
-    pub fn parent_of(cloud: &str, role: Role, group: Option<&str>) -> Expected {
-        let (role, group) = match role {
-            Role::Node => (Role::Group, group.map(str::to_owned)),
-            Role::Group | Role::Cloud => (Role::Cloud, None),
-        };
-        Expected { cloud: cloud.to_owned(), role, group }
-    }
-
-    fn is_met_by(&self, identity: &Identity) -> bool {
-        identity.cloud() == self.cloud
-            && identity.role() == self.role
-            && identity.group() == self.group.as_deref()
-    }
-}
-
-impl fmt::Display for Expected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.group {
-            Some(group) => write!(f, "the {} manager of `{group}` in `{}`", self.role, self.cloud),
-            None => write!(f, "the {} manager of `{}`", self.role, self.cloud),
-        }
     }
 }
 

@@ -7,9 +7,16 @@ use super::{
 use mallee::transport::{
     bulk::{BulkFault, Incoming, fetch},
     dial::Dial,
+    identity::Identity,
     limits::Limits,
 };
-use std::time::Duration;
+use rustls::{
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
 
 fn shelve(parent: &Parent, name: &str, bytes: &[u8]) {
     let blob = (bytes.len() as u64, bytes.to_vec());
@@ -71,6 +78,37 @@ async fn bytes_that_stop_coming_are_a_fault_and_never_an_end() {
     let outcome = fetched(&dial, "short", 0).await;
     assert!(matches!(outcome, Err(BulkFault::Broken(_))), "{:?}", outcome.map(|all| all.len()));
     logged(&["WARN", "mallee://lab/node/east/n1", "the blob ends 1000 bytes early"]).await;
+}
+
+#[actix_rt::test]
+async fn an_end_that_comes_too_early_is_a_fault_however_politely_it_comes() {
+    let lab = Lab::new();
+    let own = lab.credentials(&Identity::group_manager("lab", "east", "g1").unwrap());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let dial = lab.dial("n1", listener.local_addr().unwrap());
+    // A parent by hand, that says 10 bytes follow, sends 4 and closes as one should.
+    let parent = async {
+        let text = own.to_pem();
+        let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).unwrap();
+        let chain = CertificateDer::pem_slice_iter(text.as_bytes()).map(Result::unwrap);
+        let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain.collect(), key)
+            .unwrap();
+        config.alpn_protocols = vec![b"mallee-bulk/1".to_vec()];
+        let (tcp, _) = listener.accept().await.unwrap();
+        let mut stream = TlsAcceptor::from(Arc::new(config)).accept(tcp).await.unwrap();
+        let length = stream.read_u32().await.unwrap();
+        stream.read_exact(&mut vec![0; length as usize]).await.unwrap();
+        stream.write_all(&[0, 0, 0, 2, 0, 10]).await.unwrap();
+        stream.write_all(b"1234").await.unwrap();
+        stream.shutdown().await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(fetched(&dial, "image", 0), parent);
+    let Err(BulkFault::Broken(why)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(why, "the parent closed the connection");
 }
 
 #[actix_rt::test]

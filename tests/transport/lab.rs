@@ -10,19 +10,18 @@ use mallee::{
         envelope::{Envelope, LinkFault, Outbound},
     },
     transport::{
-        ReceiveFrom,
+        Clock, ReceiveFrom,
         authority::Authority,
         bulk::{Blob, Provide},
         credentials::{Credentials, CurrentCredentials},
         dial::Dial,
-        identity::{self, Identity, Peer},
+        identity::{self, Expected, Identity, Peer},
         ledger::Ledger,
         limits::Limits,
         link::{Inspect, Link},
         listener::{Door, LinkTo, Listener, Readmit, Reception},
         registrar::Registrar,
         state::LinkState,
-        tls::{Clock, Expected},
     },
 };
 use std::{

@@ -26,6 +26,44 @@ async fn questions_go_both_ways_over_the_connection_that_the_child_opened() {
 }
 
 #[actix_rt::test]
+async fn a_question_may_be_refused_for_who_asks_it() {
+    let lab = Lab::new();
+    let parent = lab.parent_with(
+        Limits::default(),
+        Rc::new(|peer, envelope| {
+            Box::pin(async move {
+                if peer.identity.name() == "n1" {
+                    return Ok(envelope.body);
+                }
+                Err(LinkFault::NotDelivered(format!("`{}` may not ask this", peer.identity)))
+            })
+        }),
+    );
+    let (one, other) = (lab.child("n1", parent.at), lab.child("n2", parent.at));
+    connected(&one).await;
+    connected(&other).await;
+    assert_eq!(ask(&one, b"?").await, Ok(b"?".to_vec()));
+    let why = "`mallee://lab/node/east/n2` may not ask this".to_owned();
+    assert_eq!(ask(&other, b"?").await, Err(LinkFault::NotDelivered(why)));
+}
+
+#[actix_rt::test]
+async fn a_dialer_works_on_an_arbiter_of_its_own() {
+    let lab = Lab::new();
+    let parent = lab.parent_with(Limits::default(), who_asks());
+    let dial = lab.dial("n1", parent.at);
+    let arbiter = actix::Arbiter::new();
+    let up = Link::start_in_arbiter(&arbiter.handle(), move |_| Link::dial(dial, who_asks()));
+    connected(&up).await;
+    assert_eq!(ask(&up, b"who?").await.unwrap(), b"mallee://lab/node/east/n1");
+    let down = parent.link_to("n1").await;
+    assert_eq!(ask(&down, b"who?").await.unwrap(), b"mallee://lab/group/east/g1");
+    arbiter.stop();
+    until_state(&down, "its thread has ended", |state| state.connected_since.is_none()).await;
+    arbiter.join().unwrap();
+}
+
+#[actix_rt::test]
 async fn the_parent_hears_of_arrivals_with_a_link_to_ask_over() {
     let lab = Lab::new();
     let parent = lab.parent();

@@ -2,11 +2,8 @@
 
 use super::{
     super::{
-        frame::codec,
-        identity::{Fingerprint, Identity},
-        limits::FRAME_LIMIT_BYTES,
-        meter::Metered,
-        testing::envelope,
+        fingerprint::Fingerprint, frame::codec, identity::Identity, limits::FRAME_LIMIT_BYTES,
+        meter::Metered, testing::envelope,
     },
     *,
 };
@@ -335,6 +332,20 @@ fn an_answer_that_is_too_large_is_not_sent_and_not_denied() {
         let (near, _far) = pair(&limits(), receive);
         assert_eq!(asking(&near, 1000, b"?").await.unwrap(), Err(LinkFault::Unanswered));
         assert_eq!(asking(&near, 1000, b"?").await.unwrap(), Err(LinkFault::Unanswered));
+    });
+}
+
+#[test]
+fn a_fault_is_told_in_few_words_whatever_it_quotes() {
+    virtually(async {
+        let receive: ReceiveFrom = Rc::new(|_, envelope| {
+            let why = "é".repeat(envelope.body.len());
+            Box::pin(async { Err(LinkFault::NotDelivered(why)) })
+        });
+        let (near, _far) = pair(&limits(), receive);
+        let why = "é".repeat(FAULT_LETTERS_MAX);
+        let answer = asking(&near, 1000, &[0; 100_000]).await.unwrap();
+        assert_eq!(answer, Err(LinkFault::NotDelivered(why)));
     });
 }
 

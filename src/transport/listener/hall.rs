@@ -1,86 +1,36 @@
-//! The parent's end: who comes in, and the links to those who did.
-//!
-//! Whoever connects is a stranger until TLS has a certificate of it and `admit` lets it in; there
-//! is a limit to how many strangers there are and how long they may take. Each peer has one link,
-//! which can be asked for before the peer ever came. When `admit` changes its mind (a certificate
-//! was revoked), [`Readmit`] cuts at once whom it would let in no more.
+//! Behind the door: from a stranger's first byte to a link, a certificate or a blob.
 
 use super::{
-    bulk::{self, Provide},
-    connection::{Greeted, ReceiveFrom},
-    credentials::CurrentCredentials,
-    handshake::{greeting, welcome},
-    identity::{Identity, Peer},
-    join::{self, Register},
-    limits::Limits,
-    line::Line,
-    link::Link,
-    meter::{Meter, Metered},
-    state::LinkState,
-    tls::{self, Clock, Protocol},
+    super::{
+        Clock, bulk,
+        connection::Greeted,
+        credentials::CurrentCredentials,
+        handshake::{greeting, welcome},
+        identity::{Identity, Peer},
+        join,
+        limits::Limits,
+        line::Line,
+        link::Link,
+        meter::{Meter, Metered},
+        state::LinkState,
+        tls::{self, Protocol},
+    },
+    Reception,
 };
-use crate::messages::envelope::Outbound;
-use actix::{Actor, Addr, Context, Handler, Message, MessageResult, Recipient};
+use actix::{Actor, Addr};
 use std::{
-    cell::RefCell, collections::BTreeMap, fmt, io, net::SocketAddr, rc::Rc, sync::Arc,
-    time::Duration,
+    cell::RefCell, collections::BTreeMap, net::SocketAddr, rc::Rc, sync::Arc, time::Duration,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    task::{JoinHandle, JoinSet},
+    task::JoinSet,
     time::{sleep, timeout},
 };
 use tokio_rustls::{LazyConfigAcceptor, server::TlsStream};
 
-/// Whether a process of this cloud may come in here, for who it is; if not, why.
-pub type Admit = Rc<dyn Fn(&Peer) -> Result<(), String>>;
-
-/// What is done with those who come. Made where the listener runs.
-pub struct Reception {
-    pub admit: Admit,
-    /// Answers what peers ask.
-    pub receive: ReceiveFrom,
-    /// Hears of each connection, with the link to ask the peer over.
-    pub arrived: Rc<dyn Fn(&Peer, Recipient<Outbound>)>,
-    pub register: Register,
-    pub provide: Rc<dyn Provide>,
-}
-
-impl fmt::Debug for Reception {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Reception")
-    }
-}
-
-/// Where strangers come, and who they find.
-pub struct Door {
-    /// Already bound: a busy port is the caller's news.
-    pub listener: std::net::TcpListener,
-    pub credentials: CurrentCredentials,
-    pub limits: Limits,
-    pub clock: Clock,
-}
-
-impl fmt::Debug for Door {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Door({:?})", self.listener)
-    }
-}
-
-pub struct Listener {
-    hall: Rc<Hall>,
-    accepting: JoinHandle<()>,
-}
-
-impl fmt::Debug for Listener {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Listener({:?})", self.hall.links.borrow().keys())
-    }
-}
-
 /// What those who came in share.
-struct Hall {
+pub(super) struct Hall {
     credentials: CurrentCredentials,
     limits: Limits,
     clock: Clock,
@@ -100,78 +50,30 @@ struct Fetching {
     cut: Notify,
 }
 
-impl Listener {
-    /// Listens from now on, on the arbiter that this is called on.
-    pub fn begin(door: Door, reception: Reception) -> io::Result<Listener> {
-        let Door { listener, credentials, limits, clock } = door;
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
-        let hall = Rc::new(Hall {
+impl Hall {
+    pub fn new(
+        credentials: CurrentCredentials,
+        limits: Limits,
+        clock: Clock,
+        reception: Reception,
+    ) -> Rc<Hall> {
+        Rc::new(Hall {
             credentials,
             limits,
             clock,
             reception,
             links: RefCell::default(),
             fetching: RefCell::default(),
-        });
-        let accepting = tokio::task::spawn_local(hall.clone().accept(listener));
-        Ok(Listener { hall, accepting })
+        })
     }
-}
 
-impl Actor for Listener {
-    type Context = Context<Self>;
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.accepting.abort();
+    /// Everybody who ever came or was asked for.
+    pub fn states(&self) -> Vec<LinkState> {
+        self.links.borrow().values().map(|peered| peered.line.state()).collect()
     }
-}
 
-/// Asks for the link to a peer, whether it has come yet or not.
-#[derive(Debug, Message)]
-#[rtype(result = "Addr<Link>")]
-pub struct LinkTo(pub Identity);
-
-impl Handler<LinkTo> for Listener {
-    type Result = MessageResult<LinkTo>;
-
-    fn handle(&mut self, LinkTo(identity): LinkTo, _: &mut Self::Context) -> Self::Result {
-        MessageResult(self.hall.link(&identity).1)
-    }
-}
-
-/// Says that `admit` may judge otherwise than before: everybody here is judged again.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Readmit;
-
-impl Handler<Readmit> for Listener {
-    type Result = ();
-
-    fn handle(&mut self, _: Readmit, _: &mut Self::Context) {
-        self.hall.readmit();
-    }
-}
-
-/// Asks how all links are doing.
-#[derive(Debug, Message)]
-#[rtype(result = "Vec<LinkState>")]
-pub struct InspectAll;
-
-impl Handler<InspectAll> for Listener {
-    type Result = MessageResult<InspectAll>;
-
-    fn handle(&mut self, _: InspectAll, _: &mut Self::Context) -> Self::Result {
-        let links = self.hall.links.borrow();
-        MessageResult(links.values().map(|peered| peered.line.state()).collect())
-    }
-}
-
-impl Hall {
-    async fn accept(self: Rc<Self>, listener: TcpListener) {
-        // Those who came in are gone when the listener is.
+    /// Meets whoever comes. Those who came in are gone when this is dropped.
+    pub async fn accept(self: Rc<Self>, listener: TcpListener) {
         let mut guests = JoinSet::new();
         let strangers = Arc::new(Semaphore::new(self.limits.strangers_max));
         loop {
@@ -191,6 +93,32 @@ impl Hall {
                 Some(_) = guests.join_next() => {}
             }
         }
+    }
+
+    /// Judges everybody again who is here.
+    pub fn readmit(&self) {
+        for peered in self.links.borrow().values() {
+            if let Some(peer) = peered.line.connected()
+                && let Err(why) = self.admits(&peer)
+            {
+                peered.line.cut(&why);
+            }
+        }
+        for fetching in self.fetching.borrow().iter() {
+            if self.admits(&fetching.peer).is_err() {
+                fetching.cut.notify_one();
+            }
+        }
+    }
+
+    /// The one link to a peer, and what is at its near end.
+    pub fn link(&self, identity: &Identity) -> (Rc<Line>, Addr<Link>) {
+        let mut links = self.links.borrow_mut();
+        let Peered { line, link } = links.entry(identity.clone()).or_insert_with(|| {
+            let line = Line::new(self.limits.clone(), self.clock.clone());
+            Peered { link: Link::of(line.clone()).start(), line }
+        });
+        (line.clone(), link.clone())
     }
 
     async fn meet(self: Rc<Self>, tcp: TcpStream, from: SocketAddr, place: OwnedSemaphorePermit) {
@@ -324,30 +252,6 @@ impl Hall {
             return Err("it is of another cloud".into());
         }
         (self.reception.admit)(peer)
-    }
-
-    fn readmit(&self) {
-        for peered in self.links.borrow().values() {
-            if let Some(peer) = peered.line.connected()
-                && let Err(why) = self.admits(&peer)
-            {
-                peered.line.cut(&why);
-            }
-        }
-        for fetching in self.fetching.borrow().iter() {
-            if self.admits(&fetching.peer).is_err() {
-                fetching.cut.notify_one();
-            }
-        }
-    }
-
-    fn link(&self, identity: &Identity) -> (Rc<Line>, Addr<Link>) {
-        let mut links = self.links.borrow_mut();
-        let Peered { line, link } = links.entry(identity.clone()).or_insert_with(|| {
-            let line = Line::new(self.limits.clone(), self.clock.clone());
-            Peered { link: Link::of(line.clone()).start(), line }
-        });
-        (line.clone(), link.clone())
     }
 }
 
