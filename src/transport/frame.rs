@@ -145,6 +145,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_a_frame_or_refused(bytes: Vec<u8>) {
+            if let Ok(frame) = Frame::decode(&bytes) {
+                let again = frame.clone().encode().unwrap();
+                proptest::prop_assert_eq!(Frame::decode(&again), Ok(frame));
+            }
+        }
+    }
+
     #[test]
     fn a_body_at_its_limit_fits_and_nothing_larger_does() {
         let answer = |size| Frame::Answer { id: u64::MAX, answer: Ok(vec![0; size]) };

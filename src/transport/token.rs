@@ -142,6 +142,16 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_a_token_or_refused(text: String) {
+            let text = text.as_str();
+            for text in [text.to_owned(), format!("{PREFIX}{text}")] {
+                proptest::prop_assert!(text.parse::<JoinToken>().is_err());
+            }
+        }
+    }
+
     #[test]
     fn a_secret_is_never_printed_but_in_its_token() {
         assert!(format!("{:?}", token()).contains("secret: <redacted>"));

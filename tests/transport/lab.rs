@@ -83,6 +83,7 @@ impl Lab {
         self.listening(self.credentials(&own), limits, receive)
     }
 
+    /// Somebody who listens as the manager of `east` does, whoever it is.
     pub fn listening(
         &self,
         credentials: Credentials,

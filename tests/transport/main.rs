@@ -1,5 +1,6 @@
 //! Links between processes: real sockets, real certificates, and everything that can go wrong.
 
+mod addresses;
 mod bulk;
 mod history;
 mod joining;

@@ -19,10 +19,10 @@ use super::{
     state::LinkState,
 };
 use crate::messages::envelope::Outbound;
-use actix::{Actor, Addr, Context, Handler, Message, MessageResult, Recipient};
+use actix::{Actor, Addr, ArbiterHandle, Context, Handler, Message, MessageResult, Recipient};
 use hall::Hall;
 use std::{fmt, io, rc::Rc};
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Whether a process of this cloud may come in here, for who it is; if not, why.
 pub type Admit = Rc<dyn Fn(&Peer) -> Result<(), String>>;
@@ -80,6 +80,21 @@ impl Listener {
         let accepting = tokio::task::spawn_local(hall.clone().accept(listener));
         Ok(Listener { hall, accepting })
     }
+}
+
+/// Begins to listen on an arbiter, where the reception is made.
+pub async fn start(
+    on: &ArbiterHandle,
+    door: Door,
+    reception: impl FnOnce() -> Reception + Send + 'static,
+) -> io::Result<Addr<Listener>> {
+    let (tell, begun) = oneshot::channel();
+    on.spawn_fn(move || {
+        let begun = Listener::begin(door, reception()).map(Actor::start);
+        // Whoever gave up waiting has no use for it: it stops with its address.
+        let _ = tell.send(begun);
+    });
+    begun.await.map_err(|_| io::Error::other("the listener's thread has ended"))?
 }
 
 impl Actor for Listener {
