@@ -103,7 +103,9 @@ impl Line {
     }
 
     pub fn current(&self) -> Option<Rc<Connection>> {
-        self.current.borrow().as_ref().map(|(connection, _)| connection.clone())
+        let current = self.current.borrow();
+        let live = current.as_ref().filter(|(connection, _)| connection.is_live());
+        live.map(|(connection, _)| connection.clone())
     }
 
     /// What the certificate of the peer connected says.
@@ -127,9 +129,11 @@ impl Line {
         };
         if let Some((connection, since)) = &*self.current.borrow() {
             let meter = &connection.meter;
-            state.connected_since = Some(*since);
-            state.heard_ago = Some(meter.last_in.get().elapsed());
-            state.round_trip = meter.round_trip.get();
+            if connection.is_live() {
+                state.connected_since = Some(*since);
+                state.heard_ago = Some(meter.last_in.get().elapsed());
+                state.round_trip = meter.round_trip.get();
+            }
             state.bytes_in += meter.bytes_in.get();
             state.bytes_out += meter.bytes_out.get();
             state.frames_in += meter.frames_in.get();

@@ -194,14 +194,15 @@ async fn a_revoked_peer_is_cut_at_once_and_not_let_in_again() {
     let other = lab.child("n2", parent.at);
     connected(&revoked).await;
     connected(&other).await;
+    let down = parent.link_to("evicted").await;
+    connected(&down).await;
     parent.revoke("evicted").await;
+    assert!(matches!(ask(&down, b"?").await, Err(LinkFault::NotDelivered(_))), "at once");
     logged(&["WARN", "mallee://lab/node/east/evicted", "ended: its certificate was revoked"]).await;
     // The refusal of its next attempt is told to it, and logged here.
     failed(&revoked, "it refused: its certificate was revoked").await;
     logged(&["WARN", "turned away", "mallee://lab/node/east/evicted", "was revoked"]).await;
     assert!(matches!(ask(&revoked, b"?").await, Err(LinkFault::NotDelivered(_))));
-    let down = parent.link_to("evicted").await;
-    assert!(matches!(ask(&down, b"?").await, Err(LinkFault::NotDelivered(_))));
     assert_eq!(ask(&other, b"?").await, Ok(b"?".to_vec()));
     assert_eq!(state(&other).await.reconnects, 0);
 }

@@ -113,6 +113,11 @@ impl Connection {
         self.cut_asked.notify_one();
     }
 
+    /// Whether it carries questions still: not while it says goodbye.
+    pub fn is_live(&self) -> bool {
+        self.cut.borrow().is_none() && !self.questions.has_ended()
+    }
+
     /// Whether nobody waits for an answer, at either end.
     pub fn is_idle(&self) -> bool {
         self.questions.is_idle() && self.answering_now.get() == 0
