@@ -3,7 +3,7 @@
 
 use super::{
     lab::{Lab, ask, connected, question, quick},
-    proxy::Proxy,
+    proxy::{Cut, Heard, Proxy},
 };
 use actix::{Actor, Addr};
 use mallee::{
@@ -63,8 +63,11 @@ async fn history(seed: u64) -> Tally {
     let parent = lab.parent_with(limits.clone(), executing(&executed));
     let proxy = Proxy::before(parent.at).await;
     // Handshakes take some 3 kB, so some are cut before anything is said.
-    let cuts = (0..6).map(|_| u64::from(chance.next_u32() % 80_000)).collect();
-    proxy.cut_next_after(cuts);
+    let mut cut = || Cut {
+        after_bytes: u64::from(chance.next_u32() % 80_000),
+        heard: if chance.next_u32() % 3 == 0 { Heard::ByTheNearEnd } else { Heard::ByBoth },
+    };
+    proxy.cut_next((0..6).map(|_| cut()).collect());
     let mut dial = lab.dial("n1", proxy.at);
     dial.limits = limits;
     dial.seed = seed;

@@ -1,4 +1,5 @@
-//! A stretch of network that can be cut: by hand, or after so many bytes.
+//! A stretch of network that can be cut: by hand, or after so many bytes, with both ends hearing of
+//! it or only the near one.
 
 use std::{
     cell::{Cell, RefCell},
@@ -22,10 +23,26 @@ pub struct Proxy {
 
 struct Wires {
     to: SocketAddr,
-    /// For the next connections: how many bytes pass, in either direction, before it is cut.
-    next_cuts: RefCell<Vec<u64>>,
+    next_cuts: RefCell<Vec<Cut>>,
+    /// Connections whose far end was not told that they are cut.
+    ghosts: RefCell<Vec<(OwnedReadHalf, OwnedWriteHalf)>>,
     live: RefCell<Vec<JoinHandle<()>>>,
     connections: Cell<usize>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Cut {
+    /// In either direction.
+    pub after_bytes: u64,
+    pub heard: Heard,
+}
+
+/// By whom a cut is noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    ByBoth,
+    /// A NAT that forgot: the far end goes on believing in the connection.
+    ByTheNearEnd,
 }
 
 impl Proxy {
@@ -35,6 +52,7 @@ impl Proxy {
         let wires = Rc::new(Wires {
             to,
             next_cuts: RefCell::default(),
+            ghosts: RefCell::default(),
             live: RefCell::default(),
             connections: Cell::new(0),
         });
@@ -42,10 +60,10 @@ impl Proxy {
         Proxy { at, wires, accepting }
     }
 
-    /// The next connection is cut after so many bytes, the one after it after the next number.
-    pub fn cut_next_after(&self, mut bytes: Vec<u64>) {
-        bytes.reverse();
-        *self.wires.next_cuts.borrow_mut() = bytes;
+    /// How the next connections are cut, one after the other.
+    pub fn cut_next(&self, mut cuts: Vec<Cut>) {
+        cuts.reverse();
+        *self.wires.next_cuts.borrow_mut() = cuts;
     }
 
     /// Cuts what is connected now.
@@ -73,16 +91,22 @@ impl Wires {
             let (near, _) = listener.accept().await.unwrap();
             let Ok(far) = TcpStream::connect(self.to).await else { continue };
             self.connections.set(self.connections.get() + 1);
-            let left = Rc::new(Cell::new(self.next_cuts.borrow_mut().pop().unwrap_or(u64::MAX)));
+            let never = Cut { after_bytes: u64::MAX, heard: Heard::ByBoth };
+            let cut = self.next_cuts.borrow_mut().pop().unwrap_or(never);
+            let wires = self.clone();
             let wire = spawn_local(async move {
+                let left = Cell::new(cut.after_bytes);
                 near.set_nodelay(true).unwrap();
                 far.set_nodelay(true).unwrap();
-                let (near_in, near_out) = near.into_split();
-                let (far_in, far_out) = far.into_split();
+                let (mut near_in, mut near_out) = near.into_split();
+                let (mut far_in, mut far_out) = far.into_split();
                 // Whichever ends first ends the other.
                 tokio::select! {
-                    () = pass(near_in, far_out, &left) => {}
-                    () = pass(far_in, near_out, &left) => {}
+                    () = pass(&mut near_in, &mut far_out, &left) => {}
+                    () = pass(&mut far_in, &mut near_out, &left) => {}
+                }
+                if cut.heard == Heard::ByTheNearEnd {
+                    wires.ghosts.borrow_mut().push((far_in, far_out));
                 }
             });
             self.live.borrow_mut().push(wire);
@@ -90,7 +114,7 @@ impl Wires {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, left: &Cell<u64>) {
+async fn pass(from: &mut OwnedReadHalf, to: &mut OwnedWriteHalf, left: &Cell<u64>) {
     let mut bytes = vec![0; 16 << 10];
     loop {
         let Ok(read @ 1..) = from.read(&mut bytes).await else { return };
