@@ -569,6 +569,7 @@ pub struct Cloud {
     pub clock: ManualClock,
     pub group: Group,
     ambient: Ambient,
+    settings: Arc<CloudSettings>,
 }
 
 impl Cloud {
@@ -578,14 +579,19 @@ impl Cloud {
 
     /// What the cloud asks of its group goes through this weather.
     pub async fn start_in(weather: Weather, nodes: Vec<Node>) -> Cloud {
+        Cloud::start_with(CloudSettings::for_tests(), weather, nodes).await
+    }
+
+    pub async fn start_with(settings: CloudSettings, weather: Weather, nodes: Vec<Node>) -> Cloud {
+        let settings = Arc::new(settings);
         let group = Group::start(nodes).await;
         let store = Arc::<MemoryStore>::default();
         let mut batch = crate::store::Batch::default();
         batch.put_record(&image());
         store.commit(batch).unwrap();
         let (ambient, clock) = Ambient::seeded(1, Timestamp(0));
-        let (addr, published) = Cloud::manager(&store, &ambient, &group, weather);
-        let cloud = Cloud { store, addr, published, clock, group, ambient };
+        let (addr, published) = Cloud::manager(&store, &ambient, &settings, &group, weather);
+        let cloud = Cloud { store, addr, published, clock, group, ambient, settings };
         cloud.meet_group().await;
         cloud
     }
@@ -593,13 +599,14 @@ impl Cloud {
     fn manager(
         store: &Arc<MemoryStore>,
         ambient: &Ambient,
+        settings: &Arc<CloudSettings>,
         group: &Group,
         weather: Weather,
     ) -> (Addr<CloudManager>, Published) {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
         let parts = CloudParts {
-            settings: Arc::new(CloudSettings::for_tests()),
+            settings: settings.clone(),
             ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),
@@ -632,7 +639,7 @@ impl Cloud {
     pub async fn restart_in(&mut self, weather: Weather) {
         self.store.reopen();
         (self.addr, self.published) =
-            Cloud::manager(&self.store, &self.ambient, &self.group, weather);
+            Cloud::manager(&self.store, &self.ambient, &self.settings, &self.group, weather);
         self.meet_group().await;
     }
 

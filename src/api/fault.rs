@@ -2,7 +2,7 @@
 
 use super::error::{ApiError, Code, echo};
 use crate::domain::{
-    fault::{CloudFault, Wanted},
+    fault::{CloudFault, Quantity, Wanted},
     id::{
         ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId, SecurityGroupRuleId,
         SubnetId, VolumeId, VpcId,
@@ -118,6 +118,36 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::UnknownZone(name) => {
             (Code::InvalidParameterValue, format!("Invalid availability zone: [{name}]"))
         }
+        CloudFault::QuotaExceeded { quantity, limit, wanted } => match quantity {
+            Quantity::Vcpus => (
+                Code::VcpuLimitExceeded,
+                format!(
+                    "You have requested more vCPU capacity than your current vCPU limit of {limit} \
+                     allows for the instance bucket that the specified instance type belongs to."
+                ),
+            ),
+            Quantity::Instances => (
+                Code::InstanceLimitExceeded,
+                format!(
+                    "You have requested more instances ({wanted}) than your current instance limit \
+                     of {limit} allows for the specified instance type."
+                ),
+            ),
+            Quantity::MemoryMib => (
+                Code::InstanceLimitExceeded,
+                format!(
+                    "You have requested more instances ({wanted}) than your current limit of \
+                     {limit} MiB of memory allows for the specified instance type."
+                ),
+            ),
+        },
+        CloudFault::StaleCapacity { zone, seconds } => (
+            Code::InsufficientInstanceCapacity,
+            format!(
+                "Nothing has been heard of the free capacity of '{zone}' for more than {seconds} \
+                 seconds. Please try again later."
+            ),
+        ),
         CloudFault::InsufficientCapacity { instance_type, zone, wanted, available } => (
             Code::InsufficientInstanceCapacity,
             format!(

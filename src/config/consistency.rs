@@ -22,6 +22,7 @@ pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     check_nodes(configuration, &mut faults);
     check_instance_types(configuration, &mut faults);
     check_network(configuration, &mut faults);
+    check_policies(configuration, &mut faults);
     if configuration.limits.max_in_flight == 0 {
         let message = "`max_in_flight` must be at least 1, or no request is ever answered";
         faults.push((path(["limits", "max_in_flight"]), message.to_owned()));
@@ -147,6 +148,21 @@ fn wrong_amounts(node: &NodeSection) -> Vec<(&'static str, String)> {
         wrong.push(("simulated", message));
     }
     wrong
+}
+
+fn check_policies(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    for (index, section) in configuration.policies.iter().enumerate() {
+        for (key, message) in section.faults() {
+            faults.push((element("sla", index, key), message));
+        }
+        for (key, group) in [("from", &section.from), ("to", &section.to)] {
+            if let Some(group) = group
+                && !configuration.groups.iter().any(|known| known.name == *group)
+            {
+                faults.push((element("sla", index, key), format!("there is no group `{group}`")));
+            }
+        }
+    }
 }
 
 fn check_instance_types(configuration: &Configuration, faults: &mut Vec<Fault>) {

@@ -15,6 +15,7 @@ mod cloud;
 mod group;
 mod instance_types;
 mod node;
+mod sla;
 
 pub mod credentials;
 pub mod state_directory;
@@ -23,6 +24,7 @@ pub use cloud::{CloudSection, RegionChoice};
 pub use fault::ConfigFault;
 pub use group::{GroupSection, Placement};
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
+pub use sla::SlaSection;
 
 use crate::domain::{
     instance_type::InstanceTypes,
@@ -48,6 +50,9 @@ pub struct Configuration {
     pub network: NetworkSection,
     pub topology: TopologySection,
     pub limits: LimitsSection,
+    /// Asked in this order.
+    #[serde(rename = "sla", default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<SlaSection>,
     /// Added to those that every cloud is stocked with; see `instance_types`.
     #[serde(rename = "instance_types", skip_serializing_if = "BTreeMap::is_empty")]
     own_instance_types: BTreeMap<String, InstanceTypeSection>,
@@ -97,6 +102,7 @@ impl Default for Configuration {
             network: NetworkSection::default(),
             topology: TopologySection::default(),
             limits: LimitsSection::default(),
+            policies: Vec::new(),
             own_instance_types: BTreeMap::new(),
         }
     }
@@ -163,6 +169,7 @@ impl Configuration {
             image_id_family: self.cloud.image_id_family,
             terminated_shown: Duration::from_secs(self.cloud.terminated_shown_seconds),
             reach: Reach::default(),
+            sla: self.policies.iter().map(SlaSection::policy).collect(),
         }
     }
 }

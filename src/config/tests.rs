@@ -42,6 +42,7 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
     assert!(node.vcpus.is_some() && node.memory_mib.is_some() && node.disk_gib.is_some());
     assert!(node.libvirt_uri.is_some() && node.dns.is_some());
     assert!(configuration.cloud.default_region.is_some());
+    assert_eq!(configuration.policies.len(), 4);
     assert_eq!(configuration.instance_types().get("m1.small").unwrap().memory_mib, 256);
     assert_eq!(configuration.instance_types().get("huge").unwrap().disk_gib, 200);
 }
@@ -62,7 +63,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "# a comment\n[netwrok]",
         "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `node`, `network`, \
-         `topology`, `limits`, `instance_types`; did you mean `network`?",
+         `topology`, `limits`, `sla`, `instance_types`; did you mean `network`?",
     );
     refused("[topology]\ncolour = 1", "f.toml:2: unknown field `colour`, expected `kind`");
 }
@@ -227,4 +228,30 @@ fn guests_are_told_only_of_name_servers_they_can_reach() {
     assert_eq!(nameservers("nameserver 127.0.0.1"), [] as [Ipv4Addr; 0]);
     let configured = accepted("[[node]]\ndns = [\"192.0.2.9\"]");
     assert_eq!(configured.nodes[0].dns(host), [Ipv4Addr::new(192, 0, 2, 9)]);
+}
+
+#[test]
+fn a_policy_says_which_keys_it_needs_and_which_it_does_not_have() {
+    refused(
+        "[[sla]]\npolicy = \"lifetime\"\nvcpus = 4",
+        "f.toml:2: the policy `lifetime` needs `seconds`\n\
+         f.toml:3: the policy `lifetime` has no `vcpus`",
+    );
+    refused(
+        "[[sla]]\npolicy = \"quota\"\naccounts = []",
+        "f.toml:2: the policy `quota` needs `instances`, `vcpus` or `memory_mib`",
+    );
+    refused(
+        "[[sla]]\npolicy = \"zone-rewrite\"\nto = \"elsewhere\"",
+        "f.toml:3: there is no group `elsewhere`",
+    );
+    refused(
+        "[[sla]]\npolicy = \"stale-capacity\"\nseconds = 0",
+        "f.toml:3: `seconds` must be at least 1",
+    );
+    refused(
+        "[[sla]]\npolicy = \"quotas\"",
+        "f.toml:2: unknown variant `quotas`, expected one of `lifetime`, `quota`, \
+         `stale-capacity`, `zone-rewrite`; did you mean `quota`?",
+    );
 }

@@ -12,7 +12,7 @@ use super::{
         ReservationId, SecurityGroupId, SubnetId, VpcId,
     },
     image::Image,
-    instance::Instance,
+    instance::{Instance, InstanceState},
     key_pair::KeyPair,
     scope::Scope,
     security_group::{Peer, SecurityGroup},
@@ -109,6 +109,8 @@ pub struct CloudState {
     pub instance_scopes: Map<InstanceId, Scope>,
     /// Which instances are on record to be on which node.
     pub placements: Map<(NodeName, InstanceId), ()>,
+    /// Instances whose time is limited, by when it ends.
+    pub endings: Map<(Timestamp, InstanceId), ()>,
     /// Public addresses in use, over all scopes.
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
     /// Groups that rules of other groups name: the named one, the naming one, and where that is.
@@ -140,6 +142,18 @@ impl CloudState {
 
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.scopes.values().flat_map(|scope| scope.instances.values())
+    }
+
+    pub fn instances_of(&self, account: &AccountId) -> impl Iterator<Item = &Arc<Instance>> {
+        let own = self.scopes.iter().filter(move |(scope, _)| scope.account == *account);
+        own.flat_map(|(_, state)| state.instances.values())
+    }
+
+    /// Instances whose time is over and that nobody has begun to end, the longest due first.
+    pub fn overdue(&self, now: Timestamp) -> Vec<Arc<Instance>> {
+        let due = self.endings.keys().take_while(|(ends_at, _)| *ends_at <= now);
+        let instances = due.filter_map(|(_, id)| self.instance(id));
+        instances.filter(|i| i.state != InstanceState::ShuttingDown).cloned().collect()
     }
 
     /// The instances that are on record to be on a node, terminated ones excluded.
@@ -318,8 +332,11 @@ impl CloudState {
             .or_else(|| self.capacity.holding(&instance.id).map(|holding| holding.node.clone()))
     }
 
-    /// Indexes node and addresses.
+    /// Indexes node, addresses and the end of its time.
     fn note_place(&mut self, instance: &Instance) {
+        if let Some(ends_at) = instance.ends_at {
+            self.endings.insert_mut((ends_at, instance.id.clone()), ());
+        }
         if let Some(node) = &instance.node {
             self.placements.insert_mut((node.clone(), instance.id.clone()), ());
         }
@@ -341,6 +358,9 @@ impl CloudState {
     }
 
     fn forget_place(&mut self, instance: &Instance) {
+        if let Some(ends_at) = instance.ends_at {
+            self.endings.remove_mut(&(ends_at, instance.id.clone()));
+        }
         if let Some(node) = &instance.node {
             self.placements.remove_mut(&(node.clone(), instance.id.clone()));
         }
@@ -379,6 +399,7 @@ impl CloudState {
 fn has_same_place(one: &Instance, other: &Instance) -> bool {
     one.state.exists() == other.state.exists()
         && one.node == other.node
+        && one.ends_at == other.ends_at
         && one.interfaces == other.interfaces
 }
 

@@ -75,6 +75,11 @@ pub enum CloudFault {
     UnknownZone(String),
     #[error("no room for {wanted} of `{instance_type}` in `{zone}`, {available} fit")]
     InsufficientCapacity { instance_type: String, zone: String, wanted: u32, available: u64 },
+    /// A policy of the cloud's administrator.
+    #[error("{wanted} more would exceed the account's limit of {limit} {}", .quantity.as_str())]
+    QuotaExceeded { quantity: Quantity, limit: u64, wanted: u32 },
+    #[error("what is free in `{zone}` was last heard of more than {seconds} s ago")]
+    StaleCapacity { zone: String, seconds: u64 },
     #[error("no free addresses in `{0}`")]
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]
@@ -111,6 +116,24 @@ pub enum CloudFault {
     /// A question to a group or node got no answer; whether it was done is unknown.
     #[error("no answer from the group of the instance")]
     Unanswered,
+}
+
+/// What an account's limit is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quantity {
+    Instances,
+    Vcpus,
+    MemoryMib,
+}
+
+impl Quantity {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Quantity::Instances => "instances",
+            Quantity::Vcpus => "vCPUs",
+            Quantity::MemoryMib => "MiB of memory",
+        }
+    }
 }
 
 /// What an instance's state did not allow.

@@ -176,6 +176,16 @@ impl StateReason {
     pub fn internal_error(why: &str) -> StateReason {
         StateReason::of("Server.InternalError", format!("Server.InternalError: {why}"))
     }
+    /// A policy granted a time that is over.
+    pub fn lifetime_over(granted_seconds: u64) -> StateReason {
+        StateReason::of(
+            "Server.ScheduledStop",
+            format!(
+                "Server.ScheduledStop: the {granted_seconds} seconds that this cloud grants an \
+                 instance are over"
+            ),
+        )
+    }
     pub fn insufficient_capacity(why: &str) -> StateReason {
         StateReason::of(
             "Server.InsufficientInstanceCapacity",
@@ -245,6 +255,9 @@ pub struct Instance {
     /// When the present state began.
     pub state_since: Timestamp,
     pub launched_at: Timestamp,
+    /// When the cloud ends it, whatever it does: what a policy has granted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ends_at: Option<Timestamp>,
     /// Resolved at launch: what the instance needs to start again outlives image and key pair.
     pub boot: BootSource,
     pub public_key: Option<String>,

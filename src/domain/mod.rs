@@ -28,6 +28,7 @@ pub mod vpc;
 pub mod capacity;
 pub mod filter;
 pub mod placement;
+pub mod sla;
 
 pub mod cloud_state;
 pub mod dns_name;

@@ -5,6 +5,7 @@ use super::{
     image::ImageIdFamily,
     instance_type::InstanceTypes,
     port_filter::Cidr,
+    sla::SlaPolicies,
 };
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -65,7 +66,7 @@ impl Reach {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct CloudSettings {
     pub regions: Regions,
     /// In the order of their zones' letters; at least one.
@@ -75,6 +76,7 @@ pub struct CloudSettings {
     /// How long a terminated instance is still described.
     pub terminated_shown: Duration,
     pub reach: Reach,
+    pub sla: SlaPolicies,
 }
 
 impl CloudSettings {
@@ -116,6 +118,7 @@ impl CloudSettings {
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: Duration::from_secs(3600),
             reach: Reach::Routed,
+            sla: SlaPolicies::default(),
         }
     }
 }

@@ -254,6 +254,7 @@ impl Core {
                 .collect()
         };
         self.enact(due, self.own_context("retry"));
+        self.tell_policies_the_time().await;
         self.bury().await;
     }
 }

@@ -21,6 +21,7 @@ use crate::domain::{
     resources::Resources,
     security_group::DEFAULT_GROUP_NAME,
     settings::GroupSettings,
+    sla::LaunchRequest,
     tag::{self, TagSet, Tags},
     vpc::{self, Subnet},
 };
@@ -28,23 +29,52 @@ use crate::messages::cloud::{LaunchReservation, Launched, SecurityGroupName};
 use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
 impl Decide for LaunchReservation {
-    fn decide(self, draft: &mut Draft<'_>) -> Result<Launched, CloudFault> {
+    fn decide(mut self, draft: &mut Draft<'_>) -> Result<Launched, CloudFault> {
         if let Some(earlier) = launched_before(&self, draft)? {
             return Ok(earlier);
         }
+        let parameters = self.client_token.is_some().then(|| fingerprint(&self));
+        ask_policies(&mut self, draft)?;
         let resolved = resolve(&self, draft)?;
         let reservation = ReservationId::random(draft.chance);
         let instances = reserve(&self, &resolved, &reservation, draft)?;
-        if let Some(token) = &self.client_token {
+        if let (Some(token), Some(parameters)) = (&self.client_token, parameters) {
             draft.put(Entry::ClientToken(Arc::new(ClientToken {
                 scope: draft.scope.clone(),
                 token: token.clone(),
-                parameters: fingerprint(&self),
+                parameters,
                 reservation: reservation.clone(),
                 used_at: draft.now,
             })));
         }
         Ok(Launched { reservation, instances })
+    }
+}
+
+/// Policies may refuse the launch, or make another of it. A subnet has the last word on the zone.
+fn ask_policies(asked: &mut LaunchReservation, draft: &Draft<'_>) -> Result<(), CloudFault> {
+    check_counts(asked)?;
+    let (_, each) = instance_type(asked, draft)?;
+    let subnet = asked.subnet.as_ref().and_then(|id| draft.own().subnets.get(id).cloned());
+    let zone = subnet.as_ref().map(|subnet| subnet.zone.clone()).or_else(|| asked.zone.clone());
+    let (min_count, max_count) = (asked.min_count, asked.max_count);
+    let mut request = LaunchRequest { zone, min_count, max_count, each };
+    draft.settings.sla.request(&mut request, draft)?;
+    if subnet.is_none() {
+        asked.zone = request.zone;
+    }
+    (asked.min_count, asked.max_count) = (request.min_count, request.max_count);
+    Ok(())
+}
+
+fn instance_type(
+    asked: &LaunchReservation,
+    draft: &Draft<'_>,
+) -> Result<(String, Resources), CloudFault> {
+    let name = asked.instance_type.clone().unwrap_or_else(|| InstanceTypes::DEFAULT.to_owned());
+    match draft.settings.instance_types.get(&name) {
+        Some(resources) => Ok((name, resources)),
+        None => Err(CloudFault::UnknownInstanceType(name)),
     }
 }
 
@@ -98,13 +128,7 @@ fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, Clo
     let image = image(&asked.image, ImageKind::Machine, draft)?;
     let kernel = part(asked.kernel.as_ref(), image.kernel.as_ref(), ImageKind::Kernel, draft)?;
     let ramdisk = part(asked.ramdisk.as_ref(), image.ramdisk.as_ref(), ImageKind::Ramdisk, draft)?;
-    let instance_type =
-        asked.instance_type.clone().unwrap_or_else(|| InstanceTypes::DEFAULT.to_owned());
-    let mut resources = draft
-        .settings
-        .instance_types
-        .get(&instance_type)
-        .ok_or_else(|| CloudFault::UnknownInstanceType(instance_type.clone()))?;
+    let (instance_type, mut resources) = instance_type(asked, draft)?;
     resources.disk_gib = root_gib(asked, resources, &image)?;
     let key = match &asked.key_name {
         None => None,
@@ -283,7 +307,7 @@ fn reserve(
             break;
         }
         let index = ids.len() as u32;
-        let instance = match instance(id.clone(), index, asked, resolved, reservation, draft) {
+        let mut instance = match instance(id.clone(), index, asked, resolved, reservation, draft) {
             Ok(instance) => instance,
             // Capacity is no use without an address.
             Err(CloudFault::AddressesExhausted(_)) if ids.len() >= asked.min_count as usize => {
@@ -292,6 +316,7 @@ fn reserve(
             }
             Err(fault) => return Err(fault),
         };
+        draft.settings.sla.commit(&mut instance, draft);
         tag_new(asked, &instance, draft)?;
         draft.members_changed(&instance);
         draft.put(Entry::Instance(Arc::new(instance)));
@@ -343,6 +368,7 @@ fn instance(
         state_reason: Some(StateReason::pending()),
         state_since: draft.now,
         launched_at: draft.now,
+        ends_at: None,
         boot: BootSource {
             root: resolved.image.blob,
             format: resolved.image.format,

@@ -24,6 +24,7 @@ pub mod refresh;
 pub mod report;
 pub mod scope;
 pub mod security_group;
+pub mod sla;
 pub mod tag;
 #[cfg(test)]
 mod tests;

@@ -80,6 +80,7 @@ impl Core {
             self.book.borrow_mut().driver.heard.remove(&key);
             return Err(fault);
         }
+        self.tell_policies_of_capacity(&group).await;
         Ok(Heard::Taken)
     }
 

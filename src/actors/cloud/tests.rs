@@ -11,6 +11,8 @@ use crate::{
         id::InstanceId,
         instance::{InstanceState, Interface, ShutdownBehavior},
         port_filter::{Direction, Packet, Payload},
+        settings::CloudSettings,
+        sla::{Accounts, Lifetime, SlaPolicy},
         tag::Tags,
     },
     messages::{
@@ -493,4 +495,27 @@ async fn a_request_that_is_lost_or_comes_twice_is_carried_out_once() {
             assert_eq!((held(&cloud), node.hindrance.begun("start")), (0, 1), "{fate:?} {name}");
         }
     }
+}
+
+#[actix_rt::test]
+async fn an_instance_ends_when_its_time_is_over_though_the_cloud_was_not_there_meanwhile() {
+    let granted = Duration::from_secs(60);
+    let policy: Arc<dyn SlaPolicy> = Arc::new(Lifetime { of: Accounts::all(), granted });
+    let settings =
+        CloudSettings { sla: [policy].into_iter().collect(), ..CloudSettings::for_tests() };
+    let mut cloud = Cloud::start_with(settings, fair(), vec![Node::start("n1", 4)]).await;
+    let protected = LaunchReservation { disable_api_termination: true, ..a_launch() };
+    let id = cloud.command(protected).await.unwrap().instances.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    cloud.restart().await;
+    let instance = cloud.instance(&id);
+    assert_eq!(instance.state, InstanceState::Running);
+    assert_eq!(instance.ends_at, Some(instance.launched_at + granted));
+    cloud.clock.advance(granted);
+    let why = until(&cloud, &id, InstanceState::Terminated).await;
+    assert_eq!(
+        why,
+        "Server.ScheduledStop: the 60 seconds that this cloud grants an instance are over"
+    );
+    assert_eq!(held(&cloud), 0);
 }

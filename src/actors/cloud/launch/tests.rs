@@ -16,7 +16,8 @@ use crate::{
         interface::Wire,
         resources::Resources,
         scope::Scope,
-        settings::CloudSettings,
+        settings::{CloudSettings, GroupSettings},
+        sla::{Accounts, Quota, SlaPolicy, StaleCapacity, ZoneRewrite},
         time::Timestamp,
     },
     messages::cloud::{SecurityGroupName, TerminateInstances},
@@ -25,6 +26,7 @@ use proptest::prelude::{Just, Strategy, prop, prop_oneof, proptest};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
+    time::Duration,
 };
 
 const IMAGE: &str = "ami-0000000a";
@@ -315,4 +317,87 @@ fn launch_indices_count_within_the_reservation() {
     }
     assert_eq!(of, [(launched.reservation, vec![0, 1, 2])].into());
     assert!(launched.instances.iter().all(|id| *id > InstanceId::lowest()));
+}
+
+fn under(policy: impl SlaPolicy + 'static) -> World {
+    let mut world = World::new(4, 24);
+    let second = GroupSettings {
+        name: "zone-two".parse().unwrap(),
+        public_addresses: "203.0.113.0/24".parse().unwrap(),
+        gateway: "203.0.113.1".parse().unwrap(),
+    };
+    world.settings.groups.push(second);
+    let (group, node) = ("zone-two".parse().unwrap(), "node-three".parse().unwrap());
+    world.state.capacity.report(&group, &node, SMALL, Resources::NONE, Timestamp(0));
+    let policy: Arc<dyn SlaPolicy> = Arc::new(policy);
+    world.settings.sla = [policy].into_iter().collect();
+    world
+}
+
+fn quota() -> Quota {
+    Quota { of: Accounts::all(), instances: None, vcpus: None, memory_mib: None }
+}
+
+#[test]
+fn an_account_gets_as_much_as_its_quota_has_room_for_and_no_more() {
+    for limited in [
+        Quota { instances: Some(3), ..quota() },
+        Quota { vcpus: Some(3), ..quota() },
+        Quota { memory_mib: Some(3 * SMALL.memory_mib + 1), ..quota() },
+    ] {
+        let mut world = under(limited);
+        assert_eq!(world.launch(1, 2).unwrap().instances.len(), 2);
+        let refused = world.launch(2, 2).unwrap_err();
+        assert!(matches!(refused, CloudFault::QuotaExceeded { wanted: 2, .. }), "{refused}");
+        let last = world.launch(1, 5).unwrap().instances;
+        assert_eq!(last.len(), 1, "what is left is granted");
+        assert!(world.launch(1, 1).is_err());
+        world.decide(TerminateInstances { instances: last.clone() }).unwrap();
+        world.gone(&last[0]);
+        assert_eq!(world.launch(1, 1).unwrap().instances.len(), 1, "what has ended counts no more");
+        world.check();
+    }
+}
+
+#[test]
+fn a_quota_is_for_the_accounts_it_names() {
+    let of = Accounts::only(vec!["222222222222".parse().unwrap()]);
+    let mut world = under(Quota { of, instances: Some(0), ..quota() });
+    assert_eq!(world.launch(1, 1).unwrap().instances.len(), 1);
+    world.caller.account = "222222222222".parse().unwrap();
+    assert!(matches!(world.launch(1, 1), Err(CloudFault::QuotaExceeded { limit: 0, .. })));
+}
+
+#[test]
+fn a_launch_goes_to_the_zone_a_policy_sends_it_to() {
+    let to = "zone-two".parse().unwrap();
+    let mut world = under(ZoneRewrite { of: Accounts::all(), from: None, to });
+    let id = world.launch(1, 1).unwrap().instances.remove(0);
+    assert_eq!(world.state.instance(&id).unwrap().zone.as_str(), "us-east-1b");
+    let asked = LaunchReservation { zone: Some("us-east-1a".parse().unwrap()), ..a_launch() };
+    let id = world.decide(asked).unwrap().instances.remove(0);
+    assert_eq!(world.state.instance(&id).unwrap().zone.as_str(), "us-east-1a", "it was named");
+}
+
+#[test]
+fn a_repeated_launch_is_the_same_one_though_a_policy_has_changed_it() {
+    let to = "zone-two".parse().unwrap();
+    let mut world = under(ZoneRewrite { of: Accounts::all(), from: None, to });
+    let asked = || LaunchReservation { client_token: Some("token".into()), ..a_launch() };
+    let first = world.decide(asked()).unwrap();
+    assert_eq!(world.decide(asked()).unwrap().instances, first.instances);
+}
+
+#[test]
+fn a_zone_nobody_has_heard_of_lately_gets_nothing_new() {
+    // The figures are of time 0, and the launch is at 5 ms.
+    let mut world = under(StaleCapacity { oldest: Duration::from_millis(4) });
+    let refused = world.launch(1, 1).unwrap_err();
+    assert!(matches!(refused, CloudFault::StaleCapacity { .. }), "{refused}");
+    let (group, node) = ("zone-one".parse().unwrap(), "node-one".parse().unwrap());
+    let total = Resources { vcpus: 4, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+    world.state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(3));
+    assert_eq!(world.launch(1, 1).unwrap().instances.len(), 1);
+    let asked = LaunchReservation { zone: Some("us-east-1b".parse().unwrap()), ..a_launch() };
+    assert!(matches!(world.decide(asked), Err(CloudFault::StaleCapacity { .. })));
 }
