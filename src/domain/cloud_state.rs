@@ -293,7 +293,7 @@ impl CloudState {
                 self.capacity.hold(&instance.id, &instance.group, &node, resources);
             }
             (Some(resources), None) => {
-                self.capacity.reserve(&instance.id, &instance.group, resources);
+                self.capacity.reserve(&instance.id, &instance.group, resources, &[]);
             }
             (None, _) => self.capacity.release(&instance.id),
         }
