@@ -29,6 +29,7 @@ use crate::{
         instance::Instance,
         interface::InterfaceSpec,
         metadata::InstanceMetadata,
+        placement::PolicyName,
         port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
@@ -505,27 +506,36 @@ pub struct Group {
     pub store: Arc<MemoryStore>,
     pub addr: Addr<GroupManager>,
     pub nodes: Vec<Node>,
+    placement: PolicyName,
 }
 
 impl Group {
     pub async fn start(nodes: Vec<Node>) -> Group {
+        Group::placing(PolicyName::FirstFit, nodes).await
+    }
+
+    pub async fn placing(placement: PolicyName, nodes: Vec<Node>) -> Group {
         let store = Arc::<MemoryStore>::default();
-        let addr = Group::manager(&store);
-        let group = Group { store, addr, nodes };
+        let addr = Group::manager(&store, placement);
+        let group = Group { store, addr, nodes, placement };
         group.introduce(&fair()).await;
         group
     }
 
-    fn manager(store: &Arc<MemoryStore>) -> Addr<GroupManager> {
-        let parts =
-            GroupParts { name: GROUP.parse().unwrap(), store: store.clone(), root: account('9') };
+    fn manager(store: &Arc<MemoryStore>, placement: PolicyName) -> Addr<GroupManager> {
+        let parts = GroupParts {
+            name: GROUP.parse().unwrap(),
+            store: store.clone(),
+            root: account('9'),
+            placement: placement.policy(),
+        };
         GroupManager::restore(parts).unwrap().start(&Arbiter::current())
     }
 
     /// The process ends at any time, and begins again with what is on its disk.
     pub async fn restart(&mut self) {
         self.store.reopen();
-        self.addr = Group::manager(&self.store);
+        self.addr = Group::manager(&self.store, self.placement);
         self.introduce(&fair()).await;
     }
 
