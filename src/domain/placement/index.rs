@@ -249,6 +249,7 @@ fn balanced(left: Link, entry: Arc<Entry>, right: Link) -> Arc<Branch> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{ambient::Ambient, domain::time::Timestamp};
 
     impl Index {
         /// Checks what the tree promises of itself; returns how high it is.
@@ -296,6 +297,58 @@ mod tests {
         let mut search = index.with_room(amount(1, 512));
         assert_eq!(search.next().unwrap().node.as_str(), "n07777");
         assert!(search.looked_at <= 36, "{} branches were looked at", search.looked_at);
+    }
+
+    /// What is left of a node after instances of many kinds, as many as fit of those drawn.
+    fn filled(draw: &mut impl FnMut() -> u64) -> Resources {
+        const KINDS: [(u32, u64); 8] = [
+            (1, 512),
+            (1, 2048),
+            (2, 1024),
+            (2, 4096),
+            (2, 16_384),
+            (4, 8192),
+            (4, 32_768),
+            (8, 16_384),
+        ];
+        let mut free = Resources { vcpus: 16, memory_mib: 65_536, disk_gib: 500 };
+        for _ in 0..12 {
+            let (vcpus, memory_mib) = KINDS[(draw() % 8) as usize];
+            let held = Resources { vcpus, memory_mib, disk_gib: 8 + draw() % 100 };
+            if held.fits_in(free) {
+                free -= held;
+            }
+        }
+        free
+    }
+
+    #[test]
+    fn few_branches_are_looked_at_among_nodes_filled_at_random() {
+        let mut chance = Ambient::seeded(1, Timestamp(0)).0.chance("nodes");
+        let mut draw = || {
+            let mut bytes = [0; 8];
+            chance.fill(&mut bytes);
+            u64::from_be_bytes(bytes)
+        };
+        let mut index = Index::default();
+        let mut nodes = Vec::new();
+        for number in 0..10_000 {
+            let free = filled(&mut draw);
+            nodes.push(free);
+            index.insert(entry(number, free));
+        }
+        let mut rare = 0;
+        for (vcpus, memory_mib, disk_gib) in
+            (0..9u32).flat_map(|v| (1..9).flat_map(move |m| [(v, m * 4096, 8), (v, m * 4096, 200)]))
+        {
+            let wanted = Resources { vcpus, memory_mib, disk_gib };
+            let fits = nodes.iter().filter(|free| wanted.fits_in(**free)).count();
+            let mut search = index.with_room(wanted);
+            assert_eq!(search.next().is_some(), fits > 0, "{wanted:?}");
+            rare += usize::from(fits < 10);
+            assert!(search.looked_at <= 400, "{wanted:?}: {}, {fits} fit", search.looked_at);
+        }
+        assert!(rare > 20, "only {rare} were hard to find");
     }
 
     #[test]
