@@ -588,7 +588,10 @@ impl Cloud {
 
     /// What the cloud asks of its group goes through this weather.
     pub async fn start_in(weather: Weather, nodes: Vec<Node>) -> Cloud {
-        let group = Group::start(nodes).await;
+        Cloud::over(Group::start(nodes).await, weather).await
+    }
+
+    pub async fn over(group: Group, weather: Weather) -> Cloud {
         let store = Arc::<MemoryStore>::default();
         let mut batch = crate::store::Batch::default();
         batch.put_record(&image());
@@ -608,8 +611,10 @@ impl Cloud {
     ) -> (Addr<CloudManager>, Published) {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
+        let mut settings = CloudSettings::for_tests();
+        settings.groups[0].placement = group.placement;
         let parts = CloudParts {
-            settings: Arc::new(CloudSettings::for_tests()),
+            settings: Arc::new(settings),
             ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),

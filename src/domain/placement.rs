@@ -2,7 +2,7 @@
 //!
 //! A policy ranks nodes by what they have; the first in that order with room is taken. Order and
 //! room are kept in an [`Index`](index::Index) as capacity changes, so that no request looks at
-//! every node ([decision 13](../../docs/decisions/013-placement.md)).
+//! every node: `docs/decisions/013-placement.md`.
 
 pub mod index;
 

@@ -3,14 +3,16 @@
 use crate::{
     actors::{
         address::AskError,
-        testing::{Cloud, Fate, Node, a_launch, fair, losing, spec, vcpus, wait},
+        testing::{Cloud, Fate, Group, Node, a_launch, fair, losing, spec, vcpus, wait},
     },
     domain::{
         boot_phase::BootPhase,
         fault::CloudFault,
         id::InstanceId,
         instance::{InstanceState, Interface, ShutdownBehavior},
+        placement::PolicyName,
         port_filter::{Direction, Packet, Payload},
+        resources::Resources,
         tag::Tags,
     },
     messages::{
@@ -63,6 +65,25 @@ async fn an_instance_lives_through_all_its_states_and_leaves_nothing() {
     let node = &cloud.group.nodes[0];
     wait("it is forgotten", || async { node.instance(&id).await.is_none().then_some(()) }).await;
     assert_eq!((held(&cloud), node.leftovers()), (0, Vec::new()));
+}
+
+#[actix_rt::test]
+async fn the_cloud_reserves_on_nodes_by_the_policy_of_their_group() {
+    let nodes = ["n1", "n2", "n3"].map(|name| Node::start(name, 4)).into();
+    let group = Group::placing(PolicyName::Spread, nodes).await;
+    let unheard = losing("group.place_instances", Fate::LoseQuestion, 1000);
+    let cloud = Cloud::over(group, unheard).await;
+    wait("every node is heard", || async { (room(&cloud) == 12).then_some(()) }).await;
+    let launched = cloud.launch(4).await;
+    let state = cloud.published.load();
+    let on = launched.iter().map(|id| state.capacity.holding(id).unwrap().node.to_string());
+    assert_eq!(on.collect::<Vec<_>>(), ["n1", "n2", "n3", "n1"]);
+}
+
+fn room(cloud: &Cloud) -> u64 {
+    let each = Resources { vcpus: 1, ..Resources::NONE };
+    let group = crate::actors::testing::GROUP.parse().unwrap();
+    cloud.published.load().capacity.free_count(&group, each)
 }
 
 #[actix_rt::test]
