@@ -84,9 +84,8 @@ impl Core {
         resources: Resources,
         except: &[NodeName],
     ) -> Option<Placement> {
-        let reserved =
-            self.book.borrow_mut().capacity.reserve(instance, &self.name, resources, except);
-        let node = reserved?;
+        let node =
+            self.book.borrow_mut().capacity.reserve(instance, &self.name, resources, except)?;
         let placement = Placement { instance: instance.clone(), node, resources };
         self.place(placement.clone());
         Some(placement)

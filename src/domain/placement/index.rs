@@ -250,6 +250,8 @@ fn balanced(left: Link, entry: Arc<Entry>, right: Link) -> Arc<Branch> {
 mod tests {
     use super::*;
     use crate::{ambient::Ambient, domain::time::Timestamp};
+    use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+    use std::{collections::BTreeMap, ops::Bound};
 
     impl Index {
         /// Checks what the tree promises of itself; returns how high it is.
@@ -365,5 +367,35 @@ mod tests {
         assert_eq!(index.first(Resources::NONE, |_| true), None);
         assert_eq!(before.with_room(amount(1, 512)).count(), 100);
         assert_eq!((before.count_in_sum(amount(2, 0)), index.count_in_sum(amount(2, 0))), (50, 0));
+    }
+
+    proptest! {
+        #[test]
+        fn the_tree_stays_balanced_and_in_order_whatever_comes_and_goes(
+            steps in prop::collection::vec((any::<bool>(), 0..3u32, 0..40usize, 0..4u32), 0..200),
+            (rank, number, vcpus) in (0..3u32, 0..40usize, 0..4u32),
+        ) {
+            let mut index = Index::default();
+            let mut expected = BTreeMap::new();
+            for (comes, rank, number, vcpus) in steps {
+                let added = Entry { rank, ..entry(number, amount(vcpus, 64)) };
+                if comes {
+                    index.insert(added.clone());
+                    expected.insert((rank, added.node.clone()), added);
+                } else {
+                    index.remove(rank, &added.node);
+                    expected.remove(&(rank, added.node));
+                }
+                index.check();
+            }
+            let wanted = amount(vcpus, 1);
+            let fits = |entry: &&Entry| wanted.fits_in(entry.free);
+            let found: Vec<&Entry> = index.with_room(wanted).collect();
+            prop_assert_eq!(found, expected.values().filter(fits).collect::<Vec<_>>());
+            let place = (rank, entry(number, wanted).node);
+            let after = expected.range((Bound::Excluded(&place), Bound::Unbounded));
+            let after = after.map(|(_, entry)| entry).find(fits);
+            prop_assert_eq!(index.first_after((rank, &place.1), wanted, |_| true), after);
+        }
     }
 }

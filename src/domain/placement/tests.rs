@@ -54,9 +54,6 @@ impl Scan {
     fn choose(&self, wanted: Resources, except: &[NodeName]) -> Option<NodeName> {
         let mut fits = self.free();
         fits.retain(|(node, _, free)| wanted.fits_in(*free) && !except.contains(node));
-        let first = |fits: &[(NodeName, Resources, Resources)]| {
-            fits.first().map(|(node, _, _)| node.clone())
-        };
         match self.policy {
             PolicyName::FirstFit => {}
             PolicyName::RoundRobin => {
@@ -69,7 +66,7 @@ impl Scan {
             PolicyName::Spread => fits.sort_by_key(|(_, total, free)| Reverse(share(total, free))),
             PolicyName::Pack => fits.sort_by_key(|(_, total, free)| share(total, free)),
         }
-        first(&fits)
+        fits.first().map(|(node, _, _)| node.clone())
     }
 
     fn count(&self, each: Resources) -> u64 {
@@ -79,7 +76,7 @@ impl Scan {
 
 /// The least free of the three, in parts finer than any two of these nodes' shares are apart.
 fn share(total: &Resources, free: &Resources) -> u64 {
-    let share = |free: u64, total: u64| if total == 0 { 0 } else { free * 1_000_000 / total };
+    let share = |free: u64, total: u64| (free * 1_000_000).checked_div(total).unwrap_or(0);
     share(free.vcpus.into(), total.vcpus.into())
         .min(share(free.memory_mib, total.memory_mib))
         .min(share(free.disk_gib, total.disk_gib))
