@@ -29,6 +29,7 @@ cargo_test_as_root() {
 
 stage "units and house rules" cargo test --locked --lib --bins --test tidy
 stage "stories of the whole cloud, simulated" cargo test --locked --test scenarios
+stage "links between processes" cargo test --locked --test transport
 stage "records under kills and power cuts" cargo test --locked --test store_kill --test store_full --test power_cut
 stage "networks" cargo_test_as_root --test network
 stage "networks of an ordinary user" cargo_test_as_root --test rootless

@@ -13,6 +13,7 @@ pub mod purge;
 
 mod founding;
 mod host;
+mod links;
 mod node_host;
 mod topology;
 
@@ -34,11 +35,12 @@ use crate::{
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
+    transport::identity::{Identity, IdentityFault},
 };
 use actix::{Addr, Arbiter};
 use node_host::Surroundings;
 use std::{collections::BTreeMap, fmt, io, net::TcpListener, sync::Arc};
-use topology::Wiring;
+use topology::{Seat, Wiring};
 
 /// Everything a cloud is started with.
 pub struct Start {
@@ -81,6 +83,10 @@ pub enum BootFault {
     Network { node: String, source: NetworkFault },
     #[error("the images cannot be used: {0}")]
     Blobs(#[from] BlobFault),
+    #[error("the managers cannot be linked: {0}")]
+    Links(#[from] links::LinksFault),
+    #[error(transparent)]
+    Identity(#[from] IdentityFault),
     #[error("{doing}: {source}")]
     Io { doing: String, source: io::Error },
 }
@@ -133,6 +139,8 @@ pub struct Founded {
     pub nodes: Vec<Addr<NodeManager>>,
     pub groups: BTreeMap<GroupName, Addr<GroupManager>>,
     pub manager: Addr<CloudManager>,
+    /// Links end with it.
+    wiring: Wiring,
     arbiters: Vec<Arbiter>,
 }
 
@@ -145,15 +153,19 @@ impl Founded {
         enclosure: Option<&Enclosure>,
         ambient: Ambient,
     ) -> Result<Founded, BootFault> {
-        let wiring = Wiring { topology: configuration.topology.kind };
+        let name = &configuration.network.prefix;
+        let mut wiring = Wiring::of(configuration.topology.kind, name)?;
         let root = credentials.account.clone();
         let mut arbiters = Vec::new();
 
         let mut nodes = Vec::new();
         for section in &configuration.nodes {
             let arbiter = Arbiter::new();
+            let identity =
+                Identity::node_manager(name, section.group.as_str(), section.name.as_str())?;
+            let seat = Seat::new(identity, arbiter.handle());
             let surroundings = Surroundings { state, ambient: &ambient, enclosure };
-            let built = node_host::build(configuration, section, surroundings, &arbiter.handle())?;
+            let built = node_host::build(configuration, section, surroundings, &seat.on)?;
             let parts = NodeParts {
                 name: section.name.clone(),
                 root: root.clone(),
@@ -164,9 +176,8 @@ impl Founded {
             };
             let restored = NodeManager::restore(parts)
                 .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?;
-            let addr = restored.start(&arbiter.handle());
-            built.events.connect(addr.clone());
-            nodes.push((section.name.clone(), section.group.clone(), addr, arbiter.handle()));
+            built.events.connect(seat.begin(restored.start(&seat.on)));
+            nodes.push((section, seat));
             arbiters.push(arbiter);
         }
 
@@ -184,14 +195,15 @@ impl Founded {
                 source,
             })?;
             let arbiter = Arbiter::new();
-            let addr = restored.start(&arbiter.handle());
-            for (name, group, node, on) in &nodes {
-                if *group == section.name {
-                    let known = MeetNode(name.clone(), wiring.child(node, on));
-                    let _ = addr.send(known).await;
-                }
+            let identity =
+                Identity::group_manager(name, section.name.as_str(), section.name.as_str())?;
+            let seat = Seat::new(identity, arbiter.handle());
+            let addr = seat.begin(restored.start(&seat.on));
+            for (node, at) in nodes.iter().filter(|(node, _)| node.group == section.name) {
+                let known = MeetNode(node.name.clone(), wiring.child(&seat, at).await?);
+                let _ = addr.send(known).await;
             }
-            groups.insert(section.name.clone(), (addr, arbiter.handle()));
+            groups.insert(section.name.clone(), seat);
             arbiters.push(arbiter);
         }
 
@@ -200,27 +212,31 @@ impl Founded {
             .map_err(|source| BootFault::Store { role: "cloud manager".into(), source })?;
         let reach = if enclosure.is_some() { Reach::Loopback } else { Reach::Routed };
         let settings = Arc::new(CloudSettings { reach, ..configuration.cloud_settings() });
+        let arbiter = Arbiter::new();
+        let manager = Seat::new(Identity::cloud_manager(name, name)?, arbiter.handle());
+        let mut below = BTreeMap::new();
+        for (group, seat) in &groups {
+            below.insert(group.clone(), wiring.child(&manager, seat).await?);
+        }
         let parts = CloudParts {
             settings: settings.clone(),
             ambient: ambient.clone(),
             store,
-            groups: groups
-                .iter()
-                .map(|(name, (addr, on))| (name.clone(), wiring.child(addr, on)))
-                .collect(),
+            groups: below,
             root,
         };
         let (restored, published) = CloudManager::restore(parts)
             .map_err(|source| BootFault::Store { role: "cloud manager".into(), source })?;
-        let arbiter = Arbiter::new();
-        let manager = restored.start(&arbiter.handle());
+        manager.begin(restored.start(&manager.on));
 
-        for (addr, _) in groups.values() {
-            let _ = addr.send(MeetCloud(wiring.parent(&manager, &arbiter.handle()))).await;
+        for seat in groups.values() {
+            let above = wiring.parent(&manager, seat).await?;
+            let _ = seat.started().send(MeetCloud(above)).await;
         }
-        for (_, group, node, _) in &nodes {
-            if let Some((parent, on)) = groups.get(group) {
-                let _ = node.send(MeetGroup(wiring.parent(parent, on))).await;
+        for (node, seat) in &nodes {
+            if let Some(group) = groups.get(&node.group) {
+                let above = wiring.parent(group, seat).await?;
+                let _ = seat.started().send(MeetGroup(above)).await;
             }
         }
         let cloud = Cloud {
@@ -228,14 +244,15 @@ impl Founded {
             ambient,
             blobs: Arc::new(Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?),
             published,
-            manager: wiring.child(&manager, &arbiter.handle()),
+            manager: wiring.endpoint(&manager),
         };
         arbiters.push(arbiter);
         Ok(Founded {
             cloud,
-            nodes: nodes.into_iter().map(|(_, _, addr, _)| addr).collect(),
-            groups: groups.into_iter().map(|(name, (addr, _))| (name, addr)).collect(),
-            manager,
+            nodes: nodes.iter().map(|(_, seat)| seat.started()).collect(),
+            groups: groups.iter().map(|(name, seat)| (name.clone(), seat.started())).collect(),
+            manager: manager.started(),
+            wiring,
             arbiters,
         })
     }
@@ -243,8 +260,8 @@ impl Founded {
     /// Stops every role. What was acknowledged is on the disk already, so a role whose thread is in
     /// the middle of something long (fetching an image) is not waited for beyond `END_PATIENCE`.
     pub fn end(self) {
-        let Founded { cloud, nodes, groups, manager, arbiters } = self;
-        drop((cloud, nodes, groups, manager));
+        let Founded { cloud, nodes, groups, manager, wiring, arbiters } = self;
+        drop((cloud, nodes, groups, manager, wiring));
         for arbiter in &arbiters {
             arbiter.stop();
         }

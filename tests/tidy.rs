@@ -35,6 +35,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["use virt", "virt::domain", "virt::connect"], "src/hypervisor/libvirt"),
     (&["use sled", "sled::Db", "sled::Config", "sled::Tree"], "src/store/sled"),
     (&["use tun_tap", "tun_tap::Iface"], "src/network/host/tap.rs"),
+    (&["use rustls", "use tokio_rustls", "use rcgen", "use x509_parser"], "src/transport"),
     (
         &["use quick_xml", "quick_xml::se", "quick_xml::de"],
         "src/api src/hypervisor/domain_xml src/cli",
@@ -96,6 +97,13 @@ fn each_foreign_vocabulary_has_one_room() {
         }
     }
     assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+}
+
+#[test]
+fn the_only_cryptography_of_links_is_ring() {
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    assert!(lock.contains("name = \"ring\""));
+    assert!(!lock.contains("name = \"aws-lc"));
 }
 
 #[test]

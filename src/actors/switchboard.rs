@@ -7,7 +7,7 @@ use crate::messages::{
 };
 use actix::{Addr, Handler, dev::ToEnvelope};
 use futures_util::future::LocalBoxFuture;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, rc::Rc};
 
 type Line = Box<dyn Fn(Envelope) -> LocalBoxFuture<'static, Result<Vec<u8>, LinkFault>>>;
 
@@ -32,11 +32,27 @@ impl Switchboard {
         A: Serves<M> + Handler<Call<M>>,
         A::Context: ToEnvelope<A, Call<M>>,
     {
+        self.serve_if(addr, |_: &M| true);
+    }
+
+    /// The same for questions that whoever is at this board may ask.
+    pub fn serve_if<M, A>(&mut self, addr: Addr<A>, may_ask: impl Fn(&M) -> bool + 'static)
+    where
+        M: Ask,
+        A: Serves<M> + Handler<Call<M>>,
+        A::Context: ToEnvelope<A, Call<M>>,
+    {
+        let may_ask = Rc::new(may_ask);
         let line: Line = Box::new(move |envelope| {
-            let addr = addr.clone();
+            let (addr, may_ask) = (addr.clone(), may_ask.clone());
             Box::pin(async move {
                 let body: M = postcard::from_bytes(&envelope.body)
                     .map_err(|fault| LinkFault::NotDelivered(fault.to_string()))?;
+                if !may_ask(&body) {
+                    log::warn!("`{}` was asked by one who may not ask that", M::NAME);
+                    let why = "it is not yours to ask".to_owned();
+                    return Err(LinkFault::NotDelivered(why));
+                }
                 if !addr.connected() {
                     return Err(LinkFault::NotDelivered("the role has stopped".into()));
                 }
@@ -47,6 +63,12 @@ impl Switchboard {
         });
         let previous = self.lines.insert(M::NAME, line);
         assert!(previous.is_none(), "`{}` is served twice", M::NAME);
+    }
+
+    /// Takes a question off the board.
+    pub fn without<M: Ask>(mut self) -> Switchboard {
+        self.lines.remove(M::NAME);
+        self
     }
 
     pub async fn put_through(&self, envelope: Envelope) -> Result<Vec<u8>, LinkFault> {

@@ -66,6 +66,7 @@ enum Hypervisor {
 enum TopologyKind {
     Local,
     Loopback,
+    Linked,
 }
 
 /// A first start makes records and probes the host; a slow one is still not stuck.
@@ -326,6 +327,7 @@ impl From<TopologyKind> for Topology {
         match named {
             TopologyKind::Local => Topology::Local,
             TopologyKind::Loopback => Topology::Loopback,
+            TopologyKind::Linked => Topology::Linked,
         }
     }
 }

@@ -77,6 +77,8 @@ pub enum Topology {
     Local,
     /// One process, and every message goes through bytes as it would between hosts.
     Loopback,
+    /// One process, and every message goes over TLS connections as it does between hosts.
+    Linked,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@
 
 use super::{
     account::{AccessKey, Account},
-    capacity::Capacity,
+    capacity::{Capacity, Holding},
     id::{
         AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
         ReservationId, SecurityGroupId, SubnetId, VpcId,
@@ -282,22 +282,29 @@ impl CloudState {
 
     /// The indices and the capacity follow from the record, whatever was there before.
     fn put_instance(&mut self, instance: &Arc<Instance>) {
-        if let Some(previous) = self.instance(&instance.id).cloned() {
-            self.forget_place(&previous);
-        }
-        if instance.state.exists() {
-            self.note_place(instance);
+        let previous = self.instance(&instance.id).cloned();
+        if !previous.as_ref().is_some_and(|previous| has_same_place(previous, instance)) {
+            if let Some(previous) = previous {
+                self.forget_place(&previous);
+            }
+            if instance.state.exists() {
+                self.note_place(instance);
+            }
+            self.instance_scopes.insert_mut(instance.id.clone(), instance.scope.clone());
         }
         match (instance.holding(), self.node_of(instance)) {
             (Some(resources), Some(node)) => {
-                self.capacity.hold(&instance.id, &instance.group, &node, resources);
+                let holding = Holding { group: instance.group.clone(), node, resources };
+                if self.capacity.holding(&instance.id) != Some(&holding) {
+                    let Holding { group, node, resources } = holding;
+                    self.capacity.hold(&instance.id, &group, &node, resources);
+                }
             }
             (Some(resources), None) => {
                 self.capacity.reserve(&instance.id, &instance.group, resources, &[]);
             }
             (None, _) => self.capacity.release(&instance.id),
         }
-        self.instance_scopes.insert_mut(instance.id.clone(), instance.scope.clone());
         self.within(&instance.scope, |s| {
             s.instances.insert_mut(instance.id.clone(), instance.clone());
         });
@@ -358,10 +365,21 @@ impl CloudState {
     }
 
     fn within(&mut self, scope: &Scope, change: impl FnOnce(&mut ScopeState)) {
-        let mut state = self.scopes.get(scope).cloned().unwrap_or_default();
+        // In place where nobody else holds this state, as while records are read.
+        if let Some(state) = self.scopes.get_mut(scope) {
+            return change(state);
+        }
+        let mut state = ScopeState::default();
         change(&mut state);
         self.scopes.insert_mut(scope.clone(), state);
     }
+}
+
+/// Most changes of an instance are of its state only.
+fn has_same_place(one: &Instance, other: &Instance) -> bool {
+    one.state.exists() == other.state.exists()
+        && one.node == other.node
+        && one.interfaces == other.interfaces
 }
 
 /// The other groups that a group's rules name.

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How the managers reach one another. A story that must know which it is in is a bug.
-pub const TOPOLOGIES: [&str; 2] = ["local", "loopback"];
+pub const TOPOLOGIES: [&str; 3] = ["local", "loopback", "linked"];
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -33,8 +33,9 @@ enum Stale {
     Filters(Scope),
 }
 
-/// A zone hears of a change within this, however long the last telling took.
-const REST_MAX: Duration = Duration::from_secs(1);
+/// A zone begins to hear of a change within this, however long the last telling took: EC2's users
+/// see a rule in force within a second or two.
+const REST_MAX: Duration = Duration::from_millis(500);
 
 /// What is to be told, and what has been.
 #[derive(Debug)]
@@ -176,9 +177,9 @@ fn peers(named: BTreeSet<(Scope, SecurityGroupId)>) -> impl Iterator<Item = Stal
     named.into_iter().map(|(scope, group)| Stale::Members(scope, group))
 }
 
-/// Telling of thousands of members keeps everybody below busy; it takes a tenth of their time.
+/// Telling of thousands of members keeps everybody below busy; it takes a fifth of their time.
 fn rest_after(telling_took: Duration) -> Duration {
-    (9 * telling_took).min(REST_MAX)
+    (4 * telling_took).min(REST_MAX)
 }
 
 impl Core {
