@@ -1,6 +1,6 @@
 //! The pure functions that a request's time is made of, one at a time, without a server around
 //! them: a signature checked, parameters read, a launch decided, a thousand instances written, a
-//! node found.
+//! node chosen.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -19,11 +19,12 @@ use mallee::{
     domain::{
         account::{Caller, Role},
         blob::BlobId,
+        capacity::Capacity,
         cloud_state::{Change, CloudState, Entry},
         draft::{Decision, Draft},
-        id::NodeName,
+        id::{GroupName, InstanceId, PrefixedId},
         image::{DiskFormat, Image, ImageKind},
-        placement::first_fit,
+        placement::PolicyName,
         resources::Resources,
         scope::Scope,
         settings::CloudSettings,
@@ -220,19 +221,75 @@ fn answers(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Room is taken and given back beside instances that fill most of the group: nodes alike to the
+/// last, nodes that ran out of one thing or another (which is where a search goes astray if it may),
+/// and no room at all.
 fn placement(criterion: &mut Criterion) {
-    let names: Vec<NodeName> = (0..10_000).map(|n| format!("n{n}").parse().unwrap()).collect();
-    let full = Resources { vcpus: 0, memory_mib: 64, disk_gib: 1 };
-    let empty = Resources { vcpus: 8, memory_mib: 16_384, disk_gib: 100 };
-    let wanted = Resources { vcpus: 1, memory_mib: 128, disk_gib: 2 };
-    criterion.bench_function("first fit, room on the last of 10000 nodes", |bencher| {
+    let wanted = Resources { vcpus: 1, memory_mib: 1024, disk_gib: 2 };
+    let instance = InstanceId::lowest();
+    for policy in PolicyName::ALL {
+        for (filled, name) in [
+            (Filled::Alike, "nodes alike"),
+            (Filled::Differently, "nodes full of one thing or another"),
+            (Filled::Wholly, "no room"),
+        ] {
+            let mut group = criterion.benchmark_group(format!("place by {policy:?}, {name}"));
+            group.throughput(Throughput::Elements(1));
+            for count in [10, 1000, 10_000] {
+                let (mut capacity, zone) = nodes(count, filled, policy);
+                group.bench_function(format!("{count} nodes"), |bencher| {
+                    bencher.iter(|| {
+                        let node = capacity.reserve(&instance, &zone, black_box(wanted), &[]);
+                        assert_eq!(node.is_some(), filled != Filled::Wholly);
+                        capacity.release(&instance);
+                    });
+                });
+            }
+            group.finish();
+        }
+    }
+    let mut group = criterion.benchmark_group("find the first of 10000 nodes with room, the last");
+    let (capacity, zone) = nodes(10_000, Filled::Differently, PolicyName::FirstFit);
+    group.bench_function("by looking at each", |bencher| {
         bencher.iter(|| {
-            let last = names.len() - 1;
-            let free = names.iter().enumerate();
-            let free = free.map(|(at, name)| (name, if at == last { empty } else { full }));
-            first_fit(black_box(free), wanted)
+            let mut nodes = capacity.nodes_of(&zone);
+            nodes.find(|(_, node)| black_box(wanted).fits_in(node.free())).is_some()
         });
     });
+    group.finish();
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    Alike,
+    Differently,
+    Wholly,
+}
+
+/// Nodes with something free, of different sizes. The last has room, unless none has.
+fn nodes(count: u32, filled: Filled, policy: PolicyName) -> (Capacity, GroupName) {
+    let zone: GroupName = "zone-one".parse().unwrap();
+    let mut capacity = Capacity::default();
+    capacity.place_by(&zone, policy.policy());
+    let mut chance = Ambient::seeded(1, NOW).0.chance("nodes");
+    for number in 0..count {
+        let mut bytes = [0; 3];
+        chance.fill(&mut bytes);
+        let [vcpus, memory, disk] = bytes.map(u64::from);
+        let free = match (filled, number % 3) {
+            (Filled::Alike, _) => Resources { vcpus: 8, memory_mib: 16_384, disk_gib: 100 },
+            _ if filled == Filled::Differently && number == count - 1 => {
+                Resources { vcpus: 1, memory_mib: 1024, disk_gib: 2 }
+            }
+            (_, 0) => Resources { vcpus: 0, memory_mib: memory * 64, disk_gib: disk },
+            (_, 1) => Resources { vcpus: vcpus as u32, memory_mib: memory * 4, disk_gib: disk },
+            (_, _) => Resources { vcpus: vcpus as u32, memory_mib: memory * 64, disk_gib: 1 },
+        };
+        let total = Resources { vcpus: 256, memory_mib: 16_384, disk_gib: 256 };
+        let node = format!("n{number:05}").parse().unwrap();
+        capacity.report(&zone, &node, total, total.less(free), NOW);
+    }
+    (capacity, zone)
 }
 
 criterion_group!(benches, requests, launches, answers, placement);

@@ -184,7 +184,12 @@ impl Founded {
         let mut groups = BTreeMap::new();
         for section in &configuration.groups {
             let store = open_store(&state.group_records(&section.name), "group manager")?;
-            let parts = GroupParts { name: section.name.clone(), store, root: root.clone() };
+            let parts = GroupParts {
+                name: section.name.clone(),
+                store,
+                root: root.clone(),
+                placement: section.placement.policy(),
+            };
             let restored = GroupManager::restore(parts).map_err(|source| BootFault::Store {
                 role: format!("group manager `{}`", section.name),
                 source,

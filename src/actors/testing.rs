@@ -29,6 +29,7 @@ use crate::{
         instance::Instance,
         interface::InterfaceSpec,
         metadata::InstanceMetadata,
+        placement::PolicyName,
         port_filter::{GroupMembers, PortFilter},
         resources::Resources,
         scope::Scope,
@@ -51,7 +52,10 @@ use crate::{
     },
     metadata::{MetadataSource, registry::MetadataRegistry},
     network::{Datapath, NetworkFault, Port, simulated::SimulatedDatapath},
-    store::{Store, journal::Journal, memory::MemoryStore, record::load_all},
+    store::{
+        Batch, Entry as Stored, Store, StoreFault, Table, journal::Journal, memory::MemoryStore,
+        record::load_all,
+    },
     transport::loopback::Loopback,
 };
 use actix::{Actor, Addr, Arbiter, ArbiterHandle, Handler, dev::ToEnvelope};
@@ -505,27 +509,36 @@ pub struct Group {
     pub store: Arc<MemoryStore>,
     pub addr: Addr<GroupManager>,
     pub nodes: Vec<Node>,
+    placement: PolicyName,
 }
 
 impl Group {
     pub async fn start(nodes: Vec<Node>) -> Group {
+        Group::placing(PolicyName::FirstFit, nodes).await
+    }
+
+    pub async fn placing(placement: PolicyName, nodes: Vec<Node>) -> Group {
         let store = Arc::<MemoryStore>::default();
-        let addr = Group::manager(&store);
-        let group = Group { store, addr, nodes };
+        let addr = Group::manager(&store, placement);
+        let group = Group { store, addr, nodes, placement };
         group.introduce(&fair()).await;
         group
     }
 
-    fn manager(store: &Arc<MemoryStore>) -> Addr<GroupManager> {
-        let parts =
-            GroupParts { name: GROUP.parse().unwrap(), store: store.clone(), root: account('9') };
+    fn manager(store: &Arc<MemoryStore>, placement: PolicyName) -> Addr<GroupManager> {
+        let parts = GroupParts {
+            name: GROUP.parse().unwrap(),
+            store: store.clone(),
+            root: account('9'),
+            placement: placement.policy(),
+        };
         GroupManager::restore(parts).unwrap().start(&Arbiter::current())
     }
 
     /// The process ends at any time, and begins again with what is on its disk.
     pub async fn restart(&mut self) {
         self.store.reopen();
-        self.addr = Group::manager(&self.store);
+        self.addr = Group::manager(&self.store, self.placement);
         self.introduce(&fair()).await;
     }
 
@@ -560,10 +573,44 @@ impl Group {
     }
 }
 
+/// A disk as one process has it: when that has ended it writes nothing any more, and so an actor of
+/// it that is still about acknowledges and asks nothing.
+#[derive(Debug)]
+pub struct OfProcess {
+    disk: Arc<MemoryStore>,
+    ended: Mutex<bool>,
+}
+
+impl OfProcess {
+    fn begin(disk: &Arc<MemoryStore>) -> Arc<OfProcess> {
+        disk.reopen();
+        Arc::new(OfProcess { disk: disk.clone(), ended: Mutex::new(false) })
+    }
+
+    fn end(&self) {
+        *self.ended.lock().unwrap() = true;
+    }
+}
+
+impl Store for OfProcess {
+    fn scan(&self, table: Table) -> Result<Vec<Stored>, StoreFault> {
+        self.disk.scan(table)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
+        let ended = self.ended.lock().unwrap();
+        match *ended {
+            true => Err(StoreFault::Io("the process has ended".to_owned())),
+            false => self.disk.commit(batch),
+        }
+    }
+}
+
 /// A cloud of one group.
 #[derive(Debug)]
 pub struct Cloud {
     pub store: Arc<MemoryStore>,
+    process: Arc<OfProcess>,
     pub addr: Addr<CloudManager>,
     pub published: Published,
     pub clock: ManualClock,
@@ -579,25 +626,29 @@ impl Cloud {
 
     /// What the cloud asks of its group goes through this weather.
     pub async fn start_in(weather: Weather, nodes: Vec<Node>) -> Cloud {
-        Cloud::start_with(CloudSettings::for_tests(), weather, nodes).await
+        Cloud::over(Group::start(nodes).await, weather).await
     }
 
-    pub async fn start_with(settings: CloudSettings, weather: Weather, nodes: Vec<Node>) -> Cloud {
+    pub async fn over(group: Group, weather: Weather) -> Cloud {
+        Cloud::start_with(CloudSettings::for_tests(), group, weather).await
+    }
+
+    pub async fn start_with(settings: CloudSettings, group: Group, weather: Weather) -> Cloud {
         let settings = Arc::new(settings);
-        let group = Group::start(nodes).await;
         let store = Arc::<MemoryStore>::default();
-        let mut batch = crate::store::Batch::default();
+        let mut batch = Batch::default();
         batch.put_record(&image());
         store.commit(batch).unwrap();
         let (ambient, clock) = Ambient::seeded(1, Timestamp(0));
-        let (addr, published) = Cloud::manager(&store, &ambient, &settings, &group, weather);
-        let cloud = Cloud { store, addr, published, clock, group, ambient, settings };
+        let process = OfProcess::begin(&store);
+        let (addr, published) = Cloud::manager(&process, &ambient, &settings, &group, weather);
+        let cloud = Cloud { store, process, addr, published, clock, group, ambient, settings };
         cloud.meet_group().await;
         cloud
     }
 
     fn manager(
-        store: &Arc<MemoryStore>,
+        store: &Arc<OfProcess>,
         ambient: &Ambient,
         settings: &Arc<CloudSettings>,
         group: &Group,
@@ -605,8 +656,10 @@ impl Cloud {
     ) -> (Addr<CloudManager>, Published) {
         let on = Arbiter::current();
         let below = linked(&group.addr, GroupManager::attach, &on, weather);
+        let mut settings = CloudSettings::clone(settings);
+        settings.groups[0].placement = group.placement;
         let parts = CloudParts {
-            settings: settings.clone(),
+            settings: Arc::new(settings),
             ambient: ambient.clone(),
             store: store.clone(),
             groups: [(GROUP.parse().unwrap(), below)].into(),
@@ -637,9 +690,10 @@ impl Cloud {
     }
 
     pub async fn restart_in(&mut self, weather: Weather) {
-        self.store.reopen();
+        self.process.end();
+        self.process = OfProcess::begin(&self.store);
         (self.addr, self.published) =
-            Cloud::manager(&self.store, &self.ambient, &self.settings, &self.group, weather);
+            Cloud::manager(&self.process, &self.ambient, &self.settings, &self.group, weather);
         self.meet_group().await;
     }
 

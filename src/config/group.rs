@@ -1,6 +1,8 @@
 //! A `[[group]]`: a zone of nodes that share a range of public addresses.
 
-use crate::domain::{id::GroupName, port_filter::Cidr, settings::GroupSettings};
+use crate::domain::{
+    id::GroupName, placement::PolicyName, port_filter::Cidr, settings::GroupSettings,
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::net::Ipv4Addr;
 
@@ -13,16 +15,8 @@ pub struct GroupSection {
     pub public_addresses: Cidr,
     /// The hosts' own address in that range.
     pub gateway: Ipv4Addr,
-    pub placement: Placement,
-}
-
-/// Which node gets an instance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Placement {
-    /// The first with room, in the order of the file.
-    #[default]
-    FirstFit,
+    /// Which node gets an instance.
+    pub placement: PolicyName,
 }
 
 impl GroupSection {
@@ -31,6 +25,7 @@ impl GroupSection {
             name: self.name.clone(),
             public_addresses: self.public_addresses,
             gateway: self.gateway,
+            placement: self.placement,
         }
     }
 }
@@ -42,7 +37,7 @@ impl Default for GroupSection {
             name: "laptop".parse().expect("this is a well-formed group's name"),
             public_addresses: Cidr::new(gateway, 16).expect("16 is a prefix's length"),
             gateway,
-            placement: Placement::default(),
+            placement: PolicyName::default(),
         }
     }
 }

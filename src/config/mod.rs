@@ -22,7 +22,7 @@ pub mod state_directory;
 
 pub use cloud::{CloudSection, RegionChoice};
 pub use fault::ConfigFault;
-pub use group::{GroupSection, Placement};
+pub use group::GroupSection;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 pub use sla::SlaSection;
 

@@ -1,5 +1,5 @@
 use super::{Configuration, check, nameservers};
-use crate::domain::{id::RegionName, settings::Regions};
+use crate::domain::{id::RegionName, placement::PolicyName, settings::Regions};
 use std::net::Ipv4Addr;
 
 const LAPTOP: &str = include_str!("../../config/laptop.toml");
@@ -88,6 +88,11 @@ fn an_ill_typed_value_is_refused_with_its_key_and_line() {
          you mean `tcg`?",
     );
     refused(
+        "[[group]]\nplacement = \"spraed\"",
+        "f.toml:2: unknown variant `spraed`, expected one of `first-fit`, `round-robin`, `spread`, \
+         `pack`; did you mean `spread`?",
+    );
+    refused(
         "[[group]]\npublic_addresses = \"10.0.0.0\"",
         "f.toml:2: `group.public_addresses`: `10.0.0.0` is not an IPv4 CIDR range",
     );
@@ -100,6 +105,20 @@ fn an_ill_typed_value_is_refused_with_its_key_and_line() {
         "f.toml:2: `cloud.region`: invalid type: integer `5`, expected `\"any\"` or a list of \
          region names",
     );
+}
+
+#[test]
+fn each_group_has_a_placement_of_its_own_and_the_cloud_knows_it() {
+    let text = "[[group]]\nname = \"a\"\nplacement = \"round-robin\"\n[[group]]\nname = \"b\"\n\
+                public_addresses = \"10.214.0.0/16\"\ngateway = \"10.214.0.1\"\n\
+                placement = \"pack\"\n[[node]]\ngroup = \"a\"";
+    let settings = accepted(text).cloud_settings();
+    let placements: Vec<PolicyName> = settings.groups.iter().map(|group| group.placement).collect();
+    assert_eq!(placements, [PolicyName::RoundRobin, PolicyName::Pack]);
+    assert_eq!(accepted("").groups[0].placement, PolicyName::FirstFit);
+    for name in ["first-fit", "round-robin", "spread", "pack"] {
+        accepted(&format!("[[group]]\nplacement = \"{name}\""));
+    }
 }
 
 #[test]

@@ -5,13 +5,17 @@
 //! holding recorded here. A reservation is a holding that no node has confirmed yet. Holdings are
 //! derived from the instance records, so a restart rebuilds them.
 
+mod group_capacity;
+
 use super::{
     id::{GroupName, InstanceId, NodeName},
-    placement,
+    placement::PlacementPolicy,
     resources::Resources,
     time::Timestamp,
 };
+use group_capacity::GroupCapacity;
 use rpds::RedBlackTreeMapSync;
+use std::sync::Arc;
 
 /// What is known of one node.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,16 +55,28 @@ pub struct Holding {
     pub resources: Resources,
 }
 
-type NodeKey = (GroupName, NodeName);
+/// How well a group could take what is asked for; a group that could better is greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Room {
+    /// How many could be placed at once, up to as many as were asked for.
+    pub placeable: u64,
+    /// How many would fit if all that is free were on one node: how empty the group is.
+    pub in_all: u64,
+}
 
 /// Cheap to clone: a draft may reserve and be thrown away.
 #[derive(Debug, Clone, Default)]
 pub struct Capacity {
-    nodes: RedBlackTreeMapSync<NodeKey, NodeCapacity>,
+    groups: RedBlackTreeMapSync<GroupName, GroupCapacity>,
     holdings: RedBlackTreeMapSync<InstanceId, Holding>,
 }
 
 impl Capacity {
+    /// From now on the group's nodes are chosen by this policy; without it, by first fit.
+    pub fn place_by(&mut self, group: &GroupName, policy: Arc<dyn PlacementPolicy>) {
+        self.group(group).place_by(policy);
+    }
+
     /// A node's own word on what it has.
     pub fn report(
         &mut self,
@@ -85,15 +101,15 @@ impl Capacity {
         }
     }
 
-    /// Reserves on the first node of the group with room, in the order of names.
+    /// Reserves on the node with room that the group's policy chooses, other than those given.
     pub fn reserve(
         &mut self,
         instance: &InstanceId,
         group: &GroupName,
         resources: Resources,
+        except: &[NodeName],
     ) -> Option<NodeName> {
-        let free = self.nodes_of(group).map(|(node, capacity)| (node, capacity.free()));
-        let node = placement::first_fit(free, resources)?.clone();
+        let node = self.groups.get_mut(group)?.choose(resources, except)?;
         self.hold(instance, group, &node, resources);
         Some(node)
     }
@@ -106,9 +122,12 @@ impl Capacity {
         node: &NodeName,
         resources: Resources,
     ) {
+        let holding = Holding { group: group.clone(), node: node.clone(), resources };
+        if self.holdings.get(instance) == Some(&holding) {
+            return;
+        }
         self.release(instance);
         self.change(group, node, |capacity| capacity.held += resources);
-        let holding = Holding { group: group.clone(), node: node.clone(), resources };
         self.holdings.insert_mut(instance.clone(), holding);
     }
 
@@ -123,18 +142,25 @@ impl Capacity {
     }
 
     pub fn node(&self, group: &GroupName, node: &NodeName) -> Option<&NodeCapacity> {
-        self.nodes.get(&(group.clone(), node.clone()))
+        self.groups.get(group)?.node(node)
     }
 
     /// The nodes of a group in the order of their names.
-    pub fn nodes_of<'a>(
-        &'a self,
-        group: &'a GroupName,
-    ) -> impl Iterator<Item = (&'a NodeName, &'a NodeCapacity)> + 'a {
-        self.nodes.iter().filter(move |((g, _), _)| g == group).map(|((_, n), c)| (n, c))
+    pub fn nodes_of(
+        &self,
+        group: &GroupName,
+    ) -> impl Iterator<Item = (&NodeName, &NodeCapacity)> + use<'_> {
+        self.groups.get(group).into_iter().flat_map(GroupCapacity::nodes)
+    }
+
+    /// How well `count` of `each` could be placed; looks at no more than `count` nodes.
+    pub fn room(&self, group: &GroupName, each: Resources, count: u64) -> Room {
+        let room = self.groups.get(group).map(|group| group.room(each, count));
+        room.unwrap_or(Room { placeable: 0, in_all: 0 })
     }
 
     /// How many of `each` could be placed at once now: the sum over nodes of what fits on each.
+    /// Looks at every node: for figures that are shown, not for decisions.
     pub fn free_count(&self, group: &GroupName, each: Resources) -> u64 {
         self.nodes_of(group).map(|(_, capacity)| capacity.free().count_of(each)).sum()
     }
@@ -152,10 +178,14 @@ impl Capacity {
         node: &NodeName,
         change: impl FnOnce(&mut NodeCapacity),
     ) {
-        let key = (group.clone(), node.clone());
-        let mut capacity = self.nodes.get(&key).cloned().unwrap_or_else(NodeCapacity::unknown);
-        change(&mut capacity);
-        self.nodes.insert_mut(key, capacity);
+        self.group(group).change(node, change);
+    }
+
+    fn group(&mut self, name: &GroupName) -> &mut GroupCapacity {
+        if !self.groups.contains_key(name) {
+            self.groups.insert_mut(name.clone(), GroupCapacity::default());
+        }
+        self.groups.get_mut(name).expect("a group is put there if it was not")
     }
 }
 
@@ -188,9 +218,9 @@ mod tests {
         let (mut capacity, group) = two_unlike_nodes();
         let mut chance = Counting::default();
         let ids: Vec<_> = (0..3).map(|_| InstanceId::random(&mut chance)).collect();
-        assert!(capacity.reserve(&ids[0], &group, SMALL).is_some());
-        assert!(capacity.reserve(&ids[1], &group, SMALL).is_some());
-        assert_eq!(capacity.reserve(&ids[2], &group, SMALL), None);
+        assert!(capacity.reserve(&ids[0], &group, SMALL, &[]).is_some());
+        assert!(capacity.reserve(&ids[1], &group, SMALL, &[]).is_some());
+        assert_eq!(capacity.reserve(&ids[2], &group, SMALL, &[]), None);
         capacity.release(&ids[0]);
         capacity.release(&ids[0]);
         assert_eq!(capacity.free_count(&group, SMALL), 1);
@@ -212,7 +242,7 @@ mod tests {
     fn a_draft_thrown_away_reserved_nothing() {
         let (capacity, group) = two_unlike_nodes();
         let mut draft = capacity.clone();
-        draft.reserve(&InstanceId::random(&mut Counting::default()), &group, SMALL).unwrap();
+        draft.reserve(&InstanceId::random(&mut Counting::default()), &group, SMALL, &[]).unwrap();
         assert_eq!(capacity.free_count(&group, SMALL), 2);
         assert_eq!(draft.free_count(&group, SMALL), 1);
     }

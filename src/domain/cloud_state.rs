@@ -315,7 +315,7 @@ impl CloudState {
                 }
             }
             (Some(resources), None) => {
-                self.capacity.reserve(&instance.id, &instance.group, resources);
+                self.capacity.reserve(&instance.id, &instance.group, resources, &[]);
             }
             (None, _) => self.capacity.release(&instance.id),
         }

@@ -4,6 +4,7 @@ use super::{
     id::{GroupName, RegionName, ZoneName},
     image::ImageIdFamily,
     instance_type::InstanceTypes,
+    placement::PolicyName,
     port_filter::Cidr,
     sla::SlaPolicies,
 };
@@ -42,6 +43,7 @@ pub struct GroupSettings {
     pub public_addresses: Cidr,
     /// The hosts' own address on the public bridge.
     pub gateway: Ipv4Addr,
+    pub placement: PolicyName,
 }
 
 /// How a guest's public address is reached from the host.
@@ -113,6 +115,7 @@ impl CloudSettings {
                 name: "zone-one".parse().unwrap(),
                 public_addresses: "198.51.100.0/24".parse().unwrap(),
                 gateway: "198.51.100.1".parse().unwrap(),
+                placement: PolicyName::FirstFit,
             }],
             instance_types: InstanceTypes([("m1.small".to_owned(), small)].into()),
             image_id_family: ImageIdFamily::Ami,

@@ -1,6 +1,6 @@
 //! What a launch may and may not do to the cloud's capacity.
 
-use crate::cloud::{Cloud, TOPOLOGIES, kept_in, names_in};
+use crate::cloud::{Cloud, TOPOLOGIES, kept_in, names_in, section};
 use std::thread;
 
 fn image(cloud: &Cloud) -> String {
@@ -45,6 +45,43 @@ fn twenty_launches_at_once_on_room_for_ten_make_ten_instances() {
         cloud.wait_for(&client, &instances[..1], "terminated");
         let launch = [("ImageId", image.as_str()), ("MinCount", "1"), ("MaxCount", "1")];
         cloud.wait("room is given back", |_| client.call("RunInstances", &launch).unwrap().ok());
+    }
+}
+
+#[test]
+fn the_placement_configured_for_a_group_decides_which_nodes_get_instances() {
+    const NODES: [(&str, u32); 3] = [("n1", 4), ("n2", 4), ("n3", 8)];
+    let nodes = NODES.map(|(name, vcpus)| {
+        section(name, &format!("vcpus = {vcpus}\nmemory_mib = 65536\ndisk_gib = 1000"))
+    });
+    for topology in TOPOLOGIES {
+        for (placement, expected) in [
+            ("first-fit", [4, 1, 0]),
+            ("round-robin", [2, 2, 1]),
+            ("spread", [2, 1, 2]),
+            ("pack", [4, 1, 0]),
+        ] {
+            let group = format!("[[group]]\nname = \"laptop\"\nplacement = \"{placement}\"\n");
+            let mut cloud = Cloud::configured(topology, "info", &(group + &nodes.concat()));
+            cloud.begin();
+            let client = cloud.client();
+            cloud.wait("every node has reported", |_| {
+                let zones = client.ask("DescribeAvailabilityZones", &[("ZoneName.1", "verbose")]);
+                let states = zones.all("zoneState");
+                let reported = states.iter().filter(|state| state.starts_with("reported"));
+                (reported.count() == NODES.len()).then_some(())
+            });
+            let image = image(&cloud);
+            let mut instances = Vec::new();
+            for count in ["3", "2"] {
+                let launch =
+                    [("ImageId", image.as_str()), ("MinCount", count), ("MaxCount", count)];
+                instances.extend(client.ask("RunInstances", &launch).all("instanceId"));
+                cloud.wait_for(&client, &instances, "running");
+            }
+            let on = |(node, _)| kept_in(&cloud.state().join("node").join(node).join("domains"));
+            assert_eq!(NODES.map(on).map(|kept| kept.len()), expected, "{topology}, {placement}");
+        }
     }
 }
 

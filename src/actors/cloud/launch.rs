@@ -5,6 +5,7 @@
 
 use super::command::Decide;
 use crate::domain::{
+    capacity::Room,
     cloud_state::{ClientToken, Entry, ScopeState},
     draft::{Draft, Effect},
     fault::CloudFault,
@@ -226,8 +227,8 @@ fn root_gib(
     }
 }
 
-/// The subnet asked for, or the default subnet of the zone asked for, or of the zone with the most
-/// room.
+/// The subnet asked for, or the default subnet of the zone asked for, or of the zone that can take
+/// most of what is asked for, and among those that can take it all, of the emptiest.
 fn subnet(
     asked: &LaunchReservation,
     resources: Resources,
@@ -247,9 +248,10 @@ fn subnet(
     let zone = match &asked.zone {
         Some(zone) => zone.clone(),
         None => {
-            let room = |name| draft.state.capacity.free_count(name, resources);
+            let (capacity, count) = (&draft.state.capacity, asked.max_count.into());
+            let room = |name| capacity.room(name, resources, count);
             // The first of equals, so that ties are stable and no group is overlooked.
-            let mut best: Option<(u64, _)> = None;
+            let mut best: Option<(Room, _)> = None;
             for (zone, group) in draft.settings.zones(region) {
                 let room = room(&group.name);
                 if best.as_ref().is_none_or(|(most, _)| room > *most) {
@@ -303,7 +305,7 @@ fn reserve(
     while ids.len() < asked.max_count as usize {
         let id = InstanceId::random(draft.chance);
         let capacity = &mut draft.state.capacity;
-        if capacity.reserve(&id, &resolved.group.name, resolved.resources).is_none() {
+        if capacity.reserve(&id, &resolved.group.name, resolved.resources, &[]).is_none() {
             break;
         }
         let index = ids.len() as u32;

@@ -113,7 +113,11 @@ struct Book {
 impl CloudManager {
     /// Rebuilds the state from the records; nothing runs before it is started.
     pub fn restore(parts: CloudParts) -> Result<(RestoredCloud, Published), StoreFault> {
-        let state = records::load(&*parts.store)?;
+        let mut state = records::load(&*parts.store)?;
+        // The group decides in the end; choosing as it does, the cloud seldom has to be corrected.
+        for group in &parts.settings.groups {
+            state.capacity.place_by(&group.name, group.placement.policy());
+        }
         let published = Arc::new(ArcSwap::from_pointee(state.clone()));
         let generation = generation_of_start::<CloudManager>(&*parts.store)?;
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;

@@ -3,14 +3,16 @@
 use crate::{
     actors::{
         address::AskError,
-        testing::{Cloud, Fate, Node, a_launch, fair, losing, spec, vcpus, wait},
+        testing::{Cloud, Fate, Group, Node, a_launch, fair, losing, spec, vcpus, wait},
     },
     domain::{
         boot_phase::BootPhase,
         fault::CloudFault,
         id::InstanceId,
         instance::{InstanceState, Interface, ShutdownBehavior},
+        placement::PolicyName,
         port_filter::{Direction, Packet, Payload},
+        resources::Resources,
         settings::CloudSettings,
         sla::{Accounts, Lifetime, SlaPolicy},
         tag::Tags,
@@ -65,6 +67,25 @@ async fn an_instance_lives_through_all_its_states_and_leaves_nothing() {
     let node = &cloud.group.nodes[0];
     wait("it is forgotten", || async { node.instance(&id).await.is_none().then_some(()) }).await;
     assert_eq!((held(&cloud), node.leftovers()), (0, Vec::new()));
+}
+
+#[actix_rt::test]
+async fn the_cloud_reserves_on_nodes_by_the_policy_of_their_group() {
+    let nodes = ["n1", "n2", "n3"].map(|name| Node::start(name, 4)).into();
+    let group = Group::placing(PolicyName::Spread, nodes).await;
+    let unheard = losing("group.place_instances", Fate::LoseQuestion, 1000);
+    let cloud = Cloud::over(group, unheard).await;
+    wait("every node is heard", || async { (room(&cloud) == 12).then_some(()) }).await;
+    let launched = cloud.launch(4).await;
+    let state = cloud.published.load();
+    let on = launched.iter().map(|id| state.capacity.holding(id).unwrap().node.to_string());
+    assert_eq!(on.collect::<Vec<_>>(), ["n1", "n2", "n3", "n1"]);
+}
+
+fn room(cloud: &Cloud) -> u64 {
+    let each = Resources { vcpus: 1, ..Resources::NONE };
+    let group = crate::actors::testing::GROUP.parse().unwrap();
+    cloud.published.load().capacity.free_count(&group, each)
 }
 
 #[actix_rt::test]
@@ -503,7 +524,8 @@ async fn an_instance_ends_when_its_time_is_over_though_the_cloud_was_not_there_m
     let policy: Arc<dyn SlaPolicy> = Arc::new(Lifetime { of: Accounts::all(), granted });
     let settings =
         CloudSettings { sla: [policy].into_iter().collect(), ..CloudSettings::for_tests() };
-    let mut cloud = Cloud::start_with(settings, fair(), vec![Node::start("n1", 4)]).await;
+    let group = Group::start(vec![Node::start("n1", 4)]).await;
+    let mut cloud = Cloud::start_with(settings, group, fair()).await;
     let protected = LaunchReservation { disable_api_termination: true, ..a_launch() };
     let id = cloud.command(protected).await.unwrap().instances.remove(0);
     until(&cloud, &id, InstanceState::Running).await;

@@ -1,6 +1,6 @@
 //! The group manager: which of its nodes has what, and what passes between them and the cloud.
 //!
-//! It places instances by first fit over what its nodes declare, records where each one is before
+//! It places instances by its policy over what its nodes declare, records where each one is before
 //! asking the node, and forwards every later request to the right node. A node that does not answer
 //! keeps its instances: only a node's own word gives a placement up.
 
@@ -23,6 +23,7 @@ use crate::{
         account::{Caller, Role},
         capacity::Capacity,
         id::{AccountId, GroupName, InstanceId, NodeName},
+        placement::PlacementPolicy,
     },
     messages::{
         Ask, CallContext,
@@ -53,6 +54,7 @@ pub struct GroupParts {
     pub name: GroupName,
     pub store: Arc<dyn Store>,
     pub root: AccountId,
+    pub placement: Arc<dyn PlacementPolicy>,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl GroupManager {
     /// Rebuilds the placements from the records.
     pub fn restore(parts: GroupParts) -> Result<RestoredGroup, StoreFault> {
         let mut capacity = Capacity::default();
+        capacity.place_by(&parts.name, parts.placement);
         let mut placements = BTreeMap::new();
         for placement in record::load_all::<Placement>(&*parts.store)? {
             let Placement { instance, node, resources } = &placement;

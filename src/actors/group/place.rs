@@ -1,11 +1,10 @@
-//! First fit: the first node, in order, with room for an instance gets it.
+//! Which node gets an instance: the one that the group's policy chooses.
 
 use super::{Core, placements::Placement};
 use crate::{
     actors::address::AskError,
     domain::{
         id::{InstanceId, NodeName},
-        placement,
         resources::Resources,
     },
     messages::{
@@ -15,14 +14,14 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use std::{collections::BTreeSet, rc::Rc};
+use std::rc::Rc;
 use tracing::{Instrument, Span, debug_span};
 
 /// Whom to ask for an instance.
 enum Boot {
     /// The node on record.
     Where(NodeName),
-    /// The first with room; others may follow.
+    /// The one chosen; others may follow.
     First(NodeName),
     Nowhere,
 }
@@ -78,23 +77,15 @@ impl Core {
         }
     }
 
-    /// Takes room on the first node that has it and is not among `except`.
+    /// Takes room on a node that has it and is not among `except`.
     fn choose(
         &self,
         instance: &InstanceId,
         resources: Resources,
         except: &[NodeName],
     ) -> Option<Placement> {
-        let node = {
-            let book = self.book.borrow();
-            let except: BTreeSet<_> = except.iter().collect();
-            let free = book
-                .capacity
-                .nodes_of(&self.name)
-                .filter(|(node, _)| !except.contains(node))
-                .map(|(node, capacity)| (node, capacity.free()));
-            placement::first_fit(free, resources)?.clone()
-        };
+        let node =
+            self.book.borrow_mut().capacity.reserve(instance, &self.name, resources, except)?;
         let placement = Placement { instance: instance.clone(), node, resources };
         self.place(placement.clone());
         Some(placement)

@@ -6,7 +6,7 @@ use crate::{
         group::placements::Placement,
         testing::{Fate, Group, Node, fair, losing, spec, vcpus, wait},
     },
-    domain::{boot_phase::BootPhase, id::NodeName, resources::Resources},
+    domain::{boot_phase::BootPhase, id::NodeName, placement::PolicyName, resources::Resources},
     messages::{
         group::{
             DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcome,
@@ -65,6 +65,21 @@ async fn instances_go_to_the_first_node_with_room_in_the_order_of_names() {
         order.push(node_of(&placed).unwrap().to_string());
     }
     assert_eq!(order, ["n1", "n1", "n2", "n2", "n3"]);
+}
+
+#[actix_rt::test]
+async fn the_groups_policy_chooses_and_still_does_after_a_restart() {
+    let nodes = ["n1", "n2", "n3"].map(|name| Node::start(name, 4)).into();
+    let mut group = Group::placing(PolicyName::Spread, nodes).await;
+    let mut order = Vec::new();
+    for number in 1..=5 {
+        if number == 3 {
+            group.restart().await;
+        }
+        let placed = outcome(&group, place(&[&spec(number, vcpus(1))], 1)).await;
+        order.push(node_of(&placed).unwrap().to_string());
+    }
+    assert_eq!(order, ["n1", "n2", "n3", "n1", "n2"]);
 }
 
 #[actix_rt::test]

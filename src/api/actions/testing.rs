@@ -29,6 +29,7 @@ use crate::{
         image::{DiskFormat, Image},
         instance::InstanceState,
         instance_type::InstanceTypes,
+        placement::PolicyName,
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings},
@@ -287,6 +288,7 @@ fn settings() -> CloudSettings {
         name: name.parse().unwrap(),
         public_addresses: range.parse().unwrap(),
         gateway: gateway.parse().unwrap(),
+        placement: PolicyName::FirstFit,
     };
     let resources = |vcpus, memory_mib| Resources { vcpus, memory_mib, disk_gib: 2 };
     let types = [

@@ -14,6 +14,7 @@ use crate::{
         image::Image,
         instance::{Instance, InstanceState, LifecycleEvent},
         interface::Wire,
+        placement::PolicyName,
         resources::Resources,
         scope::Scope,
         settings::{CloudSettings, GroupSettings},
@@ -131,6 +132,32 @@ fn as_many_as_fit_are_launched_up_to_the_maximum() {
     assert_eq!(world.launch(1, 100).unwrap().instances.len(), 5);
     assert_eq!(world.free_count(), 0);
     world.check();
+}
+
+#[test]
+fn without_a_zone_a_launch_goes_where_most_of_it_fits_and_then_to_the_emptiest() {
+    let mut world = World::new(2, 24);
+    world.settings.groups.push(GroupSettings {
+        name: "zone-two".parse().unwrap(),
+        public_addresses: "203.0.113.0/24".parse().unwrap(),
+        gateway: "203.0.113.1".parse().unwrap(),
+        placement: PolicyName::FirstFit,
+    });
+    let total = Resources { vcpus: 3, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+    let (group, node) = ("zone-two".parse().unwrap(), "node-three".parse().unwrap());
+    world.state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(0));
+    let mut launch = |min, max| {
+        let launched = world.launch(min, max)?;
+        let group = world.state.instance(&launched.instances[0]).unwrap().group.to_string();
+        Ok::<_, CloudFault>((group, launched.instances.len()))
+    };
+    let (one, two) = ("zone-one".to_owned(), "zone-two".to_owned());
+    assert_eq!(launch(1, 1).unwrap(), (one.clone(), 1), "with 4 and 3 free");
+    assert_eq!(launch(1, 1).unwrap(), (one.clone(), 1), "the first of equals");
+    assert_eq!(launch(1, 1).unwrap(), (two.clone(), 1), "with 2 and 3 free");
+    assert!(matches!(launch(3, 3), Err(CloudFault::InsufficientCapacity { available: 2, .. })));
+    assert_eq!(launch(1, 9).unwrap(), (one, 2), "as many as fit");
+    assert_eq!(launch(1, 9).unwrap(), (two, 2), "with nothing left in the first");
 }
 
 #[test]
@@ -325,6 +352,7 @@ fn under(policy: impl SlaPolicy + 'static) -> World {
         name: "zone-two".parse().unwrap(),
         public_addresses: "203.0.113.0/24".parse().unwrap(),
         gateway: "203.0.113.1".parse().unwrap(),
+        placement: Default::default(),
     };
     world.settings.groups.push(second);
     let (group, node) = ("zone-two".parse().unwrap(), "node-three".parse().unwrap());
