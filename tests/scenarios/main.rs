@@ -7,5 +7,6 @@ mod cloud;
 mod kill;
 mod launching;
 mod lifecycle;
+mod policies;
 mod reconfigured;
 mod tracing;
