@@ -38,6 +38,9 @@ echo ended >/dev/ttyS1
 /bin/busybox sleep 600
 ";
 
+/// Half of the memory is the most that the ramdisk may have, and the writer is a debug build.
+const MEMORY_MIB: &str = "512";
+
 /// The machine is emulated, and may share its processors with other tests.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -67,7 +70,7 @@ impl Guest {
 
     pub fn boot(&self) -> Running {
         let mut qemu = Command::new("qemu-system-x86_64")
-            .args(["-machine", "pc,accel=tcg", "-m", "256", "-nodefaults", "-no-user-config"])
+            .args(["-machine", "pc,accel=tcg", "-m", MEMORY_MIB, "-nodefaults", "-no-user-config"])
             .args(["-display", "none", "-no-reboot"])
             .arg("-kernel")
             .arg(&self.kernel)
