@@ -13,10 +13,10 @@ use mallee::{
     transport::{
         ReceiveFrom,
         authority::Authority,
-        bulk::{Blob, Provide},
+        bulk::NoBlobs,
         credentials::{Credentials, CurrentCredentials},
         dial::Dial,
-        identity::{self, Expected, Identity, Peer},
+        identity::{self, Expected, Identity},
         ledger::Refused,
         limits::Limits,
         link::{Inspect, Link},
@@ -40,19 +40,6 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use tokio_util::codec::LengthDelimitedCodec;
 
 const BODY: [u8; 200] = [7; 200];
-
-struct NoBlobs;
-
-impl Provide for NoBlobs {
-    fn open(
-        &self,
-        _: Rc<Peer>,
-        _: String,
-        _: u64,
-    ) -> futures_util::future::LocalBoxFuture<'static, Result<Blob, String>> {
-        Box::pin(async { Err("there are none".into()) })
-    }
-}
 
 fn reception() -> Reception {
     Reception {

@@ -11,7 +11,7 @@ use crate::{
     transport::{
         Clock, ReceiveFrom,
         authority::{Authority, AuthorityFault},
-        bulk::{Blob, Provide},
+        bulk::NoBlobs,
         credentials::{CredentialFault, Credentials, CurrentCredentials},
         dial::Dial,
         identity::{Expected, Identity, Peer},
@@ -156,6 +156,7 @@ impl Links {
                 let _ = tell.send(peer.identity.clone());
             }),
             register: Rc::new(|_| Box::pin(async { Err(Refused::UnknownToken) })),
+            // They share their images' directory.
             provide: Rc::new(NoBlobs),
         };
         let listener = listener::start(&parent.on, door, reception).await.map_err(failed)?;
@@ -201,18 +202,4 @@ fn put_through(
     envelope: Envelope,
 ) -> LocalBoxFuture<'static, Result<Vec<u8>, LinkFault>> {
     Box::pin(async move { board.put_through(envelope).await })
-}
-
-/// The roles of one process share their images' directory.
-struct NoBlobs;
-
-impl Provide for NoBlobs {
-    fn open(
-        &self,
-        _: Rc<Peer>,
-        _: String,
-        _: u64,
-    ) -> LocalBoxFuture<'static, Result<Blob, String>> {
-        Box::pin(async { Err("images are at hand".to_owned()) })
-    }
 }

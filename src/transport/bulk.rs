@@ -33,6 +33,21 @@ pub trait Provide {
     ) -> LocalBoxFuture<'static, Result<Blob, String>>;
 }
 
+/// For a parent whose children need no blobs of it.
+#[derive(Debug)]
+pub struct NoBlobs;
+
+impl Provide for NoBlobs {
+    fn open(
+        &self,
+        _: Rc<Peer>,
+        _: String,
+        _: u64,
+    ) -> LocalBoxFuture<'static, Result<Blob, String>> {
+        Box::pin(async { Err("there are no blobs here".to_owned()) })
+    }
+}
+
 pub struct Blob {
     /// Of the whole, whatever the offset.
     pub length: u64,

@@ -10,9 +10,9 @@ use mallee::{
     domain::account::{Caller, Role},
     messages::{Ask, CallContext},
     transport::{
-        bulk::{Blob, Provide},
+        bulk::NoBlobs,
         credentials::CurrentCredentials,
-        identity::{Identity, Peer},
+        identity::Identity,
         ledger::Refused,
         limits::Limits,
         link::Link,
@@ -75,19 +75,6 @@ impl Handler<Call<Halve>> for Halver {
 fn context(time_left_ms: u64) -> CallContext {
     let on_behalf_of = Caller { account: "111122223333".parse().unwrap(), role: Role::User };
     CallContext { request_id: "r-1".into(), time_left_ms, on_behalf_of }
-}
-
-struct NoBlobs;
-
-impl Provide for NoBlobs {
-    fn open(
-        &self,
-        _: Rc<Peer>,
-        _: String,
-        _: u64,
-    ) -> futures_util::future::LocalBoxFuture<'static, Result<Blob, String>> {
-        Box::pin(async { Err("there are none".into()) })
-    }
 }
 
 /// A reception that puts questions through to one actor.

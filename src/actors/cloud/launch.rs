@@ -35,6 +35,7 @@ impl Decide for LaunchReservation {
             return Ok(earlier);
         }
         let parameters = self.client_token.is_some().then(|| fingerprint(&self));
+        check_counts(&self)?;
         ask_policies(&mut self, draft)?;
         let resolved = resolve(&self, draft)?;
         let reservation = ReservationId::random(draft.chance);
@@ -54,7 +55,6 @@ impl Decide for LaunchReservation {
 
 /// Policies may refuse the launch, or make another of it. A subnet has the last word on the zone.
 fn ask_policies(asked: &mut LaunchReservation, draft: &Draft<'_>) -> Result<(), CloudFault> {
-    check_counts(asked)?;
     let (_, each) = instance_type(asked, draft)?;
     let subnet = asked.subnet.as_ref().and_then(|id| draft.own().subnets.get(id).cloned());
     let zone = subnet.as_ref().map(|subnet| subnet.zone.clone()).or_else(|| asked.zone.clone());
@@ -124,7 +124,6 @@ struct Resolved {
 }
 
 fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, CloudFault> {
-    check_counts(asked)?;
     let own = draft.own();
     let image = image(&asked.image, ImageKind::Machine, draft)?;
     let kernel = part(asked.kernel.as_ref(), image.kernel.as_ref(), ImageKind::Kernel, draft)?;

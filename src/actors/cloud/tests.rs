@@ -7,8 +7,9 @@ use crate::{
     },
     domain::{
         boot_phase::BootPhase,
+        draft::Draft,
         fault::CloudFault,
-        id::InstanceId,
+        id::{GroupName, InstanceId},
         instance::{InstanceState, Interface, ShutdownBehavior},
         placement::PolicyName,
         port_filter::{Direction, Packet, Payload},
@@ -26,7 +27,10 @@ use crate::{
     },
     store::StoreFault,
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 use tokio::sync::Notify;
 
 fn full() -> Option<StoreFault> {
@@ -540,4 +544,30 @@ async fn an_instance_ends_when_its_time_is_over_though_the_cloud_was_not_there_m
         "Server.ScheduledStop: the 60 seconds that this cloud grants an instance are over"
     );
     assert_eq!(held(&cloud), 0);
+}
+
+/// A policy that has heard of these groups.
+#[derive(Debug, Default)]
+struct Listening(Mutex<Vec<GroupName>>);
+
+impl SlaPolicy for Listening {
+    fn capacity_changed(&self, group: &GroupName, _: &mut Draft<'_>) {
+        self.0.lock().unwrap().push(group.clone());
+    }
+}
+
+#[actix_rt::test]
+async fn policies_hear_when_a_node_says_what_it_has() {
+    let policy = Arc::new(Listening::default());
+    let settings = CloudSettings {
+        sla: [policy.clone() as Arc<dyn SlaPolicy>].into_iter().collect(),
+        ..CloudSettings::for_tests()
+    };
+    let group = Group::start(vec![Node::start("n1", 4)]).await;
+    let _cloud = Cloud::start_with(settings, group, fair()).await;
+    let zone_one: GroupName = crate::actors::testing::GROUP.parse().unwrap();
+    wait("the policy has heard", || async {
+        policy.0.lock().unwrap().contains(&zone_one).then_some(())
+    })
+    .await;
 }

@@ -61,13 +61,12 @@ impl Core {
         for placement in &adopted {
             self.place(placement.clone());
         }
-        if let Err(fault) = self.record(&adopted).await {
-            log::error!("node `{}`: {fault}; its next report is taken up anew", report.node);
-        }
+        let recorded = self.record(&adopted).await;
         if let Some(cloud) = cloud {
             self.pass_on(&cloud, report).await;
         }
-        Ok(Heard::Taken)
+        // What was not recorded is to be told again, and the next report says only what changed.
+        recorded.map(|()| Heard::Taken)
     }
 
     /// A cloud that has missed a report, because it was lost or the cloud is a new one, is told

@@ -3,16 +3,18 @@
 
 use crate::{
     actors::{
+        address::AskError,
         group::placements::Placement,
-        testing::{Fate, Group, Node, fair, losing, spec, vcpus, wait},
+        testing::{Fate, Group, Node, fair, losing, spec, user, vcpus, wait},
     },
     domain::{boot_phase::BootPhase, id::NodeName, placement::PolicyName, resources::Resources},
     messages::{
         group::{
             DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcome,
-            PlaceInstances, StopInstances, TerminateInstances, Wanted,
+            PlaceInstances, ReportNode, StopInstances, TerminateInstances, Wanted,
         },
-        node::{self, InstanceSpec, NodeFault},
+        node::{self, DescribeNode, InstanceSpec, NodeFault},
+        report::{Heard, InstanceReport},
     },
     store::{StoreFault, record::load_all},
 };
@@ -205,6 +207,29 @@ async fn a_placement_that_cannot_be_recorded_is_refused_and_takes_no_room() {
     assert_eq!(free_count(&group, vcpus(4)).await, 1);
     assert_eq!(group.nodes[0].instance(&spec.instance).await, None);
     assert!(node_of(&outcome(&group, place(&[&spec], 1)).await).is_some());
+}
+
+#[actix_rt::test]
+async fn a_node_whose_instance_cannot_be_adopted_is_asked_to_tell_of_it_again() {
+    let group = Group::start(vec![Node::start("n1", 4)]).await;
+    let stranger = InstanceReport {
+        instance: spec(1, vcpus(3)).instance,
+        owner: user().account,
+        revision: 1,
+        phase: BootPhase::Running,
+        reason: None,
+        impairment: None,
+        held: vcpus(3),
+    };
+    let mut report = group.nodes[0].ask(DescribeNode).await.unwrap();
+    report.generation += 1;
+    report.instances.push(stranger);
+    group.store.fail_next([full()]);
+    let refused = group.ask(ReportNode { report: report.clone() }).await;
+    assert!(matches!(refused, Err(AskError::Refused(GroupFault::NotRecorded(_)))), "{refused:?}");
+    assert_eq!(free_count(&group, vcpus(1)).await, 4, "what is not recorded holds nothing");
+    assert_eq!(group.ask(ReportNode { report }).await, Ok(Heard::Taken));
+    assert_eq!(free_count(&group, vcpus(1)).await, 1);
 }
 
 #[actix_rt::test]
