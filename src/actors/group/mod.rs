@@ -4,6 +4,7 @@
 //! asking the node, and forwards every later request to the right node. A node that does not answer
 //! keeps its instances: only a node's own word gives a placement up.
 
+pub mod arrival;
 pub mod forward;
 pub mod place;
 pub mod placements;
@@ -39,6 +40,7 @@ use crate::{
     store::{Store, StoreFault, journal::Journal, record},
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
+use arrival::Arrived;
 use placements::Placement;
 use reported::Reported;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
@@ -102,6 +104,8 @@ impl GroupManager {
             capacity.hold(instance, &parts.name, node, *resources);
             placements.insert(placement.instance.clone(), placement);
         }
+        let arrived = record::load_all::<Arrived>(&*parts.store)?;
+        let arrived = arrived.into_iter().map(|Arrived { node }| node).collect();
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
             cloud: None,
@@ -121,17 +125,21 @@ impl GroupManager {
             book: RefCell::new(book),
             placing_done: Notify::new(),
         };
-        Ok(RestoredGroup(core))
+        Ok(RestoredGroup { core, arrived })
     }
 }
 
 /// A group manager that may still be sent to the thread it is to run on.
 #[derive(Debug)]
-pub struct RestoredGroup(Core);
+pub struct RestoredGroup {
+    core: Core,
+    /// The nodes on other hosts that came here before.
+    pub arrived: Vec<NodeName>,
+}
 
 impl RestoredGroup {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
-        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.0) })
+        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.core) })
     }
 }
 
