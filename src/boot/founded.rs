@@ -372,7 +372,8 @@ impl<'a> Founding<'a> {
         };
         let listener = self.listen(at, credentials, &seat.on, reception).await?;
         for node in arrived {
-            let identity = Identity::node_manager(&self.name, section.name.as_str(), node.as_str())?;
+            let identity =
+                Identity::node_manager(&self.name, section.name.as_str(), node.as_str())?;
             let link = link_to(&listener, identity).await?;
             let _ = seat.started().send(MeetNode(node, Address::Remote(link))).await;
         }
@@ -398,7 +399,8 @@ impl<'a> Founding<'a> {
             below.insert(name.clone(), self.wiring.child(&manager, &group.seat).await?);
         }
         if let (Some(at), Some(registry)) = (configuration.cloud.links, self.registry.clone()) {
-            let away = configuration.groups.iter().filter(|group| !groups.contains_key(&group.name));
+            let away =
+                configuration.groups.iter().filter(|group| !groups.contains_key(&group.name));
             let away = away.map(|group| group.name.clone()).collect();
             below.extend(self.open_cloud(at, &manager, registry, away).await?);
         }

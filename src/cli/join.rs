@@ -9,7 +9,7 @@ use crate::{
     transport::{join::JoinFault, token::JoinToken},
 };
 use clap::Args;
-use std::{fs, process::ExitCode};
+use std::{fs, process::ExitCode, time::Duration};
 
 #[derive(Debug, Args)]
 pub struct Join {
@@ -18,6 +18,9 @@ pub struct Join {
     /// What the cloud is to call this host, if it is to be a node [default: its host name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+    /// For how many seconds a parent that is not there yet is asked again
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    patience: u64,
 }
 
 impl Join {
@@ -28,7 +31,8 @@ impl Join {
             Some(name) => name,
             None => host_name()?,
         };
-        let joined = joining::join(state, &self.token, &name).map_err(|fault| {
+        let patience = Duration::from_secs(self.patience);
+        let joined = joining::join(state, &self.token, &name, patience).map_err(|fault| {
             let told = Fault::of(&fault);
             match fault {
                 JoiningFault::Member(_) => told.remedy(

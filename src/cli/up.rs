@@ -187,8 +187,7 @@ fn be_a_part(
         Ok(()) => log::info!("it runs: {told}"),
         Err(error) => log::error!("cannot write `{}`: {error}", place.display()),
     });
-    let start =
-        boot::Start { configuration, state: state.clone(), front, card, enclosure, ready };
+    let start = boot::Start { configuration, state: state.clone(), front, card, enclosure, ready };
     let outcome = boot::run(start).map_err(|fault| {
         let told = Fault::of(&fault);
         match fault {

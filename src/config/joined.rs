@@ -133,7 +133,8 @@ mod tests {
         let node = file("[[node]]\nhypervisor = \"simulated\"");
         let node = node.joined_as_node(&"n1".parse().unwrap(), &charter()).unwrap();
         assert_eq!(node.nodes[0].hypervisor, HypervisorChoice::Simulated);
-        let group = file("[topology]\nroles = [\"group\", \"node\"]\n[[group]]\nlinks = \"[::]:1\"");
+        let group =
+            file("[topology]\nroles = [\"group\", \"node\"]\n[[group]]\nlinks = \"[::]:1\"");
         let group = group.joined_as_group(&charter()).unwrap();
         sound(&group);
         assert_eq!(group.groups[0].links, Some("[::]:1".parse().unwrap()));

@@ -263,10 +263,7 @@ fn who_is_elsewhere_is_told_where_to_come() {
         "[topology]\nroles = [\"cloud\", \"group\"]\n[[group]]\nname = \"a\"",
         "f.toml:3: nodes run elsewhere, so `links` must say where they reach the group",
     );
-    refused(
-        "[topology]\nroles = []",
-        "f.toml:2: name at least one role, or leave `roles` out",
-    );
+    refused("[topology]\nroles = []", "f.toml:2: name at least one role, or leave `roles` out");
     refused(
         "[cloud]\nname = \"my cloud\"",
         "f.toml:2: `my cloud` must be 1 to 63 letters, digits, dots, hyphens and underscores",

@@ -31,7 +31,11 @@ pub struct NodeArrived(pub NodeName, pub Address<NodeManager>);
 impl Handler<NodeArrived> for GroupManager {
     type Result = ResponseFuture<()>;
 
-    fn handle(&mut self, NodeArrived(name, node): NodeArrived, _: &mut Context<Self>) -> Self::Result {
+    fn handle(
+        &mut self,
+        NodeArrived(name, node): NodeArrived,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
         let core = self.core.clone();
         let met = core.book.borrow_mut().nodes.insert(name.clone(), node).is_some();
         Box::pin(async move {

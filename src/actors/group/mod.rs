@@ -43,7 +43,13 @@ use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, Response
 use arrival::Arrived;
 use placements::Placement;
 use reported::Reported;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::Notify;
 use tracing::{Instrument, debug_span};
 
@@ -73,6 +79,7 @@ struct Core {
     book: RefCell<Book>,
     /// Somebody's placing is done.
     placing_done: Notify,
+    ticking: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -88,6 +95,8 @@ struct Book {
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
     reports: BTreeMap<NodeName, Reported>,
+    /// Nodes whose last report did not reach the cloud.
+    untold: BTreeSet<NodeName>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
@@ -115,6 +124,7 @@ impl GroupManager {
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
+            untold: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
         };
@@ -124,6 +134,7 @@ impl GroupManager {
             root: parts.root,
             book: RefCell::new(book),
             placing_done: Notify::new(),
+            ticking: Cell::new(false),
         };
         Ok(RestoredGroup { core, arrived })
     }
@@ -149,9 +160,15 @@ impl Actor for GroupManager {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(TICK, |group, _| {
             let core = group.core.clone();
+            // A cloud that takes its time is not asked again meanwhile.
+            if core.ticking.replace(true) {
+                return;
+            }
             actix_rt::spawn(async move {
                 core.erase().await;
+                core.tell_again().await;
                 core.report_placements().await;
+                core.ticking.set(false);
             });
         });
     }

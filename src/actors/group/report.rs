@@ -84,8 +84,29 @@ impl Core {
                 answer = tell(whole).await;
             }
         }
-        if let Err(fault) = answer {
-            log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+        let mut book = self.book.borrow_mut();
+        match answer {
+            Ok(_) => {
+                book.untold.remove(&node);
+            }
+            Err(fault) => {
+                if book.untold.insert(node) {
+                    log::warn!("a report did not reach the cloud, which is told again: {fault}");
+                }
+            }
+        }
+    }
+
+    /// What nodes said while the cloud was out of reach, which they do not say again.
+    pub(super) async fn tell_again(&self) {
+        let (cloud, untold): (_, Vec<NodeReport>) = {
+            let book = self.book.borrow();
+            let reports = book.untold.iter().filter_map(|node| book.reports.get(node));
+            (book.cloud.clone(), reports.map(Reported::whole).collect())
+        };
+        let Some(cloud) = cloud else { return };
+        for report in untold {
+            self.pass_on(&cloud, report).await;
         }
     }
 

@@ -88,6 +88,8 @@ struct Book {
     hypervisor: String,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// A report did not arrive, and others are sent until one does.
+    following_up: bool,
     /// How long it took until the last one was answered.
     report_took: Duration,
     /// When everything was told last, and how long it took until that was answered.
@@ -155,6 +157,7 @@ impl NodeManager {
             foreign: Vec::new(),
             hypervisor: parts.hypervisor.clone(),
             report_due: false,
+            following_up: false,
             report_took: Duration::ZERO,
             told_all: None,
             network_unswept: false,

@@ -44,7 +44,9 @@ impl BlobSource for RemoteImages {
             if failures >= ATTEMPTS {
                 return Err(unreachable(why));
             }
-            log::warn!("blob `{blob}` stopped coming after {done} bytes, and is asked for again: {why}");
+            log::warn!(
+                "blob `{blob}` stopped coming after {done} bytes, and is asked for again: {why}"
+            );
             thread::sleep(PAUSE);
         }
     }

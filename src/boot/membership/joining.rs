@@ -13,19 +13,28 @@ use crate::{
     actors::address::AskError,
     config::state_directory::{StateDirectory, write_private},
     domain::id::NodeName,
+    messages::envelope::LinkFault,
     transport::{
         ReceiveFrom,
         credentials::{CredentialFault, Credentials, ProcessKey},
         fingerprint::Fingerprint,
         identity::{Identity, Role},
         join::{self, JoinFault},
+        ledger::Refused,
         link::{Inspect, Link},
         token::JoinToken,
     },
-    messages::envelope::LinkFault,
 };
 use actix::Actor;
-use std::{fs, io, path::PathBuf, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a parent that certified may take to say what the group is.
 const CHARTER_WITHIN: Duration = Duration::from_secs(30);
@@ -55,18 +64,19 @@ pub enum Joined {
     Before(Identity),
 }
 
-/// Joins the cloud of the token, as `name` if that is for a node.
+/// Joins the cloud of the token, as `name` if that is for a node. A parent that is not there, or that
+/// cannot ask the cloud, is asked again until the patience is out.
 pub fn join(
     state: &StateDirectory,
     token: &JoinToken,
     name: &str,
+    patience: Duration,
 ) -> Result<Joined, JoiningFault> {
     if let Some(card) = Card::find(state)? {
         let own = card.identity();
         let same = own.role() == token.role
             && own.group() == Some(&token.group)
-            && Fingerprint::of(card.credentials.authority())
-                == token.authority;
+            && Fingerprint::of(card.credentials.authority()) == token.authority;
         return match same {
             true => Ok(Joined::Before(own.clone())),
             false => Err(JoiningFault::Member(own.clone())),
@@ -80,7 +90,7 @@ pub fn join(
     name.parse::<NodeName>().map_err(|_| JoiningFault::Name(name.to_owned()))?;
     let key = own_key(state)?;
     let card = actix::System::new().block_on(async {
-        let credentials = join::join(token, name, &key, &limits(), &system_clock()).await?;
+        let credentials = certified(token, name, &key, patience).await?;
         learn(token, credentials).await
     })?;
     card.keep(state)?;
@@ -102,6 +112,26 @@ fn own_key(state: &StateDirectory) -> Result<ProcessKey, JoiningFault> {
             Ok(key)
         }
         Err(source) => Err(JoiningFault::Key { path, source }),
+    }
+}
+
+async fn certified(
+    token: &JoinToken,
+    name: &str,
+    key: &ProcessKey,
+    patience: Duration,
+) -> Result<Credentials, JoinFault> {
+    let begun = Instant::now();
+    loop {
+        match join::join(token, name, key, &limits(), &system_clock()).await {
+            Err(JoinFault::Unreachable(why) | JoinFault::Refused(Refused::Undecided(why)))
+                if begun.elapsed() < patience =>
+            {
+                log::info!("the parent is asked again: {why}");
+                tokio::time::sleep(ASK_AGAIN_AFTER).await;
+            }
+            outcome => return outcome,
+        }
     }
 }
 

@@ -79,8 +79,7 @@ impl Registry {
             let path = path.clone();
             move |source| RegistryFault::Io { path, source }
         };
-        let authority_fault =
-            |source| RegistryFault::Authority { path: place.clone(), source };
+        let authority_fault = |source| RegistryFault::Authority { path: place.clone(), source };
         if !place.try_exists().map_err(io(&place))? {
             let directory = place.parent().expect("it is a file in the state directory");
             create_private_directory(directory).map_err(io(&place))?;
@@ -101,8 +100,7 @@ impl Registry {
             return Err(RegistryFault::Renamed { certified, configured: configured.clone() });
         }
         let groups = configuration.groups.iter().map(|group| (group.name.clone(), group.links));
-        let addresses =
-            Addresses { cloud: configuration.cloud.links, groups: groups.collect() };
+        let addresses = Addresses { cloud: configuration.cloud.links, groups: groups.collect() };
         Ok(Registry {
             registrar: Mutex::new(Registrar { authority, ledger, valid_for: VALID_FOR }),
             ledger: ledger_place,

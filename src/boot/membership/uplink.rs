@@ -19,10 +19,7 @@ use crate::{
         id::GroupName,
         settings::GroupCharter,
     },
-    messages::{
-        CallContext,
-        envelope::Outbound,
-    },
+    messages::{CallContext, envelope::Outbound},
     transport::{
         credentials::{Credentials, CurrentCredentials, ProcessKey},
         dial::Dial,
@@ -41,8 +38,8 @@ use std::{
     time::Duration,
 };
 
-/// How long a child that was never told its charter waits between questions for it.
-const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// How soon the charter is asked for again where there is no link yet.
+const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone)]
 pub struct Uplink {
