@@ -3,12 +3,14 @@
 
 mod client;
 mod cloud;
+mod hosts;
 mod parts;
 
 mod eviction;
 mod kill;
 mod launching;
 mod lifecycle;
+mod partitions;
 mod policies;
 mod reconfigured;
 mod tracing;

@@ -1,6 +1,6 @@
 //! The processes that a cloud is made of: one configuration taken apart, each with what is its own.
 
-use crate::cloud::free_address;
+use crate::{cloud::free_address, hosts::Hosts};
 use std::{collections::BTreeMap, net::SocketAddr};
 use toml::{Table, Value};
 
@@ -27,6 +27,11 @@ pub struct Joins {
 pub struct Ports(BTreeMap<String, SocketAddr>);
 
 impl Ports {
+    pub fn on(hosts: &Hosts) -> Ports {
+        let managers = ["the cloud", "laptop"];
+        Ports(managers.map(|name| (name.to_owned(), hosts.links(name))).into())
+    }
+
     fn of(&mut self, manager: &str) -> Value {
         let port = self.0.entry(manager.to_owned()).or_insert_with(free_address);
         Value::String(port.to_string())
