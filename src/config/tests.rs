@@ -49,6 +49,21 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
 }
 
 #[test]
+fn the_files_for_hosts_of_a_cluster_are_sound_and_say_the_defaults() {
+    let cloud = accepted(include_str!("../../config/cloud.toml"));
+    assert_eq!((cloud.groups_here().count(), cloud.nodes_here()), (0, &[][..]));
+    let group = accepted(include_str!("../../config/group.toml"));
+    let node = accepted(include_str!("../../config/node.toml"));
+    assert_eq!(group.groups, Configuration::default().groups);
+    assert_eq!((node.nodes, node.network), {
+        let default = Configuration::default();
+        (default.nodes, default.network)
+    });
+    let docker = accepted(include_str!("../../docker/cloud.toml"));
+    assert_eq!(docker.groups_here().count(), 0);
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "\n[cloud]\nlisen = \"127.0.0.1:1\"",
