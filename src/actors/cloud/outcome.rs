@@ -6,16 +6,56 @@ use super::{Core, driver::UPDATE};
 use crate::{
     actors::address::{Answer, AskError},
     domain::{
+        capacity::Observation,
         cloud_state::Entry,
         draft::{Draft, Effect},
+        id::InstanceId,
         instance::{Instance, InstanceState, LifecycleEvent, StateReason},
         time::Timestamp,
     },
     messages::group::{Done, Outcome, Outcomes, PlaceInstances},
 };
-use std::{rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 impl Core {
+    /// What a group's answer tells of its figures, by which it had room for these starts. That an
+    /// instance came to run, or failed to, a report tells.
+    pub(super) fn observe_starts(
+        &self,
+        starting: &[(InstanceId, u64)],
+        answer: &Answer<PlaceInstances>,
+    ) {
+        let observation = |outcome: Option<&Outcome>| match outcome {
+            Some(Outcome::Accepted { .. } | Outcome::NotPlaced) => None,
+            Some(Outcome::NoRoom) => Some(Observation::NoRoom),
+            Some(Outcome::Refused(_)) => Some(Observation::Failed),
+            Some(Outcome::Unanswered) | None => Some(Observation::Unanswered),
+        };
+        let outcomes: BTreeMap<&InstanceId, &Outcome> = match answer {
+            Ok(Outcomes { outcomes }) => {
+                outcomes.iter().map(|done| (&done.instance, &done.outcome)).collect()
+            }
+            Err(_) => BTreeMap::new(),
+        };
+        let mut book = self.book.borrow_mut();
+        let now = self.ambient.now();
+        let mut observed = false;
+        for (id, revision) in starting {
+            let Some(observation) = observation(outcomes.get(id).copied()) else { continue };
+            // Of one that its owner has ended meanwhile it proves nothing.
+            let waits = |instance: &Arc<Instance>| {
+                instance.state == InstanceState::Pending && instance.revision == *revision
+            };
+            if book.state.instance(id).is_some_and(waits) {
+                book.state.capacity.observe(id, observation, now);
+                observed = true;
+            }
+        }
+        if observed {
+            self.publish(&mut book);
+        }
+    }
+
     pub(super) async fn take_outcomes(self: &Rc<Self>, answer: Answer<PlaceInstances>) {
         let outcomes = match answer {
             Ok(Outcomes { outcomes }) => outcomes,

@@ -17,6 +17,7 @@ use crate::{
         time::DateTime,
     },
     domain::{
+        capacity::SILENCE_MAX,
         cloud_state::CloudState,
         filter::Described,
         id::InstanceId,
@@ -25,12 +26,9 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::describe_instances::find;
-
-/// A node silent for longer is not known to be there.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -89,7 +87,7 @@ struct Detail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     NotApplicable,
-    /// The cloud has not heard of the node since it was started.
+    /// The cloud was started not long ago and has not heard of the node since.
     Unknown,
     Initializing,
     Ok,
@@ -109,11 +107,12 @@ impl Health {
         }
         let capacity = &state.capacity;
         let node = instance.node.as_ref().and_then(|node| capacity.node(&instance.group, node));
-        match node.and_then(|node| node.reported_at) {
+        let quality = node.map(|node| &node.quality);
+        if capacity.silence(quality, now) > SILENCE_MAX {
+            return Health::Impaired { since: capacity.last_heard(quality) + SILENCE_MAX };
+        }
+        match quality.and_then(|quality| quality.reported_at) {
             None => Health::Unknown,
-            Some(reported) if now.since(reported) > SILENCE_MAX => {
-                Health::Impaired { since: reported + SILENCE_MAX }
-            }
             Some(reported) if reported <= instance.state_since => Health::Initializing,
             Some(_) => Health::Ok,
         }

@@ -6,6 +6,8 @@ use crate::{
     ambient::Ambient,
     domain::{
         account::{Caller, Role},
+        allocation::AllocationName,
+        capacity::Observation,
         chance::Chance,
         cloud_state::{Change, CloudState, Entry},
         draft::{Decision, Draft, Effect},
@@ -17,8 +19,8 @@ use crate::{
         placement::PolicyName,
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings},
-        sla::{Accounts, Quota, SlaPolicy, StaleCapacity, ZoneRewrite},
+        settings::{CloudSettings, GroupSettings, MetaZone, ZoneChoice},
+        sla::{Accounts, ErrorRate, Quota, SlaPolicies, SlaPolicy, StaleCapacity, ZoneRewrite},
         time::Timestamp,
     },
     messages::cloud::{SecurityGroupName, TerminateInstances},
@@ -398,7 +400,7 @@ fn a_quota_is_for_the_accounts_it_names() {
 
 #[test]
 fn a_launch_goes_to_the_zone_a_policy_sends_it_to() {
-    let to = "zone-two".parse().unwrap();
+    let to = ZoneChoice::Group("zone-two".parse().unwrap());
     let mut world = under(ZoneRewrite { of: Accounts::all(), from: None, to });
     let id = world.launch(1, 1).unwrap().instances.remove(0);
     assert_eq!(world.state.instance(&id).unwrap().zone.as_str(), "us-east-1b");
@@ -409,7 +411,7 @@ fn a_launch_goes_to_the_zone_a_policy_sends_it_to() {
 
 #[test]
 fn a_repeated_launch_is_the_same_one_though_a_policy_has_changed_it() {
-    let to = "zone-two".parse().unwrap();
+    let to = ZoneChoice::Group("zone-two".parse().unwrap());
     let mut world = under(ZoneRewrite { of: Accounts::all(), from: None, to });
     let asked = || LaunchReservation { client_token: Some("token".into()), ..a_launch() };
     let first = world.decide(asked()).unwrap();
@@ -428,4 +430,237 @@ fn a_zone_nobody_has_heard_of_lately_gets_nothing_new() {
     assert_eq!(world.launch(1, 1).unwrap().instances.len(), 1);
     let asked = LaunchReservation { zone: Some("us-east-1b".parse().unwrap()), ..a_launch() };
     assert!(matches!(world.decide(asked), Err(CloudFault::StaleCapacity { .. })));
+}
+
+/// Groups with so much free, in this order, each on one node; `any` is of them all, and so is a
+/// meta-zone for each other policy, of its name.
+fn of_groups(free: &[u32]) -> World {
+    let mut world = World::new(0, 24);
+    world.settings.groups.clear();
+    for (index, vcpus) in free.iter().enumerate() {
+        let name = format!("group-{index}");
+        world.settings.groups.push(GroupSettings {
+            name: name.parse().unwrap(),
+            public_addresses: format!("198.51.{index}.0/24").parse().unwrap(),
+            gateway: format!("198.51.{index}.1").parse().unwrap(),
+            placement: PolicyName::FirstFit,
+        });
+        let total = Resources { vcpus: *vcpus, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+        let (group, node) = (name.parse().unwrap(), format!("node-{index}").parse().unwrap());
+        world.state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(0));
+    }
+    let groups: Vec<_> = world.settings.groups.iter().map(|group| group.name.clone()).collect();
+    let meta = |name: &str, policy| MetaZone {
+        name: name.parse().unwrap(),
+        policy,
+        groups: groups.clone(),
+    };
+    world.settings.meta_zones = vec![meta("any", AllocationName::EmptiestFirst)];
+    let others = AllocationName::ALL.map(|policy| meta(policy.as_str(), policy));
+    world.settings.meta_zones.extend(others);
+    world
+}
+
+impl World {
+    fn launch_in(&mut self, zone: &str, min: u32, max: u32) -> Result<Launched, CloudFault> {
+        let zone = Some(zone.parse().unwrap());
+        self.decide(LaunchReservation { zone, min_count: min, max_count: max, ..a_launch() })
+    }
+
+    /// The letters of the zones that a launch's instances came to.
+    fn zones_of(&self, launched: &Launched) -> String {
+        let zone = |id| self.state.instance(id).unwrap().zone.as_str().chars().last().unwrap();
+        launched.instances.iter().map(zone).collect()
+    }
+
+    fn free(&self) -> Vec<u64> {
+        let groups = self.settings.groups.iter();
+        groups.map(|group| self.state.capacity.free_count(&group.name, SMALL)).collect()
+    }
+}
+
+#[test]
+fn any_fills_the_emptiest_group_and_overflows_to_the_next_in_one_reservation() {
+    let mut world = of_groups(&[3, 4]);
+    let launched = world.launch_in("any", 6, 6).unwrap();
+    assert_eq!(world.zones_of(&launched), "bbbbaa");
+    for (index, id) in launched.instances.iter().enumerate() {
+        let instance = world.state.instance(id).unwrap();
+        assert_eq!(instance.reservation, launched.reservation);
+        assert_eq!(instance.launch_index as usize, index);
+        let subnet = instance.interfaces[1].subnet.as_ref().unwrap();
+        let subnet = &world.state.scope(&instance.scope).unwrap().subnets[subnet];
+        assert_eq!(subnet.zone, instance.zone, "it is in the subnet of its own zone");
+        let group = world.settings.groups.iter().find(|group| group.name == instance.group);
+        assert!(group.unwrap().public_addresses.contains(instance.interfaces[0].address));
+    }
+    assert_eq!(world.free(), [1, 0]);
+}
+
+#[test]
+fn any_below_its_minimum_runs_nothing_and_leaks_nothing() {
+    let mut world = of_groups(&[3, 4]);
+    let before = world.state.capacity.clone();
+    let refused = world.launch_in("any", 8, 8).unwrap_err();
+    let CloudFault::InsufficientCapacity { zone, wanted, available, .. } = refused else {
+        panic!("{refused}");
+    };
+    assert_eq!((&*zone, wanted, available), ("any", 8, 7));
+    assert_eq!((world.free(), world.state.instances().count()), (vec![3, 4], 0));
+    assert_eq!(world.state.public_addresses.size(), 0);
+    for group in &world.settings.groups {
+        assert_eq!(world.state.capacity.quality(&group.name), before.quality(&group.name));
+    }
+    let launched = world.launch_in("any", 7, 8).unwrap();
+    assert_eq!(world.zones_of(&launched), "bbbbaaa");
+}
+
+#[test]
+fn every_policy_shares_a_launch_out_in_its_own_way() {
+    for (policy, expected) in [
+        ("emptiest-first", "cccc"),
+        ("first-listed", "aabb"),
+        ("balanced", "abcc"),
+        ("one-zone", "cccc"),
+    ] {
+        let mut world = of_groups(&[2, 3, 5]);
+        let launched = world.launch_in(policy, 4, 4).unwrap();
+        assert_eq!(world.zones_of(&launched), expected, "{policy}");
+    }
+    let mut world = of_groups(&[2, 3, 5]);
+    assert!(world.launch_in("one-zone", 6, 6).is_err());
+    assert_eq!(world.launch_in("one-zone", 1, 6).unwrap().instances.len(), 5);
+}
+
+#[test]
+fn a_launch_without_a_zone_stays_in_one_as_ec2_has_it() {
+    let mut world = of_groups(&[3, 4]);
+    assert!(world.launch(6, 6).is_err());
+    let launched = world.launch(1, 6).unwrap();
+    assert_eq!(world.zones_of(&launched), "bbbb");
+}
+
+#[test]
+fn a_real_zone_never_overflows_and_an_unknown_one_is_refused() {
+    let mut world = of_groups(&[3, 4]);
+    let refused = world.launch_in("us-east-1a", 4, 4).unwrap_err();
+    assert!(matches!(refused, CloudFault::InsufficientCapacity { available: 3, .. }), "{refused}");
+    let refused = world.launch_in("anything", 1, 1).unwrap_err();
+    assert!(matches!(refused, CloudFault::UnknownZone(_)), "{refused}");
+}
+
+#[test]
+fn a_subnet_has_the_last_word_on_the_zone() {
+    let mut world = of_groups(&[3, 4]);
+    let launched = world.launch_in("us-east-1a", 1, 1).unwrap();
+    let first = world.state.instance(&launched.instances[0]).unwrap();
+    let subnet = first.interfaces[1].subnet.clone();
+    let in_subnet = |zone: Option<&str>| LaunchReservation {
+        subnet: subnet.clone(),
+        zone: zone.map(|zone| zone.parse().unwrap()),
+        min_count: 2,
+        max_count: 9,
+        ..a_launch()
+    };
+    let launched = world.decide(in_subnet(Some("any"))).unwrap();
+    assert_eq!(world.zones_of(&launched), "aa", "though there is more room elsewhere");
+    let elsewhere = world.decide(in_subnet(Some("us-east-1b"))).unwrap_err();
+    assert!(matches!(elsewhere, CloudFault::InvalidParameter(_)), "{elsewhere}");
+    world.settings.meta_zones[0].groups.remove(0);
+    let elsewhere = world.decide(in_subnet(Some("any"))).unwrap_err();
+    assert!(matches!(elsewhere, CloudFault::InvalidParameter(_)), "{elsewhere}");
+}
+
+#[test]
+fn a_zone_that_runs_out_of_addresses_overflows_too_but_not_where_all_are_to_be_in_one() {
+    let mut world = of_groups(&[40, 30]);
+    // Eleven of sixteen.
+    world.settings.groups[0].public_addresses = "198.51.0.0/28".parse().unwrap();
+    let refused = world.launch_in("one-zone", 12, 20).unwrap_err();
+    assert!(matches!(refused, CloudFault::AddressesExhausted(_)), "{refused}");
+    assert_eq!(world.free(), [40, 30]);
+    let launched = world.launch_in("any", 20, 20).unwrap();
+    assert_eq!(world.zones_of(&launched), "a".repeat(11) + &"b".repeat(9));
+    assert_eq!(world.free(), [29, 21]);
+    let all: BTreeSet<u32> = launched
+        .instances
+        .iter()
+        .map(|id| world.state.instance(id).unwrap().launch_index)
+        .collect();
+    assert_eq!(all, (0..20).collect(), "launch indices are without gaps");
+}
+
+#[test]
+fn a_zone_added_since_an_account_s_first_launch_takes_part() {
+    let mut world = of_groups(&[3, 4]);
+    let second = world.settings.groups.pop().unwrap();
+    world.launch_in("us-east-1a", 1, 1).unwrap();
+    world.settings.groups.push(second);
+    let launched = world.launch_in("any", 4, 4).unwrap();
+    assert_eq!(world.zones_of(&launched), "bbbb");
+}
+
+#[test]
+fn policies_hear_of_meta_zones_and_send_launches_there() {
+    let mut world = of_groups(&[3, 4]);
+    let to = ZoneChoice::MetaZone("any".parse().unwrap());
+    let of = || Accounts::all();
+    let into = |policies: Vec<Arc<dyn SlaPolicy>>| policies.into_iter().collect::<SlaPolicies>();
+    world.settings.sla = into(vec![
+        Arc::new(ZoneRewrite { of: of(), from: None, to: to.clone() }),
+        Arc::new(Quota { instances: Some(6), ..quota() }),
+    ]);
+    let launched = world.launch(1, 9).unwrap();
+    assert_eq!(world.zones_of(&launched), "bbbbaa", "six of nine, in two zones");
+    let first = ZoneChoice::Group("group-0".parse().unwrap());
+    world.settings.sla = into(vec![Arc::new(ZoneRewrite { of: of(), from: Some(to), to: first })]);
+    let launched = world.launch_in("any", 1, 9).unwrap();
+    assert_eq!(world.zones_of(&launched), "a");
+}
+
+#[test]
+fn any_does_not_overflow_into_a_zone_whose_figures_are_stale() {
+    let mut world = of_groups(&[3, 4]);
+    let (group, node) = ("group-0".parse().unwrap(), "node-0".parse().unwrap());
+    let total = Resources { vcpus: 3, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+    world.state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(3));
+    let policy: Arc<dyn SlaPolicy> = Arc::new(StaleCapacity { oldest: Duration::from_millis(4) });
+    world.settings.sla = [policy].into_iter().collect();
+    let launched = world.launch_in("any", 1, 6).unwrap();
+    assert_eq!(world.zones_of(&launched), "aaa");
+    assert!(matches!(world.launch_in("us-east-1b", 1, 1), Err(CloudFault::StaleCapacity { .. })));
+    let unknown = world.launch_in("us-east-1x", 1, 1).unwrap_err();
+    assert!(matches!(unknown, CloudFault::UnknownZone(_)), "it is refused as what it is");
+}
+
+#[test]
+fn a_zone_that_contradicts_its_figures_too_often_gets_nothing_new_until_that_is_long_ago() {
+    let mut world = of_groups(&[9, 8]);
+    let policy: Arc<dyn SlaPolicy> = Arc::new(ErrorRate { percent: 50 });
+    world.settings.sla = [policy].into_iter().collect();
+    let launched = world.launch_in("us-east-1a", 6, 6).unwrap();
+    let observe = |world: &mut World, index: usize, observation, at| {
+        let id: &InstanceId = &launched.instances[index];
+        world.state.capacity.observe(id, observation, Timestamp(at));
+    };
+    observe(&mut world, 0, Observation::Started, 4);
+    for index in 1..4 {
+        observe(&mut world, index, Observation::NoRoom, 4);
+    }
+    world.launch_in("us-east-1a", 1, 1).expect("four are too few to judge by");
+    observe(&mut world, 4, Observation::Failed, 4);
+    let refused = world.launch_in("us-east-1a", 1, 1).unwrap_err();
+    assert!(matches!(refused, CloudFault::UnreliableCapacity { percent: 50, .. }), "{refused}");
+    let elsewhere = world.launch_in("any", 1, 9).unwrap();
+    assert_eq!(world.zones_of(&elsewhere), "b".repeat(8));
+    // The launches are at 5 ms.
+    let long_ago = 5 - 1 - 600_000;
+    let mut world = of_groups(&[9, 8]);
+    let id = world.launch_in("us-east-1a", 1, 1).unwrap().instances.remove(0);
+    for _ in 0..9 {
+        world.state.capacity.observe(&id, Observation::Failed, Timestamp(long_ago));
+    }
+    world.settings.sla =
+        [Arc::new(ErrorRate { percent: 0 }) as Arc<dyn SlaPolicy>].into_iter().collect();
+    world.launch_in("us-east-1a", 1, 1).unwrap();
 }
