@@ -187,13 +187,18 @@ impl Capacity {
         }
     }
 
-    /// What became of an instance that was to be started where its room is held.
+    /// What became of an instance that was to be started on the node where its room is held.
     pub fn observe(&mut self, instance: &InstanceId, observation: Observation, now: Timestamp) {
         let Some(Holding { group, node, .. }) = self.holdings.get(instance).cloned() else {
             return;
         };
         self.change(&group, &node, |capacity| capacity.quality.observed.note(observation, now));
-        self.group(&group).quality_mut().observed.note(observation, now);
+        self.observe_group(&group, observation, now);
+    }
+
+    /// The same of one that was to be started on some node of the group.
+    pub fn observe_group(&mut self, group: &GroupName, observation: Observation, now: Timestamp) {
+        self.group(group).quality_mut().observed.note(observation, now);
     }
 
     /// Of all figures of a group; `None` if nothing is known of it at all.

@@ -44,3 +44,80 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        actors::testing::{Cloud, GROUP, Group, Node, fair, wait},
+        domain::{
+            capacity::SILENCE_MAX, draft::Draft, id::GroupName, instance::InstanceState,
+            settings::CloudSettings, sla::SlaPolicy,
+        },
+    };
+    use std::{
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    /// Whether the group was silent when its capacity was last said to have changed.
+    #[derive(Debug, Default)]
+    struct LastHeard(Mutex<Option<bool>>);
+
+    impl SlaPolicy for LastHeard {
+        fn capacity_changed(&self, group: &GroupName, draft: &mut Draft<'_>) {
+            let capacity = &draft.state.capacity;
+            let silence = capacity.silence(capacity.quality(group), draft.now);
+            *self.0.lock().unwrap() = Some(silence > SILENCE_MAX);
+        }
+    }
+
+    #[actix_rt::test]
+    async fn a_node_s_silence_is_noticed_by_the_clock_and_ends_nothing_of_it() {
+        let heard = Arc::<LastHeard>::default();
+        let policy: Arc<dyn SlaPolicy> = heard.clone();
+        let settings =
+            CloudSettings { sla: [policy].into_iter().collect(), ..CloudSettings::for_tests() };
+        let group = Group::start(vec![Node::start("n1", 4)]).await;
+        let mut cloud = Cloud::start_with(settings, group, fair()).await;
+        let id = cloud.launch(1).await.remove(0);
+        cloud.until(&id, |instance| instance.state == InstanceState::Running).await;
+        cloud.group.nodes[0].kill();
+        let was_silent = |expected| {
+            let heard = heard.clone();
+            async move {
+                wait("policies are told", || async {
+                    (*heard.0.lock().unwrap() == Some(expected)).then_some(())
+                })
+                .await;
+            }
+        };
+        was_silent(false).await;
+        cloud.clock.advance(SILENCE_MAX + Duration::from_secs(1));
+        was_silent(true).await;
+        let state = cloud.published.load();
+        let group = GROUP.parse().unwrap();
+        assert_eq!(cloud.instance(&id).state, InstanceState::Running);
+        assert_eq!(state.capacity.nodes_of(&group).next().unwrap().1.held.vcpus, 1);
+        drop(state);
+        cloud.group.nodes[0].begin();
+        cloud.group.introduce(&fair()).await;
+        was_silent(false).await;
+    }
+
+    #[actix_rt::test]
+    async fn after_a_restart_of_the_cloud_a_node_that_never_speaks_is_silent_too() {
+        let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+        let id = cloud.launch(1).await.remove(0);
+        cloud.until(&id, |instance| instance.state == InstanceState::Running).await;
+        let _gone = cloud.restart_without(0).await;
+        let now = crate::domain::time::Timestamp(0) + Duration::from_secs(3600);
+        let silent = |at| {
+            let state = cloud.published.load();
+            let silent: Vec<String> =
+                state.capacity.silent_nodes(at).map(|(_, node)| node.to_string()).collect();
+            silent
+        };
+        assert_eq!(silent(now), ["n1"]);
+        assert_eq!(silent(crate::domain::time::Timestamp(0)), [] as [&str; 0]);
+    }
+}
