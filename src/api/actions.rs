@@ -74,6 +74,7 @@ actions! {
 
     // Regions and zones.
     describe_availability_zones::DescribeAvailabilityZones,
+    describe_capacity::DescribeCapacity,
     describe_regions::DescribeRegions,
 
     // Security groups.
