@@ -10,3 +10,4 @@ mod lifecycle;
 mod policies;
 mod reconfigured;
 mod tracing;
+mod zones;
