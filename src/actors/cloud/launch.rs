@@ -270,9 +270,8 @@ fn reserve(
 ) -> Result<Vec<InstanceId>, CloudFault> {
     let mut ids = Vec::new();
     let mut exhausted = None;
-    loop {
-        // Until everything is placed or no place takes more: each time there is something to share
-        // out again, a place has run out of addresses.
+    // More than once where a place has run out of addresses.
+    while ids.len() < asked.max_count as usize {
         let wanted = u64::from(asked.max_count) - ids.len() as u64;
         let shares = places.shares(wanted, resolved.resources, draft);
         if shares.is_empty() {

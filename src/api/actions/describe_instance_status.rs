@@ -1,9 +1,10 @@
 //! DescribeInstanceStatus: whether running instances are known to be well.
 //!
 //! What is known comes from their nodes' reports. An instance is `ok` while its node reports,
-//! `impaired` when the node has been silent for longer than it may or says itself that something is
-//! wrong or was taken out of the configuration (what that is stands in the node's log: EC2 has no place for it), and `initializing` until the
-//! node has spoken of it again after it began to run. There are no scheduled events.
+//! `impaired` when the node has been silent for longer than it may, says itself that something is
+//! wrong (what that is stands in the node's log: EC2 has no place for it) or was taken out of the
+//! configuration, and `initializing` until the node has spoken of it again after it began to run.
+//! `impairedSince` tells its age. There are no scheduled events.
 
 use crate::{
     api::{
@@ -233,7 +234,14 @@ impl Action for DescribeInstanceStatus {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::actions::testing::TestCloud;
+    use super::Health;
+    use crate::{
+        api::actions::testing::TestCloud,
+        domain::{
+            capacity::{Capacity, SILENCE_MAX},
+            cloud_state::{Change, CloudState, Entry},
+        },
+    };
     use std::time::Duration;
 
     async fn statuses(cloud: &TestCloud, query: &str) -> Vec<String> {
@@ -282,6 +290,22 @@ mod tests {
         cloud.settle().await;
         assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
         assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_never_spoke_to_a_restarted_cloud_is_silent_since_the_restart() {
+        let cloud = TestCloud::start().await;
+        let id = cloud.launch(1).await.remove(0);
+        cloud.settle().await;
+        let instance = cloud.state().instance(&id).unwrap().clone();
+        let begun = instance.state_since + Duration::from_secs(3600);
+        let mut state = CloudState { capacity: Capacity::default(), ..(*cloud.state()).clone() };
+        state.capacity.listen_from(begun);
+        state.apply(&Change::Put(Entry::Instance(instance.clone())));
+        assert_eq!(Health::of(&instance, &state, begun + SILENCE_MAX), Health::Unknown);
+        let later = begun + SILENCE_MAX + Duration::from_secs(1);
+        let impaired = Health::Impaired { since: begun + SILENCE_MAX };
+        assert_eq!(Health::of(&instance, &state, later), impaired);
     }
 
     #[actix_web::test]
