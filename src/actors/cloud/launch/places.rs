@@ -9,7 +9,7 @@ use crate::{
         cloud_state::ScopeState,
         draft::Draft,
         fault::CloudFault,
-        id::{GroupName, ZoneName},
+        id::{GroupName, SubnetId, ZoneName},
         resources::Resources,
         settings::{Candidates, GroupSettings},
         vpc::Subnet,
@@ -47,45 +47,25 @@ impl Places {
     ) -> Result<Places, CloudFault> {
         let region = &draft.scope.region;
         let unknown = |zone: &dyn ToString| CloudFault::UnknownZone(zone.to_string());
-        let zone = asked.zone.as_ref();
-        let Candidates { mut zones, policy } = draft
-            .settings
-            .candidates(region, zone)
-            .ok_or_else(|| unknown(&zone.expect("no zone is never unknown")))?;
-        let default =
-            |zone: &ZoneName| own.subnets.values().find(|s| s.is_default && s.zone == *zone);
-        let mut places = Vec::new();
-        let name = match &asked.subnet {
-            Some(id) => {
-                let subnet = own.subnets.get(id);
-                let subnet = subnet.ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
-                let place = zones.iter().position(|(zone, _)| *zone == subnet.zone);
-                let (zone, group) = match (place, zone) {
-                    (Some(place), _) => zones.swap_remove(place),
-                    (None, None) => return Err(unknown(&subnet.zone)),
-                    (None, Some(zone)) => {
-                        return Err(CloudFault::InvalidParameter(format!(
-                            "The zone '{zone}' does not contain the subnet '{id}'"
-                        )));
-                    }
-                };
-                places.push(Place::new(group, subnet));
-                zone.to_string()
-            }
-            None => {
-                // A zone without a default subnet can only be asked for by a subnet.
-                let inhabited =
-                    zones.iter().filter_map(|(zone, group)| Some((group, default(zone)?)));
-                places.extend(inhabited.map(|(group, subnet)| Place::new(group, subnet)));
-                match (zone, &places[..]) {
-                    (Some(zone), _) => zone.to_string(),
-                    (None, [only]) => only.subnet.zone.to_string(),
-                    (None, _) => region.to_string(),
-                }
-            }
+        let candidates = draft.settings.candidates(region, asked.zone.as_ref());
+        let Candidates { zones, policy } = candidates.ok_or_else(|| {
+            unknown(asked.zone.as_ref().expect("to name no zone is always possible"))
+        })?;
+        let places = match &asked.subnet {
+            Some(subnet) => vec![place_of(subnet, &zones, asked, own)?],
+            // A zone without a default subnet can only be asked for by a subnet.
+            None => zones
+                .iter()
+                .filter_map(|(zone, group)| Place::default_of(zone, group, own))
+                .collect(),
+        };
+        let name = match (&places[..], &asked.zone) {
+            ([only], _) => only.subnet.zone.to_string(),
+            (_, Some(zone)) => zone.to_string(),
+            (_, None) => region.to_string(),
         };
         if places.is_empty() {
-            return Err(CloudFault::UnknownZone(name));
+            return Err(unknown(&name));
         }
         Ok(Places { places, except, policy, name })
     }
@@ -107,7 +87,30 @@ impl Places {
     }
 }
 
+/// That of the subnet asked for, which is in the zone asked for, or in one of the meta-zone's.
+fn place_of(
+    id: &SubnetId,
+    zones: &[(ZoneName, &GroupSettings)],
+    asked: &LaunchReservation,
+    own: &ScopeState,
+) -> Result<Place, CloudFault> {
+    let subnet = own.subnets.get(id).ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
+    match (zones.iter().find(|(zone, _)| *zone == subnet.zone), &asked.zone) {
+        (Some((_, group)), _) => Ok(Place::new(group, subnet)),
+        (None, Some(zone)) => Err(CloudFault::InvalidParameter(format!(
+            "The zone '{zone}' does not contain the subnet '{id}'"
+        ))),
+        (None, None) => Err(CloudFault::UnknownZone(subnet.zone.to_string())),
+    }
+}
+
 impl Place {
+    fn default_of(zone: &ZoneName, group: &GroupSettings, own: &ScopeState) -> Option<Place> {
+        let mut subnets = own.subnets.values();
+        let subnet = subnets.find(|subnet| subnet.is_default && subnet.zone == *zone)?;
+        Some(Place::new(group, subnet))
+    }
+
     fn new(group: &GroupSettings, subnet: &Arc<Subnet>) -> Place {
         Place { group: group.clone(), subnet: subnet.clone(), given: 0, exhausted: false }
     }

@@ -97,17 +97,38 @@ impl World {
         self.state.capacity.free_count(&self.settings.groups[0].name, SMALL)
     }
 
+    /// What must hold while no group says otherwise.
+    fn check_not_over_committed(&self) {
+        for group in &self.settings.groups {
+            for (node, amounts) in self.state.capacity.nodes_of(&group.name) {
+                assert!(amounts.held.fits_in(amounts.total), "`{node}` is over-committed");
+            }
+        }
+    }
+
     /// What must hold whatever happened.
     fn check(&self) {
         let existing: Vec<_> = self.state.instances().filter(|i| i.state.exists()).collect();
-        let sum: Resources = existing.iter().filter_map(|instance| instance.holding()).sum();
-        assert_eq!(self.held(), sum, "capacity is what the instances hold");
+        let capacity = &self.state.capacity;
+        for name in self.settings.groups.iter().map(|group| &group.name) {
+            let here = || existing.iter().filter(|instance| instance.group == *name);
+            let sum: Resources = here().filter_map(|instance| instance.holding()).sum();
+            let held: Resources = capacity.nodes_of(name).map(|(_, node)| node.held).sum();
+            assert_eq!(held, sum, "capacity is what the instances hold");
+            let pending = here().filter(|instance| instance.state == InstanceState::Pending);
+            let outstanding = capacity.quality(name).map(|quality| quality.outstanding.count);
+            let of_nodes = capacity.nodes_of(name).map(|(_, node)| node.quality.outstanding.count);
+            let counts = (outstanding.unwrap_or_default(), of_nodes.sum());
+            let expected = pending.count() as u64;
+            assert_eq!(counts, (expected, expected), "outstanding is what is pending");
+        }
         let mut public = BTreeSet::new();
         let mut private = BTreeSet::new();
         let mut macs = BTreeSet::new();
         for interface in existing.iter().flat_map(|instance| &instance.interfaces) {
             assert!(interface.range.contains(interface.address));
-            assert_ne!(interface.address, self.settings.groups[0].gateway);
+            let gateways = self.settings.groups.iter().map(|group| group.gateway);
+            assert!(!gateways.clone().any(|gateway| gateway == interface.address));
             let fresh = match &interface.wire {
                 Wire::Public => public.insert(interface.address),
                 Wire::Private(vpc) => private.insert((vpc.clone(), interface.address)),
@@ -663,4 +684,45 @@ fn a_zone_that_contradicts_its_figures_too_often_gets_nothing_new_until_that_is_
     world.settings.sla =
         [Arc::new(ErrorRate { percent: 0 }) as Arc<dyn SlaPolicy>].into_iter().collect();
     world.launch_in("us-east-1a", 1, 1).unwrap();
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_launched_wherever_nothing_is_over_committed_and_a_refusal_leaves_no_trace(
+        free in prop::collection::vec(0..7u32, 1..5),
+        steps in prop::collection::vec((0..7usize, 1..5u32, 0..9u32, 0..30usize), 1..25),
+    ) {
+        const NOWHERE: &str = "";
+        let zones = [
+            "any", "first-listed", "balanced", "one-zone", "us-east-1a", "us-east-1d", NOWHERE,
+        ];
+        let mut world = of_groups(&free);
+        // Addresses run out in the first group before room may.
+        world.settings.groups[0].public_addresses = "198.51.0.0/29".parse().unwrap();
+        for (zone, min, more, ended) in steps {
+            let before = (world.free(), world.state.instances().count());
+            let room: u64 = before.0.iter().sum();
+            let launched = match zones[zone] {
+                NOWHERE => world.launch(min, min + more),
+                zone => world.launch_in(zone, min, min + more),
+            };
+            match launched {
+                Ok(launched) => {
+                    let count = launched.instances.len() as u64;
+                    assert!((min.into()..=(min + more).into()).contains(&count));
+                    assert_eq!(world.free().iter().sum::<u64>(), room - count);
+                }
+                Err(_) => assert_eq!((world.free(), world.state.instances().count()), before),
+            }
+            world.check();
+            world.check_not_over_committed();
+            let ids: Vec<_> = world.state.instances().map(|i| i.id.clone()).collect();
+            if let Some(id) = ids.get(ended)
+                && world.decide(TerminateInstances { instances: vec![id.clone()] }).is_ok()
+            {
+                world.gone(id);
+            }
+            world.check();
+        }
+    }
 }
