@@ -48,10 +48,18 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use crate::{
-        actors::testing::{Cloud, GROUP, Group, Node, fair, wait},
+        actors::{
+            address::AskError,
+            testing::{Cloud, GROUP, Group, Node, a_launch, fair, wait},
+        },
         domain::{
-            capacity::SILENCE_MAX, draft::Draft, id::GroupName, instance::InstanceState,
-            settings::CloudSettings, sla::SlaPolicy,
+            capacity::SILENCE_MAX,
+            draft::Draft,
+            fault::CloudFault,
+            id::GroupName,
+            instance::InstanceState,
+            settings::CloudSettings,
+            sla::{SlaPolicy, StaleCapacity},
         },
     };
     use std::{
@@ -102,6 +110,28 @@ mod tests {
         cloud.group.nodes[0].begin();
         cloud.group.introduce(&fair()).await;
         was_silent(false).await;
+    }
+
+    #[actix_rt::test]
+    async fn a_zone_that_fell_silent_is_granted_nothing_new_by_the_policy_against_it() {
+        let oldest = Duration::from_secs(30);
+        let policy: Arc<dyn SlaPolicy> = Arc::new(StaleCapacity { oldest });
+        let settings =
+            CloudSettings { sla: [policy].into_iter().collect(), ..CloudSettings::for_tests() };
+        let group = Group::start(vec![Node::start("n1", 4)]).await;
+        let mut cloud = Cloud::start_with(settings, group, fair()).await;
+        let id = cloud.launch(1).await.remove(0);
+        cloud.until(&id, |instance| instance.state == InstanceState::Running).await;
+        cloud.group.nodes[0].kill();
+        cloud.clock.advance(oldest + Duration::from_secs(1));
+        let stale =
+            |refused| matches!(refused, Err(AskError::Refused(CloudFault::StaleCapacity { .. })));
+        wait("it is refused", || async { stale(cloud.command(a_launch()).await).then_some(()) })
+            .await;
+        cloud.group.nodes[0].begin();
+        cloud.group.introduce(&fair()).await;
+        wait("it is granted", || async { cloud.command(a_launch()).await.ok() }).await;
+        assert_eq!(cloud.instance(&id).state, InstanceState::Running);
     }
 
     #[actix_rt::test]

@@ -299,12 +299,20 @@ fn figures(group: &GroupName, exchange: &Exchange) -> String {
 
 fn trust(quality: &Quality, now: Timestamp) -> String {
     let Resources { vcpus, memory_mib, disk_gib } = quality.outstanding.resources;
-    let (count, record) = (quality.outstanding.count, quality.observed.record(now));
-    let (wrong, of) = (record.contradicted(), record.in_all());
-    format!(
-        "{count} reservations outstanding ({vcpus} vcpus, {memory_mib} MiB, {disk_gib} GiB), \
-         {wrong} of the last {of} starts failed"
-    )
+    let outstanding = match quality.outstanding.count {
+        0 => "nothing outstanding".to_owned(),
+        count => {
+            let amount = format!("{vcpus} vcpus, {memory_mib} MiB, {disk_gib} GiB");
+            format!("{count} reserved and outstanding ({amount})")
+        }
+    };
+    let record = quality.observed.record(now);
+    match record.in_all() {
+        0 => format!("{outstanding}, no starts lately"),
+        starts => {
+            format!("{outstanding}, {} of the last {starts} starts failed", record.contradicted())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -383,10 +391,9 @@ mod tests {
                 "0063 / 0064   1    256     2",
                 "0007 / 0008   2   8192     2",
                 "0031 / 0032   2   1024     2",
-                "heard of 3 s ago, 0 reservations outstanding (0 vcpus, 0 MiB, 0 GiB), 0 of the \
-                 last 1 starts failed",
-                "reported 3 s ago, foreign guests hold 0 vcpus, 0 MiB, 0 GiB, 0 reservations \
-                 outstanding (0 vcpus, 0 MiB, 0 GiB), 0 of the last 1 starts failed",
+                "heard of 3 s ago, nothing outstanding, 0 of the last 1 starts failed",
+                "reported 3 s ago, foreign guests hold 0 vcpus, 0 MiB, 0 GiB, nothing outstanding, \
+                 0 of the last 1 starts failed",
                 "none",
             ]
         );
@@ -400,10 +407,10 @@ mod tests {
             rows.into_iter().find(|row| row.starts_with("heard of")).unwrap()
         };
         cloud.launch(2).await;
-        let outstanding = "2 reservations outstanding (2 vcpus, 512 MiB, 4 GiB), 0 of the last 0";
+        let outstanding = "2 reserved and outstanding (2 vcpus, 512 MiB, 4 GiB), no starts lately";
         assert!(figures().await.contains(outstanding), "{}", figures().await);
         cloud.settle().await;
-        let none = "0 reservations outstanding (0 vcpus, 0 MiB, 0 GiB), 0 of the last 2";
+        let none = "nothing outstanding, 0 of the last 2 starts failed";
         assert!(figures().await.contains(none), "{}", figures().await);
     }
 

@@ -1,5 +1,5 @@
-//! DescribeCapacity: what zones and their nodes have and have free, and how far these figures can be
-//! trusted, for an administrator.
+//! DescribeCapacity: what zones and their nodes have free, and how far these figures can be trusted,
+//! for an administrator.
 //!
 //! Mallee's own: EC2 has no such action, and what `verbose` zones say of it is text for people.
 //! The figures are the cloud's: a node's last word, less what is held or reserved. Of the latest
@@ -263,12 +263,17 @@ mod tests {
             format!(
                 "<capacity><reportedAt>2026-01-02T03:04:05.000Z</reportedAt>\
                  <ageSeconds>3</ageSeconds>\
-                 <total><vcpus>64</vcpus><memoryMib>65536</memoryMib><diskGib>1000</diskGib></total>\
+                 <total><vcpus>64</vcpus><memoryMib>65536</memoryMib><diskGib>1000</diskGib>\
+                 </total>\
                  <foreign><vcpus>0</vcpus><memoryMib>0</memoryMib><diskGib>0</diskGib></foreign>\
                  <held><vcpus>{held}</vcpus><memoryMib>{}</memoryMib><diskGib>{}</diskGib></held>\
                  <free><vcpus>{}</vcpus><memoryMib>{}</memoryMib><diskGib>{}</diskGib></free>\
                  <outstanding>{outstanding}</outstanding><starts>{starts}</starts></capacity>",
-                256 * held, 2 * held, 64 - held, 65536 - 256 * held, 1000 - 2 * held,
+                256 * held,
+                2 * held,
+                64 - held,
+                65536 - 256 * held,
+                1000 - 2 * held,
             )
         };
         let first = figures(
@@ -288,7 +293,8 @@ mod tests {
             format!(
                 "<item><zoneName>{zone}</zoneName><groupName>{group}</groupName>\
                  <stale>false</stale>{figures}<nodeSet><item><nodeName>{node}</nodeName>\
-                 <hypervisor>none</hypervisor><silent>false</silent>{figures}</item></nodeSet></item>"
+                 <hypervisor>none</hypervisor><silent>false</silent>{figures}</item></nodeSet>\
+                 </item>"
             )
         };
         let zones = [
@@ -303,10 +309,8 @@ mod tests {
             )
         };
         let meta_zones = [meta("any", "emptiest-first"), meta("whole", "one-zone")].concat();
-        let answer = format!(
-            "<zoneSet>{}</zoneSet><metaZoneSet>{meta_zones}</metaZoneSet>",
-            zones.concat()
-        );
+        let answer =
+            format!("<zoneSet>{}</zoneSet><metaZoneSet>{meta_zones}</metaZoneSet>", zones.concat());
         let root = cloud.administrator();
         root.check(ACTION, "", &answer).await;
         let answer = format!("<zoneSet>{}</zoneSet><metaZoneSet/>", zones[1]);
