@@ -40,19 +40,16 @@ pub struct LaunchRequest {
 }
 
 impl LaunchRequest {
-    /// Excludes the groups of the region that are unfit, and says whether a fit one is left of those
-    /// the launch may go to. A zone that is not there has none that are unfit: it is refused as what
-    /// it is.
+    /// Excludes the groups that are unfit. False if for that none is left to which the launch may
+    /// go. A zone that is not there has none: it is refused as what it is.
     fn keep_out_of(&mut self, unfit: impl Fn(&GroupName) -> bool, draft: &Draft<'_>) -> bool {
-        let region = &draft.scope.region;
         let groups = draft.settings.groups.iter().map(|group| &group.name);
         let unfit: BTreeSet<GroupName> = groups.filter(|group| unfit(group)).cloned().collect();
-        let candidates = draft.settings.candidates(region, self.zone.as_ref());
-        let fit = candidates.is_none_or(|candidates| {
-            candidates.zones.iter().any(|(_, group)| !unfit.contains(&group.name))
-        });
-        self.except.extend(unfit);
-        fit
+        self.except.extend(unfit.iter().cloned());
+        let candidates = draft.settings.candidates(&draft.scope.region, self.zone.as_ref());
+        let zones = candidates.map(|candidates| candidates.zones).unwrap_or_default();
+        let mut names = zones.iter().map(|(_, group)| &group.name);
+        names.clone().any(|name| !self.except.contains(name)) || !names.any(|n| unfit.contains(n))
     }
 
     fn zone_asked_for(&self, draft: &Draft<'_>) -> String {

@@ -268,27 +268,31 @@ fn reserve(
     reservation: &ReservationId,
     draft: &mut Draft<'_>,
 ) -> Result<Vec<InstanceId>, CloudFault> {
+    let max_count = asked.max_count as usize;
     let mut ids = Vec::new();
     let mut exhausted = None;
-    // More than once where a place has run out of addresses.
-    while ids.len() < asked.max_count as usize {
-        let wanted = u64::from(asked.max_count) - ids.len() as u64;
+    // More than once where a place could not take its share.
+    while ids.len() < max_count {
+        let wanted = (max_count - ids.len()) as u64;
         let shares = places.shares(wanted, resolved.resources, draft);
         if shares.is_empty() {
             break;
         }
         for (number, count) in shares {
             let place = &mut places.places[number];
-            for index in (ids.len() as u32..).take(count as usize) {
-                match launch_one(index, asked, resolved, place, reservation, draft) {
-                    Ok(id) => ids.push(id),
+            for index in (ids.len()..max_count).take(count as usize) {
+                match launch_one(index as u32, asked, resolved, place, reservation, draft) {
+                    Ok(Some(id)) => ids.push(id),
+                    Ok(None) => place.exhausted = true,
                     // Capacity is no use without an address.
                     Err(fault @ CloudFault::AddressesExhausted(_)) => {
                         place.exhausted = true;
                         exhausted = Some(fault);
-                        break;
                     }
                     Err(fault) => return Err(fault),
+                }
+                if place.exhausted {
+                    break;
                 }
                 place.given += 1;
             }
@@ -305,7 +309,7 @@ fn reserve(
     }))
 }
 
-/// Where there are no addresses, nothing has been reserved.
+/// None: the place has no room. Where there are no addresses, nothing has been reserved.
 fn launch_one(
     index: u32,
     asked: &LaunchReservation,
@@ -313,21 +317,19 @@ fn launch_one(
     place: &Place,
     reservation: &ReservationId,
     draft: &mut Draft<'_>,
-) -> Result<InstanceId, CloudFault> {
+) -> Result<Option<InstanceId>, CloudFault> {
     let id = InstanceId::random(draft.chance);
     let mut instance = instance(id.clone(), index, asked, resolved, place, reservation, draft)?;
     let (group, resources) = (&place.group.name, resolved.resources);
-    draft
-        .state
-        .capacity
-        .reserve(&id, group, resources, &[])
-        .expect("a place has room for its share");
+    if draft.state.capacity.reserve(&id, group, resources, &[]).is_none() {
+        return Ok(None);
+    }
     draft.settings.sla.commit(&mut instance, draft);
     tag_new(asked, &instance, draft)?;
     draft.members_changed(&instance);
     draft.put(Entry::Instance(Arc::new(instance)));
     draft.effect(Effect::Drive(id.clone()));
-    Ok(id)
+    Ok(Some(id))
 }
 
 fn instance(

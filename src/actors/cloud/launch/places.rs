@@ -33,7 +33,7 @@ pub(super) struct Places {
     pub places: Vec<Place>,
     /// Of the places, those that a policy of the cloud keeps it out of.
     except: BTreeSet<GroupName>,
-    policy: Arc<dyn AllocationPolicy>,
+    pub policy: Arc<dyn AllocationPolicy>,
     /// What was asked for, in words for users.
     pub name: String,
 }
@@ -83,7 +83,8 @@ impl Places {
         };
         let offers: Vec<Offer> = self.places.iter().map(offer).collect();
         let shares = self.policy.shares(&offers, wanted);
-        shares.into_iter().map(|share| (share.group, share.count)).collect()
+        let shares = shares.into_iter().map(|share| (share.group, share.count));
+        shares.filter(|(_, count)| *count > 0).collect()
     }
 }
 

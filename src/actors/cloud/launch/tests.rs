@@ -6,7 +6,7 @@ use crate::{
     ambient::Ambient,
     domain::{
         account::{Caller, Role},
-        allocation::AllocationName,
+        allocation::{AllocationName, AllocationPolicy, Offer, Share},
         capacity::Observation,
         chance::Chance,
         cloud_state::{Change, CloudState, Entry},
@@ -451,6 +451,68 @@ fn a_zone_nobody_has_heard_of_lately_gets_nothing_new() {
     assert_eq!(world.launch(1, 1).unwrap().instances.len(), 1);
     let asked = LaunchReservation { zone: Some("us-east-1b".parse().unwrap()), ..a_launch() };
     assert!(matches!(world.decide(asked), Err(CloudFault::StaleCapacity { .. })));
+}
+
+#[test]
+fn policies_that_each_leave_a_zone_refuse_when_together_they_leave_none() {
+    let mut world = of_groups(&[9, 9]);
+    world.settings.sla = [
+        Arc::new(StaleCapacity { oldest: Duration::from_millis(4) }) as Arc<dyn SlaPolicy>,
+        Arc::new(ErrorRate { percent: 50 }),
+    ]
+    .into_iter()
+    .collect();
+    let (group, node) = ("group-1".parse().unwrap(), "node-1".parse().unwrap());
+    let total = Resources { vcpus: 9, memory_mib: 1 << 20, disk_gib: 1 << 20 };
+    world.state.capacity.report(&group, &node, total, Resources::NONE, Timestamp(3));
+    assert_eq!(
+        world.launch_in("any", 2, 2).map(|launched| world.zones_of(&launched)).unwrap(),
+        "bb"
+    );
+    for _ in 0..9 {
+        world.state.capacity.observe_group(&group, Observation::Unanswered, Timestamp(4));
+    }
+    let refused = world.launch_in("any", 1, 1).unwrap_err();
+    assert!(matches!(refused, CloudFault::UnreliableCapacity { .. }), "{refused}");
+    let refused = world.launch_in("us-east-1a", 1, 1).unwrap_err();
+    assert!(matches!(refused, CloudFault::StaleCapacity { .. }), "{refused}");
+}
+
+#[test]
+fn a_policy_that_shares_out_what_is_not_there_gets_no_more_than_there_is() {
+    let mut world = of_groups(&[3, 4]);
+    let zone = Some("any".parse().unwrap());
+    let asked = LaunchReservation { zone, min_count: 1, max_count: 9, ..a_launch() };
+    let region = "us-east-1".parse().unwrap();
+    let scope = Scope { account: world.caller.account.clone(), region };
+    let (state, settings) = (&world.state, &world.settings);
+    let mut draft =
+        Draft::new(state, settings, &world.caller, scope, Timestamp(5), &mut *world.chance);
+    scope::open(&mut draft);
+    let (resolved, mut places) = super::resolve(&asked, BTreeSet::new(), &draft).unwrap();
+    places.policy = Arc::new(Generous);
+    let reservation = ReservationId::random(draft.chance);
+    let ids = super::reserve(&asked, &resolved, places, &reservation, &mut draft).unwrap();
+    assert_eq!(ids.len(), 7);
+    world.state = draft.decided().state;
+    world.check();
+    world.check_not_over_committed();
+}
+
+/// Knows nothing of room, or of how many are wanted.
+#[derive(Debug)]
+struct Generous;
+
+impl AllocationPolicy for Generous {
+    fn shares(&self, offers: &[Offer], _: u64) -> Vec<Share> {
+        let open = |group: &usize| offers[*group].room.placeable > 0;
+        let each = |group| [Share { group, count: 0 }, Share { group, count: 1000 }];
+        (0..offers.len()).filter(open).flat_map(each).collect()
+    }
+
+    fn promise(&self) -> &'static str {
+        "everything"
+    }
 }
 
 /// Groups with so much free, in this order, each on one node; `any` is of them all, and so is a
