@@ -12,9 +12,12 @@ mod doctor;
 mod down;
 mod env;
 mod image;
+mod join;
+mod node;
 mod run;
 mod ssh;
 mod status;
+mod token;
 mod up;
 
 mod client;
@@ -76,6 +79,14 @@ enum Command {
     /// Manage accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Invite hosts to the cloud
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Look after the cloud's nodes
+    #[command(subcommand)]
+    Node(node::Node),
+    /// Make this host a part of a cloud
+    Join(join::Join),
 }
 
 /// For commands that call the API.
@@ -123,6 +134,9 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Console(console) => console.perform(&context),
         Command::CheckConfig(check) => check.perform(),
         Command::Account(account) => account.perform(&context),
+        Command::Token(token) => token.perform(&context),
+        Command::Node(node) => node.perform(&context),
+        Command::Join(join) => join.perform(&context),
     }
 }
 

@@ -229,6 +229,21 @@ impl Capacity {
             .map(|(group, node, _)| (group, node))
     }
 
+    /// Nothing is known of the node any more, and nothing is held there.
+    pub fn forget_node(&mut self, group: &GroupName, node: &NodeName) {
+        let there = |holding: &Holding| holding.group == *group && holding.node == *node;
+        let held: Vec<InstanceId> = self
+            .holdings
+            .iter()
+            .filter(|(_, held)| there(held))
+            .map(|(id, _)| id.clone())
+            .collect();
+        held.iter().for_each(|instance| self.release(instance));
+        if let Some(capacity) = self.groups.get_mut(group) {
+            capacity.forget(node);
+        }
+    }
+
     pub fn holding(&self, instance: &InstanceId) -> Option<&Holding> {
         self.holdings.get(instance)
     }
@@ -397,6 +412,19 @@ mod tests {
         assert!(capacity.silence(capacity.quality(&group), late) <= SILENCE_MAX);
         capacity.listen_from(Timestamp(5));
         assert_eq!(capacity.silence(None, Timestamp(9)), Duration::from_millis(4), "never heard");
+    }
+
+    #[test]
+    fn a_node_that_is_forgotten_offers_and_holds_nothing() {
+        let (mut capacity, group) = two_unlike_nodes();
+        let id = InstanceId::random(&mut Counting::default());
+        let node = capacity.reserve(&id, &group, SMALL, &[]).unwrap();
+        capacity.forget_node(&group, &node);
+        assert_eq!((capacity.node(&group, &node), capacity.holding(&id)), (None, None));
+        assert_eq!(capacity.free_count(&group, SMALL), 0);
+        assert_eq!(capacity.reserve(&id, &group, SMALL, &[]), None);
+        assert_eq!(capacity.quality(&group).unwrap().outstanding, Outstanding::default());
+        capacity.release(&id);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     allocation::{AllocationName, AllocationPolicy},
-    id::{GroupName, RegionName, ZoneName},
+    id::{AccountId, GroupName, RegionName, ZoneName},
     image::ImageIdFamily,
     instance_type::InstanceTypes,
     placement::PolicyName,
@@ -10,7 +10,11 @@ use super::{
     sla::SlaPolicies,
 };
 use serde::{Deserialize, Serialize};
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Which regions there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,13 +43,23 @@ impl Regions {
 }
 
 /// A group of nodes and the public addresses its guests get.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {
     pub name: GroupName,
     pub public_addresses: Cidr,
     /// The hosts' own address on the public bridge.
     pub gateway: Ipv4Addr,
     pub placement: PolicyName,
+}
+
+/// What a host is told of the group that it joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupCharter {
+    pub settings: GroupSettings,
+    /// Whose account the managers' own doings are put down to.
+    pub root: AccountId,
+    /// Where nodes on other hosts reach the group's manager.
+    pub links: Option<SocketAddr>,
 }
 
 /// A name that users may give where they would name a zone, and that stands for a policy of which

@@ -3,7 +3,9 @@
 
 mod client;
 mod cloud;
+mod parts;
 
+mod eviction;
 mod kill;
 mod launching;
 mod lifecycle;

@@ -5,7 +5,7 @@ use crate::{
     cloud::{Cloud, TOPOLOGIES, kept_in},
 };
 use std::{
-    path::Path,
+    path::PathBuf,
     sync::mpsc::{self, TryRecvError},
     thread,
 };
@@ -25,10 +25,6 @@ fn two_groups(first: u32, second: u32) -> String {
 fn begin(topology: &str, configuration: &str) -> Cloud {
     let mut cloud = Cloud::configured(topology, "info", configuration);
     cloud.begin();
-    let client = cloud.client();
-    cloud.wait("both nodes are heard of", |_| {
-        (capacity(&client).all("ageSeconds").len() == 4).then_some(())
-    });
     cloud
 }
 
@@ -83,7 +79,7 @@ fn any_takes_the_emptiest_zone_first_overflows_to_the_other_and_is_all_or_nothin
         let zones = described.all("availabilityZone");
         let in_zone = |zone| zones.iter().filter(|name| *name == zone).count();
         assert_eq!((in_zone("eu-west-1a"), in_zone("eu-west-1b")), (2, 4), "{topology}");
-        let kept = |node| kept_in(&cloud.state().join("node").join(node).join("domains")).len();
+        let kept = |node| kept_in(&cloud.node_named(node).join("domains")).len();
         assert_eq!((kept("first"), kept("second")), (2, 4), "{topology}");
 
         client.refusal("RunInstances", &launch(&image, "eu-west-1b", "1"));
@@ -101,15 +97,15 @@ fn twenty_launches_at_once_on_room_for_ten_in_two_zones_are_never_more_than_ten(
         let mut cloud = begin(topology, &two_groups(4, 6));
         let client = cloud.client();
         let image = image(&client);
-        let state = cloud.state();
+        let domains = ["first", "second"].map(|node| cloud.node_named(node).join("domains"));
         let (launched, refused, samples) = thread::scope(|scope| {
             // Dropped also when an assertion fails.
             let (running, over) = mpsc::channel::<()>();
-            let (state, client) = (&state, &client);
+            let (domains, client) = (&domains, &client);
             let sampler = scope.spawn(move || {
                 let mut samples = 0;
                 while over.try_recv() == Err(TryRecvError::Empty) {
-                    check_never_over_committed(state, client);
+                    check_never_over_committed(domains, client);
                     samples += 1;
                 }
                 samples
@@ -143,7 +139,7 @@ fn twenty_launches_at_once_on_room_for_ten_in_two_zones_are_never_more_than_ten(
 }
 
 /// Neither by the cloud's figures, nor by what users see, nor by what the hypervisors have.
-fn check_never_over_committed(state: &Path, client: &Client) {
+fn check_never_over_committed(domains: &[PathBuf; 2], client: &Client) {
     let sample = capacity(client);
     let (held, free) = (vcpus(&sample.all("held")), vcpus(&sample.all("free")));
     let total = vcpus(&sample.all("total"));
@@ -151,9 +147,9 @@ fn check_never_over_committed(state: &Path, client: &Client) {
     assert_eq!(sums, total, "what is held and what is free is what there is");
     let exist = client.ask("DescribeInstances", &[]).all("instanceState").len();
     assert!(exist <= 10, "{exist} instances");
-    for (node, room) in [("first", 4), ("second", 6)] {
-        let runs = kept_in(&state.join("node").join(node).join("domains")).len();
-        assert!(runs <= room, "{runs} guests on node `{node}`");
+    for (domains, room) in domains.iter().zip([4, 6]) {
+        let runs = kept_in(domains).len();
+        assert!(runs <= room, "{runs} guests in `{}`", domains.display());
     }
 }
 
@@ -189,5 +185,51 @@ fn a_meta_zone_of_the_administrator_s_is_listed_when_asked_for_and_followed() {
         }
         let unknown = client.refusal("RunInstances", &launch(&image, "odd", "1"));
         assert_eq!(unknown.code, "InvalidParameterValue");
+    }
+}
+
+/// A group's own process with its nodes, and a node's alone.
+const SPLIT: [&str; 2] = ["cloud | group node", "cloud group | node"];
+
+#[test]
+fn a_zone_that_stands_still_keeps_its_instances_and_gets_none_until_it_is_heard_of_again() {
+    // Nodes speak every five seconds.
+    let policy = "[[sla]]\npolicy = \"stale-capacity\"\nseconds = 8\n";
+    for topology in SPLIT {
+        let mut cloud = begin(topology, &(two_groups(3, 4) + policy));
+        let client = cloud.client();
+        let image = image(&client);
+        let instances = client.ask("RunInstances", &launch(&image, "eu-west-1a", "1"));
+        let instances = instances.all("instanceId");
+        cloud.wait_for(&client, &instances, "running");
+
+        cloud.freeze("first");
+        let rehearse = |zone: &str| {
+            let mut rehearsal = launch(&image, zone, "1").to_vec();
+            rehearsal.push(("DryRun", "true"));
+            client.refusal("RunInstances", &rehearsal)
+        };
+        let refused = cloud.wait("nothing is granted there", |_| {
+            Some(rehearse("eu-west-1a")).filter(|refusal| refusal.code != "DryRunOperation")
+        });
+        assert_eq!(refused.code, "InsufficientInstanceCapacity", "{topology}");
+        assert!(refused.message.contains("for more than 8 seconds"), "{}", refused.message);
+        let age = capacity(&client).first("ageSeconds").unwrap();
+        assert!(age.parse::<u64>().unwrap() >= 8, "{topology}: {age} s");
+        let up_to_nine = [
+            ("ImageId", image.as_str()),
+            ("Placement.AvailabilityZone", "any"),
+            ("MinCount", "1"),
+            ("MaxCount", "9"),
+        ];
+        let launched = client.ask("RunInstances", &up_to_nine);
+        assert_eq!(launched.all("availabilityZone"), ["eu-west-1b"; 4], "{topology}");
+        cloud.wait_for(&client, &instances, "running");
+
+        cloud.thaw("first");
+        cloud.wait("it is granted again", |_| {
+            (rehearse("eu-west-1a").code == "DryRunOperation").then_some(())
+        });
+        cloud.wait_for(&client, &instances, "running");
     }
 }

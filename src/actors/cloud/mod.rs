@@ -12,6 +12,7 @@ pub mod burial;
 pub mod command;
 pub mod console;
 pub mod driver;
+pub mod eviction;
 pub mod filters;
 pub mod image;
 pub mod instance;
@@ -43,6 +44,7 @@ use crate::{
         draft::{Decision, Draft},
         fault::CloudFault,
         id::{AccountId, GroupName, NodeName},
+        membership::Membership,
         scope::Scope,
         settings::CloudSettings,
     },
@@ -82,6 +84,7 @@ pub struct CloudParts {
     pub ambient: Ambient,
     pub store: Arc<dyn Store>,
     pub groups: BTreeMap<GroupName, Address<GroupManager>>,
+    pub members: Arc<dyn Membership>,
     /// Whose account the cloud's own doings are put down to.
     pub root: AccountId,
 }
@@ -99,6 +102,7 @@ struct Core {
     journal: Journal,
     published: Published,
     groups: BTreeMap<GroupName, Address<GroupManager>>,
+    members: Arc<dyn Membership>,
     root: AccountId,
     book: RefCell<Book>,
 }
@@ -148,6 +152,7 @@ impl CloudManager {
             journal,
             published: published.clone(),
             groups: parts.groups,
+            members: parts.members,
             root: parts.root,
             book: RefCell::new(book),
         };
@@ -203,6 +208,7 @@ serves!(CloudManager:
     Commanded<ask::CreateTags>,
     Commanded<ask::DeleteTags>,
     Commanded<ask::CreateAccount>,
+    Commanded<ask::EvictNode>,
     ReadConsole,
     ReportGroup,
     ReportPlacements,

@@ -31,7 +31,8 @@ impl Core {
                     SILENCE_MAX.as_secs()
                 );
             }
-            for (group, node) in book.silent.difference(&silent) {
+            let is_known = |(group, node): &&_| book.state.capacity.node(group, node).is_some();
+            for (group, node) in book.silent.difference(&silent).filter(is_known) {
                 log::info!("node `{node}` of group `{group}` is not silent any more");
             }
             let changed = silent.symmetric_difference(&book.silent);

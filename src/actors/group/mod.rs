@@ -4,6 +4,8 @@
 //! asking the node, and forwards every later request to the right node. A node that does not answer
 //! keeps its instances: only a node's own word gives a placement up.
 
+pub mod arrival;
+pub mod eviction;
 pub mod forward;
 pub mod place;
 pub mod placements;
@@ -29,7 +31,7 @@ use crate::{
         Ask, CallContext,
         cloud::ReportPlacements,
         group::{
-            DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
+            DescribeInstances, DescribeResources, EvictNode, ForgetInstances, GroupFault, Outcomes,
             PlaceInstances, ReadConsole, RebootInstances, ReportNode, ResourceCounts, SetFilters,
             StopInstances, TerminateInstances, UpdateInstances,
         },
@@ -39,9 +41,16 @@ use crate::{
     store::{Store, StoreFault, journal::Journal, record},
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
+use arrival::Arrived;
 use placements::Placement;
 use reported::Reported;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::Notify;
 use tracing::{Instrument, debug_span};
 
@@ -71,6 +80,7 @@ struct Core {
     book: RefCell<Book>,
     /// Somebody's placing is done.
     placing_done: Notify,
+    ticking: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -86,6 +96,10 @@ struct Book {
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
     reports: BTreeMap<NodeName, Reported>,
+    /// Reports on their way to the cloud, by node.
+    passing: BTreeMap<NodeName, Arc<()>>,
+    /// Nodes whose last report did not reach the cloud.
+    untold: BTreeSet<NodeName>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
@@ -102,6 +116,8 @@ impl GroupManager {
             capacity.hold(instance, &parts.name, node, *resources);
             placements.insert(placement.instance.clone(), placement);
         }
+        let arrived = record::load_all::<Arrived>(&*parts.store)?;
+        let arrived = arrived.into_iter().map(|Arrived { node }| node).collect();
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
             cloud: None,
@@ -111,6 +127,8 @@ impl GroupManager {
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
+            passing: BTreeMap::new(),
+            untold: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
         };
@@ -120,18 +138,23 @@ impl GroupManager {
             root: parts.root,
             book: RefCell::new(book),
             placing_done: Notify::new(),
+            ticking: Cell::new(false),
         };
-        Ok(RestoredGroup(core))
+        Ok(RestoredGroup { core, arrived })
     }
 }
 
 /// A group manager that may still be sent to the thread it is to run on.
 #[derive(Debug)]
-pub struct RestoredGroup(Core);
+pub struct RestoredGroup {
+    core: Core,
+    /// The nodes on other hosts that came here before.
+    pub arrived: Vec<NodeName>,
+}
 
 impl RestoredGroup {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
-        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.0) })
+        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.core) })
     }
 }
 
@@ -141,9 +164,15 @@ impl Actor for GroupManager {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(TICK, |group, _| {
             let core = group.core.clone();
+            // A cloud that takes its time is not asked again meanwhile.
+            if core.ticking.replace(true) {
+                return;
+            }
             actix_rt::spawn(async move {
                 core.erase().await;
+                core.tell_again().await;
                 core.report_placements().await;
+                core.ticking.set(false);
             });
         });
     }
@@ -203,6 +232,7 @@ answers! {
     ReadConsole => ConsoleText, read_console;
     DescribeResources => ResourceCounts, describe_resources;
     DescribeInstances => Vec<GroupReport>, describe_instances;
+    EvictNode => (), evict_node;
     ReportNode => Heard, take_report;
 }
 

@@ -73,6 +73,7 @@ impl Core {
     /// everything, which the group knows.
     async fn pass_on(&self, cloud: &Address<CloudManager>, report: NodeReport) {
         let node = report.node.clone();
+        let _passing = self.book.borrow_mut().passing.entry(node.clone()).or_default().clone();
         let tell = |report| {
             let report = GroupReport { group: self.name.clone(), report };
             cloud.ask(self.own_context("report"), ReportGroup { report })
@@ -84,8 +85,31 @@ impl Core {
                 answer = tell(whole).await;
             }
         }
-        if let Err(fault) = answer {
-            log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+        let mut book = self.book.borrow_mut();
+        match answer {
+            // Nobody is to be told of a node that was evicted meanwhile.
+            _ if !book.nodes.contains_key(&node) => {}
+            Ok(_) => {
+                book.untold.remove(&node);
+            }
+            Err(fault) => {
+                if book.untold.insert(node) {
+                    log::warn!("a report did not reach the cloud, which is told again: {fault}");
+                }
+            }
+        }
+    }
+
+    /// What nodes said while the cloud was out of reach, which they do not say again.
+    pub(super) async fn tell_again(&self) {
+        let (cloud, untold): (_, Vec<NodeReport>) = {
+            let book = self.book.borrow();
+            let reports = book.untold.iter().filter_map(|node| book.reports.get(node));
+            (book.cloud.clone(), reports.map(Reported::whole).collect())
+        };
+        let Some(cloud) = cloud else { return };
+        for report in untold {
+            self.pass_on(&cloud, report).await;
         }
     }
 

@@ -88,6 +88,8 @@ struct Book {
     hypervisor: String,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// A report did not arrive, and others are sent until one does.
+    following_up: bool,
     /// How long it took until the last one was answered.
     report_took: Duration,
     /// When everything was told last, and how long it took until that was answered.
@@ -155,6 +157,7 @@ impl NodeManager {
             foreign: Vec::new(),
             hypervisor: parts.hypervisor.clone(),
             report_due: false,
+            following_up: false,
             report_took: Duration::ZERO,
             told_all: None,
             network_unswept: false,
@@ -209,6 +212,25 @@ impl Handler<MeetGroup> for NodeManager {
             core.look_around().await;
             core.send_report().await;
         })
+    }
+}
+
+/// From `boot`: the certificate of this node was revoked, so the cloud has dealt with its instances
+/// otherwise. Guests that ran on here would be twice.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Fenced;
+
+impl Handler<Fenced> for NodeManager {
+    type Result = ();
+
+    fn handle(&mut self, _: Fenced, _: &mut Self::Context) {
+        log::error!(
+            "node `{}` was evicted from its cloud: its guests are ended, and it has to join anew",
+            self.core.name
+        );
+        let core = self.core.clone();
+        actix_rt::spawn(async move { core.end_all().await });
     }
 }
 

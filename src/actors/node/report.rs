@@ -35,11 +35,17 @@ fn together(last_took: Duration) -> Duration {
 /// How long everything that was told is waited for, before it is told once more.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// How soon a report that did not arrive is followed by another: a link that was cut is made anew
+/// within about that.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+
 /// What a report's answer asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
     Again,
     Rest,
+    /// It did not arrive.
+    Later,
 }
 
 /// From telling everything to telling it again: at most a twentieth of the time goes into that.
@@ -77,7 +83,27 @@ impl Core {
 
     /// Answered when those above have heard.
     pub(super) async fn send_report(self: &Rc<Self>) {
-        while self.send_one_report().await == Then::Again {}
+        let follow_up = self.send_reports().await == Then::Later
+            && !std::mem::replace(&mut self.book.borrow_mut().following_up, true);
+        if follow_up {
+            let core = self.clone();
+            actix_rt::spawn(async move {
+                tokio::time::sleep(AGAIN_AFTER).await;
+                while core.send_reports().await == Then::Later {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+                core.book.borrow_mut().following_up = false;
+            });
+        }
+    }
+
+    async fn send_reports(self: &Rc<Self>) -> Then {
+        loop {
+            match self.send_one_report().await {
+                Then::Again => {}
+                then => return then,
+            }
+        }
     }
 
     async fn send_one_report(self: &Rc<Self>) -> Then {
@@ -119,9 +145,11 @@ impl Core {
                 Then::Again
             }
             Err(fault) => {
-                log::warn!("a report did not reach the group, the next tells everything: {fault}");
+                if !book.following_up {
+                    log::warn!("a report did not reach the group; it is told everything: {fault}");
+                }
                 book.instances.unheard();
-                Then::Rest
+                Then::Later
             }
         }
     }

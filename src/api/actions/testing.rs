@@ -30,6 +30,7 @@ use crate::{
         image::{DiskFormat, Image},
         instance::InstanceState,
         instance_type::InstanceTypes,
+        membership::NoMembers,
         placement::PolicyName,
         resources::Resources,
         scope::Scope,
@@ -90,6 +91,7 @@ impl TestCloud {
         let (ambient, clock) = Ambient::seeded(1, BEGIN);
         let settings = Arc::new(settings());
         let (manager, published) = CloudManager::restore(CloudParts {
+            members: Arc::new(NoMembers::default()),
             settings: settings.clone(),
             ambient: ambient.clone(),
             store: store.clone(),
@@ -99,7 +101,14 @@ impl TestCloud {
         .unwrap();
         let manager = Address::Local(manager.start(&Arbiter::current()));
         let cloud = TestCloud {
-            cloud: Cloud { settings, ambient, blobs: Arc::new(OneBlob), published, manager },
+            cloud: Cloud {
+                settings,
+                ambient,
+                blobs: Arc::new(OneBlob),
+                members: Arc::new(NoMembers::default()),
+                published,
+                manager,
+            },
             store,
             clock,
             caller: Caller { account: ALICE.parse().unwrap(), role: Role::User },
