@@ -142,7 +142,7 @@ impl Cloud {
         });
     }
 
-    fn start_process(&mut self, index: usize) {
+    pub fn start_process(&mut self, index: usize) {
         let (part, process) = &self.processes[index];
         assert!(process.is_none(), "it runs already");
         if let Some(joins) = part.joins.clone() {
@@ -191,7 +191,7 @@ impl Cloud {
         fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
-    fn wait_until_it_answers(&mut self) {
+    pub fn wait_until_it_answers(&mut self) {
         let client = self.client();
         self.wait("the cloud answers", |cloud| {
             let log = cloud.log();
@@ -213,7 +213,12 @@ impl Cloud {
 
     pub fn kill_process(&mut self, index: usize) {
         let mut parent = self.processes[index].1.take().expect("it runs");
-        for program in children(parent.id()) {
+        // One that was started a moment ago may not have become two yet.
+        let programs = self.wait("there is a program to be killed", |_| {
+            let programs = children(parent.id());
+            (!programs.is_empty() || parent.try_wait().unwrap().is_some()).then_some(programs)
+        });
+        for program in programs {
             // SAFETY: a system call on a process of our own making.
             unsafe { libc::kill(program, libc::SIGKILL) };
         }
