@@ -14,3 +14,4 @@ mod partitions;
 mod policies;
 mod reconfigured;
 mod tracing;
+mod zones;

@@ -85,7 +85,7 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
     for group in &groups {
         let own = beside("group", group);
         if group_is_away {
-            let file = Table::from_iter([("node".to_owned(), list(&own))]);
+            let file = Table::from_iter([("node".to_owned(), list(&of_the_group_joined(&own)))]);
             parts.push(Part {
                 name: format!("group-{}", name(group)),
                 configuration: with_roles(file, process_of("group")),
@@ -100,7 +100,8 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
             group: node["group"].as_str().unwrap().to_owned(),
             name: name(node),
         };
-        let file = Table::from_iter([("node".to_owned(), list(&[node.clone()]))]);
+        let own = of_the_group_joined(std::slice::from_ref(node));
+        let file = Table::from_iter([("node".to_owned(), list(&own))]);
         parts.push(Part {
             name: format!("node-{}", name(node)),
             configuration: with_roles(file, "node"),
@@ -109,6 +110,16 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
         });
     }
     parts
+}
+
+/// A host that joined is told its group, and its file has no other.
+fn of_the_group_joined(nodes: &[Table]) -> Vec<Table> {
+    let without = |node: &Table| {
+        let mut node = node.clone();
+        node.remove("group");
+        node
+    };
+    nodes.iter().map(without).collect()
 }
 
 fn with_roles(mut file: Table, roles: &str) -> String {
