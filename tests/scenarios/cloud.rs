@@ -277,11 +277,15 @@ impl Cloud {
     }
 
     fn signal(&self, index: usize, signal: i32) {
-        let parent = self.processes[index].1.as_ref().expect("it runs");
-        for program in children(parent.id()) {
+        for program in self.programs(index) {
             // SAFETY: as above.
             unsafe { libc::kill(program, signal) };
         }
+    }
+
+    /// The processes below the parent that reaps for them.
+    pub fn programs(&self, index: usize) -> Vec<i32> {
+        children(self.processes[index].1.as_ref().expect("it runs").id())
     }
 
     fn index_of(&self, node: &str) -> usize {
