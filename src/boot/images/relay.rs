@@ -236,3 +236,153 @@ impl BlobSource for RelaySource {
         relay.blobs.fetch(blob, into, progress)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::local::LocalImages;
+    use super::*;
+    use crate::{
+        boot::membership::{limits, system_clock, uplink::Uplink},
+        transport::{
+            authority::Authority,
+            credentials::{Credentials, CurrentCredentials},
+            identity::Identity,
+            ledger::Refused,
+            listener::{Door, Listener, Reception},
+        },
+    };
+    use std::{net::TcpListener, time::Duration};
+    use tokio::io::AsyncReadExt;
+
+    const VALID_FOR: Duration = Duration::from_secs(60);
+
+    /// A cloud that has images, and a group's way to it.
+    struct Lab {
+        directory: tempfile::TempDir,
+        cloud: Arc<Blobs>,
+        listener: Option<Listener>,
+        dial: Dial,
+    }
+
+    impl Lab {
+        fn new() -> Lab {
+            let directory = tempfile::tempdir().unwrap();
+            let place = directory.path().join("cloud");
+            let cloud = Arc::new(Blobs::open(&place, &directory.path().join("lock")).unwrap());
+            let authority = Authority::create("lab", SystemTime::now()).unwrap();
+            let issue = |identity: &Identity| {
+                Credentials::issued_by(&authority, identity, SystemTime::now(), VALID_FOR).unwrap()
+            };
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            let at = listener.local_addr().unwrap().to_string();
+            let door = Door {
+                listener,
+                credentials: CurrentCredentials::new(issue(
+                    &Identity::cloud_manager("lab", "lab").unwrap(),
+                )),
+                limits: limits(),
+                clock: system_clock(),
+            };
+            let reception = Reception {
+                admit: Rc::new(|_| Ok(())),
+                receive: Rc::new(|_, _| unreachable!("nobody asks questions here")),
+                arrived: Rc::new(|_, _| {}),
+                register: Rc::new(|_| Box::pin(async { Err(Refused::UnknownToken) })),
+                provide: Rc::new(LocalImages(cloud.clone())),
+            };
+            let listener = Some(Listener::begin(door, reception).unwrap());
+            let group = issue(&Identity::group_manager("lab", "east", "east").unwrap());
+            let dial = Uplink::dial_of(&[at], &group);
+            Lab { directory, cloud, listener, dial }
+        }
+
+        fn import(&self, bytes: &[u8]) -> BlobId {
+            let file = self.directory.path().join("file");
+            fs::write(&file, bytes).unwrap();
+            self.cloud.import(&file, None, &mut |_, _| {}).unwrap()
+        }
+
+        fn relay(&self, limit_bytes: u64) -> Arc<Relay> {
+            let directory = self.directory.path().join("relay");
+            Arc::new(Relay::open(&directory, limit_bytes, self.dial.clone()).unwrap())
+        }
+    }
+
+    /// The last bytes are passed on a moment before the blob is there for good.
+    async fn kept(relay: &Arc<Relay>, blob: &BlobId) {
+        while relay.blobs.path(blob).is_err() || !relay.coming.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    async fn read(relay: &Arc<Relay>, blob: &BlobId, offset: u64) -> Result<Vec<u8>, String> {
+        let mut blob = relay.clone().provide(blob.to_string(), offset).await?;
+        let mut bytes = Vec::new();
+        blob.content.read_to_end(&mut bytes).await.map_err(|error| error.to_string())?;
+        Ok(bytes)
+    }
+
+    /// With holes, as disks have them, at the end too.
+    fn disk(first: u8) -> Vec<u8> {
+        let mut bytes = vec![0; 3 << 20];
+        bytes[..100_000].fill(first);
+        bytes[1 << 20..(1 << 20) + 5].fill(7);
+        bytes
+    }
+
+    #[actix_rt::test]
+    async fn a_blob_is_fetched_once_for_all_who_ask_at_once_and_then_kept() {
+        let mut lab = Lab::new();
+        let bytes = disk(1);
+        let blob = lab.import(&bytes);
+        let relay = lab.relay(u64::MAX);
+        let asked = [0, 0, 1 << 20].map(|offset| read(&relay, &blob, offset));
+        let got = futures_util::future::join_all(asked).await;
+        for (got, from) in got.into_iter().zip([0, 0, 1 << 20]) {
+            assert!(got.unwrap() == bytes[from..], "other bytes from {from} on");
+        }
+        // Without the cloud, from what is kept.
+        kept(&relay, &blob).await;
+        lab.listener = None;
+        assert!(read(&lab.relay(u64::MAX), &blob, 5).await.unwrap() == bytes[5..]);
+    }
+
+    #[actix_rt::test]
+    async fn a_node_beside_the_group_reads_the_same_images() {
+        let lab = Lab::new();
+        let bytes = disk(2);
+        let blob = lab.import(&bytes);
+        let source = RelaySource(lab.relay(u64::MAX));
+        let fetched = tokio::task::spawn_blocking(move || {
+            let mut into = Vec::new();
+            source.fetch(&blob, &mut into, &mut |_, _| {}).map(|()| into)
+        });
+        assert!(fetched.await.unwrap().unwrap() == bytes);
+    }
+
+    #[actix_rt::test]
+    async fn what_was_used_least_recently_makes_room_for_what_is_new() {
+        let lab = Lab::new();
+        let blobs = [1, 2, 3].map(|first| lab.import(&disk(first)));
+        let relay = lab.relay(7 << 20);
+        for blob in [&blobs[0], &blobs[1], &blobs[0], &blobs[2]] {
+            read(&relay, blob, 0).await.unwrap();
+            kept(&relay, blob).await;
+        }
+        while relay.blobs.list().unwrap().len() == 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(blobs.map(|blob| relay.blobs.path(&blob).is_ok()), [true, false, true]);
+    }
+
+    #[actix_rt::test]
+    async fn a_blob_that_the_cloud_has_not_is_refused_and_can_be_asked_for_again() {
+        let lab = Lab::new();
+        let relay = lab.relay(u64::MAX);
+        let unknown = BlobId::of_digest([9; 32]);
+        assert!(read(&relay, &unknown, 0).await.unwrap_err().contains("could not be fetched"));
+        assert_eq!(read(&relay, &lab.import(b"soon there"), 0).await.unwrap(), b"soon there");
+        let refused = relay.clone().provide("no blob".to_owned(), 0).await.unwrap_err();
+        assert!(refused.contains("no blob's name"), "{refused}");
+    }
+}

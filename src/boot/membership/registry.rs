@@ -245,3 +245,141 @@ pub fn nodes_of(configuration: &Configuration) -> BTreeSet<(GroupName, NodeName)
 fn text(ledger: &Ledger) -> Vec<u8> {
     serde_json::to_vec_pretty(ledger).expect("a ledger's keys are text and its values plain")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        config::check,
+        transport::{credentials::ProcessKey, registrar::Proof},
+    };
+    use std::time::{Duration, SystemTime};
+
+    const SPLIT: &str = "[topology]\nroles = [\"cloud\"]\n[cloud]\nlinks = \"192.0.2.1:8774\"\n\
+                         [[group]]\nname = \"east\"\nlinks = \"0.0.0.0:8776\"";
+
+    struct Place {
+        directory: tempfile::TempDir,
+        configuration: Configuration,
+    }
+
+    impl Place {
+        fn new() -> Place {
+            let configuration = check(SPLIT, "f.toml").unwrap();
+            Place { directory: tempfile::tempdir().unwrap(), configuration }
+        }
+
+        fn state(&self) -> StateDirectory {
+            StateDirectory::at(self.directory.path().to_owned())
+        }
+
+        fn open(&self) -> Result<Registry, RegistryFault> {
+            Registry::open(&self.configuration, &self.state(), super::super::system_clock())
+        }
+    }
+
+    fn node(addresses: &[&str]) -> Invitation {
+        Invitation {
+            role: JoiningRole::Node,
+            group: "east".parse().unwrap(),
+            addresses: addresses.iter().map(|&address| address.to_owned()).collect(),
+            valid_for: Duration::from_secs(60),
+        }
+    }
+
+    fn application(token: &JoinToken, key: &ProcessKey) -> Application {
+        let proof = Proof::Invitation { secret: token.secret.clone(), name: "n1".to_owned() };
+        Application { request: key.request().unwrap(), proof }
+    }
+
+    fn peer(certified: &Certified) -> Peer {
+        Peer::of(&certified.certificate.clone().into()).unwrap()
+    }
+
+    #[test]
+    fn who_was_invited_is_certified_and_believed_until_it_is_expelled_over_restarts_too() {
+        let place = Place::new();
+        let token = place.open().unwrap().invite(&node(&["10.0.0.9:1"])).unwrap();
+        let token: JoinToken = token.parse().unwrap();
+        assert_eq!(token.addresses, ["10.0.0.9:1"]);
+        assert_eq!(token.authority, place.open().unwrap().registrar().authority.fingerprint());
+
+        let key = ProcessKey::generate();
+        let certified = place.open().unwrap().decide(&application(&token, &key)).unwrap();
+        let (east, n1) = ("east".parse().unwrap(), "n1".parse().unwrap());
+        let registry = place.open().unwrap();
+        assert!(!registry.is_revoked(&peer(&certified)));
+        // The answer may have been lost: the same key is certified again.
+        registry.decide(&application(&token, &key)).unwrap();
+
+        let changes = registry.watch();
+        assert_eq!(registry.expel(&east, &n1), Ok(true));
+        assert!(changes.has_changed().unwrap());
+        let registry = place.open().unwrap();
+        assert!(registry.is_revoked(&peer(&certified)));
+        assert_eq!(registry.decide(&application(&token, &key)), Err(Refused::Revoked));
+        assert_eq!(registry.expel(&east, &n1), Ok(false));
+    }
+
+    #[test]
+    fn a_group_has_heard_once_it_was_told_of_everybody_who_is_revoked() {
+        let place = Place::new();
+        let registry = place.open().unwrap();
+        let token: JoinToken = registry.invite(&node(&["h:1"])).unwrap().parse().unwrap();
+        registry.decide(&application(&token, &ProcessKey::generate())).unwrap();
+        let (east, n1) = ("east".parse().unwrap(), "n1".parse().unwrap());
+        assert!(!registry.has_heard(&east));
+        registry.told(&east, registry.revoked());
+        assert!(registry.has_heard(&east));
+        registry.expel(&east, &n1).unwrap();
+        assert!(!registry.has_heard(&east));
+        registry.told(&east, registry.revoked());
+        assert!(registry.has_heard(&east));
+    }
+
+    #[test]
+    fn what_cannot_be_written_down_was_not_decided() {
+        let place = Place::new();
+        let registry = place.open().unwrap();
+        let token: JoinToken = registry.invite(&node(&["h:1"])).unwrap().parse().unwrap();
+        let cloud = place.state().ledger();
+        let cloud = cloud.parent().unwrap();
+        fs::rename(cloud, place.directory.path().join("away")).unwrap();
+        let key = ProcessKey::generate();
+        let refused = registry.decide(&application(&token, &key)).unwrap_err();
+        assert!(matches!(refused, Refused::Undecided(_)), "{refused}");
+        assert!(matches!(
+            registry.invite(&node(&["h:1"])).unwrap_err(),
+            MembershipFault::NotRecorded(_)
+        ));
+        fs::rename(place.directory.path().join("away"), cloud).unwrap();
+        // Nothing was used up.
+        registry.decide(&application(&token, &key)).unwrap();
+    }
+
+    #[test]
+    fn a_token_says_where_to_go_or_is_not_made() {
+        let place = Place::new();
+        let registry = place.open().unwrap();
+        let any = MembershipFault::AnyAddress(JoiningRole::Node);
+        assert_eq!(registry.invite(&node(&[])), Err(any));
+        let group = Invitation { role: JoiningRole::Group, ..node(&[]) };
+        let token: JoinToken = registry.invite(&group).unwrap().parse().unwrap();
+        assert_eq!(token.addresses, ["192.0.2.1:8774"]);
+        assert!(token.expires <= SystemTime::now() + Duration::from_secs(60));
+        let west: GroupName = "west".parse().unwrap();
+        let unknown = Invitation { group: west.clone(), ..node(&["h:1"]) };
+        assert_eq!(registry.invite(&unknown), Err(MembershipFault::UnknownGroup(west)));
+    }
+
+    #[test]
+    fn another_name_or_a_lost_ledger_is_refused() {
+        let mut place = Place::new();
+        place.open().unwrap();
+        place.configuration.cloud.name = "other".to_owned();
+        assert!(matches!(place.open(), Err(RegistryFault::Renamed { .. })));
+        place.configuration.cloud.name = "mallee".to_owned();
+        fs::remove_file(place.state().ledger()).unwrap();
+        assert!(matches!(place.open(), Err(RegistryFault::Io { .. })));
+    }
+}
