@@ -11,7 +11,7 @@ use super::{
     group::{GroupManager, GroupParts, MeetCloud, MeetNode},
     node::{
         Happened, MeetGroup, NodeManager, NodeParts, host::Host, members::MembersRecord,
-        record::InstanceRecord,
+        record::InstanceRecord, threads::Threads,
     },
     switchboard::Switchboard,
 };
@@ -313,6 +313,7 @@ impl Node {
             disks: Arc::new(SimulatedDisks),
             metadata: metadata.clone(),
             journal: Journal::start(store.clone()).unwrap(),
+            threads: Threads::OfTokio,
             ambient: Ambient::seeded(1, Timestamp(0)).0,
             instances,
         };

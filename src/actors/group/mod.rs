@@ -131,7 +131,16 @@ pub struct RestoredGroup(Core);
 
 impl RestoredGroup {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
-        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.0) })
+        GroupManager::start_in_arbiter(arbiter, |_| self.manager())
+    }
+
+    /// Among the tasks of whoever calls.
+    pub fn start_here(self) -> Addr<GroupManager> {
+        self.manager().start()
+    }
+
+    fn manager(self) -> GroupManager {
+        GroupManager { core: Rc::new(self.0) }
     }
 }
 

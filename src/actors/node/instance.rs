@@ -187,7 +187,7 @@ impl InstanceActor {
             Step::SwitchOff => host.switch_off(&record).map(|()| Made::Nothing),
             Step::TearDown => host.tear_down(&record).map(|()| Made::Nothing),
         };
-        tokio::task::spawn_blocking(move || span.in_scope(work))
+        self.host.threads.run(move || span.in_scope(work))
     }
 
     fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {

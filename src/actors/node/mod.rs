@@ -15,6 +15,7 @@ pub mod report;
 pub mod requests;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 
 use super::{
     address::{Address, Call},
@@ -48,12 +49,8 @@ use host::Host;
 use inventory::Inventory;
 use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
 
 /// How often a node reports though nothing changed: its foreign guests may have.
@@ -126,10 +123,16 @@ pub struct RestoredNode {
 impl RestoredNode {
     /// Adopts its guests before it answers anybody.
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<NodeManager> {
-        NodeManager::start_in_arbiter(arbiter, |_| NodeManager {
-            core: Rc::new(self.core),
-            found: Some(self.found),
-        })
+        NodeManager::start_in_arbiter(arbiter, |_| self.manager())
+    }
+
+    /// The same among the tasks of whoever calls.
+    pub fn start_here(self) -> Addr<NodeManager> {
+        self.manager().start()
+    }
+
+    fn manager(self) -> NodeManager {
+        NodeManager { core: Rc::new(self.core), found: Some(self.found) }
     }
 }
 
@@ -225,7 +228,7 @@ impl Handler<Changed> for NodeManager {
         if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
             self.core.book.borrow_mut().network_unswept = false;
             let host = self.core.host.clone();
-            tokio::task::spawn_blocking(move || host.sweep_network());
+            self.core.host.threads.run(move || host.sweep_network());
         }
         self.core.touch(&context.address());
     }

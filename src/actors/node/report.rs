@@ -13,10 +13,8 @@ use crate::{
     },
 };
 use actix::{Addr, AsyncContext, Context, Handler};
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Duration};
+use tokio::time::Instant;
 
 /// Changes that come this close together make one report.
 const TOGETHER: Duration = Duration::from_millis(50);
@@ -151,7 +149,7 @@ impl Core {
             book.instances.iter().filter(runs).map(|k| k.report.instance.clone()).collect()
         };
         let host = self.host.clone();
-        let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
+        let listed = self.host.threads.run(move || host.hypervisor.domains()).await;
         let domains = match listed {
             Ok(Ok(domains)) => domains,
             Ok(Err(fault)) => {

@@ -262,7 +262,7 @@ impl Core {
         self.require(&context, &asked.instance)?;
         let host = self.host.clone();
         let read =
-            tokio::task::spawn_blocking(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
+            self.host.threads.run(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
         match read.await {
             Ok(Ok(ConsoleTail { bytes, written_at })) => {
                 let since_epoch = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());
