@@ -202,8 +202,11 @@ impl Links {
         let Parcel { from, to, envelope, reply } = parcel;
         let (number, fate) = self.book.borrow_mut().fate(&from, &to);
         let name = envelope.name.clone();
-        self.chronicle
-            .note(format_args!("{from} asks {to} #{number} {name} {}", digest(&envelope.body)));
+        self.chronicle.note(format_args!(
+            "{from} asks {to} #{number} {name} {}{}",
+            digest(&envelope.body),
+            mentioned(&envelope.body)
+        ));
         pause(fate.outward).await;
         let note = |what: &str| {
             self.chronicle.note(format_args!("{from} asks {to} #{number} {name}: {what}"));
@@ -228,6 +231,10 @@ impl Links {
         }
         note("arrives");
         let mut answer = self.deliver(&to, envelope).await;
+        if fate.again_after.is_some() && answer.is_err() {
+            // Who knows what becomes of the other one.
+            answer = Err(LinkFault::Unanswered);
+        }
         pause(fate.homeward).await;
         if answer.is_ok() && (fate.lose_answer || self.is_cut(&to, &from)) {
             note("its answer is lost");
@@ -298,6 +305,22 @@ fn digest(bytes: &[u8]) -> String {
     let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
     let head: String = digest.as_ref()[..4].iter().map(|byte| format!("{byte:02x}")).collect();
     format!("{head}/{}", bytes.len())
+}
+
+/// The first instances that a body speaks of, for whoever reads the chronicle.
+fn mentioned(body: &[u8]) -> String {
+    const LENGTH: usize = "i-0123456789abcdef0".len();
+    let mut ids: Vec<&str> = Vec::new();
+    for found in body.windows(LENGTH).filter(|found| found.starts_with(b"i-")) {
+        let hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+        let id = str::from_utf8(found).ok().filter(|id| hex(&id.as_bytes()[2..]));
+        if let Some(id) = id.filter(|id| !ids.contains(id)) {
+            ids.push(id);
+        }
+    }
+    let more = if ids.len() > 4 { " ..." } else { "" };
+    let shown: String = ids.iter().take(4).map(|id| format!(" {id}")).collect();
+    shown + more
 }
 
 /// The asker's end of a link.

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use actix::{Handler, dev::ToEnvelope};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::{collections::BTreeMap, rc::Rc};
 use tracing::{Instrument, debug_span};
 
@@ -53,7 +53,22 @@ impl Core {
         asked: TerminateInstances,
     ) -> Result<Outcomes, GroupFault> {
         let make = |instance, revision| TerminateInstance { instance, revision };
-        self.forward(context, asked.instances, make).await
+        let mut answer = self.forward(context, asked.instances, make).await?;
+        // What no node ever had is not to come to one later, with a request that was overtaken.
+        let mut over = Vec::new();
+        for done in answer.outcomes.iter_mut().filter(|done| done.outcome == Outcome::NotPlaced) {
+            match self.node_of(&done.instance) {
+                None => over.push(done.instance.clone()),
+                Some(_) if self.is_being_chosen_for(&done.instance) => {
+                    done.outcome = Outcome::Unanswered;
+                }
+                Some(_) => {}
+            }
+        }
+        if !over.is_empty() {
+            self.forget(over).await;
+        }
+        Ok(answer)
     }
 
     pub(super) async fn update_instances(
@@ -115,20 +130,24 @@ impl Core {
         asked: ForgetInstances,
     ) -> Result<(), GroupFault> {
         let mut by_node: BTreeMap<NodeName, Vec<InstanceId>> = BTreeMap::new();
+        let mut over = Vec::new();
         for instance in asked.instances {
-            if let Some(node) = self.node_of(&instance) {
-                by_node.entry(node).or_default().push(instance);
+            match self.node_of(&instance) {
+                Some(node) => by_node.entry(node).or_default().push(instance),
+                None => over.push(instance),
             }
         }
         for (node, instances) in by_node {
             let Some(address) = self.node(&node) else { continue };
             let forget = node::ForgetInstances { instances: instances.clone() };
             match address.ask(context.clone(), forget).await {
-                Ok(_) => self.give_up(&instances).await,
+                // Both are written together.
+                Ok(_) => _ = join(self.give_up(&instances), self.forget(instances.clone())).await,
                 // The node states their end again, and the cloud asks again.
                 Err(fault) => log::debug!("node `{node}` will be told again to forget: {fault}"),
             }
         }
+        self.forget(over).await;
         Ok(())
     }
 

@@ -15,6 +15,7 @@ mod tests;
 use super::{
     address::{Address, Call},
     cloud::CloudManager,
+    forgotten::Forgotten,
     node::NodeManager,
     switchboard::serves,
 };
@@ -41,7 +42,13 @@ use crate::{
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use placements::Placement;
 use reported::Reported;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tokio::sync::Notify;
 use tracing::{Instrument, debug_span};
 
@@ -82,6 +89,7 @@ struct Book {
     placements: BTreeMap<InstanceId, Placement>,
     /// Given up, and perhaps on the disk still.
     erasing: BTreeMap<InstanceId, Placement>,
+    forgotten: Forgotten,
     /// What the cloud has been told last of the placements, and for how many ticks it was not.
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
@@ -89,6 +97,8 @@ struct Book {
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
+    /// Those among them for which one request is choosing a node.
+    choosing: BTreeSet<InstanceId>,
 }
 
 impl GroupManager {
@@ -102,17 +112,20 @@ impl GroupManager {
             capacity.hold(instance, &parts.name, node, *resources);
             placements.insert(placement.instance.clone(), placement);
         }
+        let forgotten = Forgotten::load(&*parts.store)?;
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
             cloud: None,
             nodes: BTreeMap::new(),
             placements,
             erasing: BTreeMap::new(),
+            forgotten,
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
             capacity,
             placing: BTreeMap::new(),
+            choosing: BTreeSet::new(),
         };
         let core = Core {
             name: parts.name,

@@ -19,11 +19,15 @@ use tracing::{Instrument, Span, debug_span};
 
 /// Whom to ask for an instance.
 enum Boot {
+    /// The one that an earlier request, which is choosing, comes to place it on.
+    Later,
     /// The node on record.
     Where(NodeName),
     /// The one chosen; others may follow.
     First(NodeName),
     Nowhere,
+    /// It is over, and this request came late.
+    Never,
 }
 
 impl Core {
@@ -38,6 +42,8 @@ impl Core {
         let mut placed = Vec::new();
         for wanted in asked.instances {
             let boot = match self.node_of(&wanted.spec.instance) {
+                None if self.is_forgotten(&wanted.spec.instance) => Boot::Never,
+                _ if self.is_being_chosen_for(&wanted.spec.instance) => Boot::Later,
                 Some(node) => Boot::Where(node),
                 None => match self.choose(&wanted.spec.instance, wanted.spec.resources, &[]) {
                     Some(placement) => {
@@ -49,7 +55,12 @@ impl Core {
             };
             placed.push((wanted, boot));
         }
-        let _placing = self.placing(placed.iter().map(|(wanted, _)| &wanted.spec.instance));
+        let of = |boot: fn(&Boot) -> bool| {
+            let those = placed.iter().filter(move |(_, asked)| boot(asked));
+            those.map(|(wanted, _)| wanted.spec.instance.clone()).collect()
+        };
+        let chosen: Vec<InstanceId> = of(|boot| matches!(boot, Boot::First(_)));
+        let _placing = self.placing(of(|boot| !matches!(boot, Boot::Later)), chosen);
         self.record(&new).await?;
         let outcomes = join_all(placed.into_iter().map(|(wanted, boot)| {
             let core = self.clone();
@@ -57,15 +68,27 @@ impl Core {
             async move {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
                 let outcome = match boot {
+                    Boot::Later => core.boot_later(context, wanted).await,
                     Boot::Where(node) => core.boot_there(context, wanted, node).await,
                     Boot::First(node) => core.boot(context, wanted, node).await,
                     Boot::Nowhere => core.no_room(),
+                    Boot::Never => Outcome::Unanswered,
                 };
                 Done { instance, revision, outcome }
             }
         }))
         .await;
         Ok(Outcomes { outcomes })
+    }
+
+    /// One request for an instance at a time chooses a node: if the earlier one's node does not have
+    /// it after all, that one gives the place up, and must not do so to this one's guest.
+    async fn boot_later(&self, context: CallContext, wanted: Wanted) -> Outcome {
+        self.chosen(&wanted.spec.instance).await;
+        match self.node_of(&wanted.spec.instance) {
+            Some(node) => self.boot_there(context, wanted, node).await,
+            None => Outcome::Unanswered,
+        }
     }
 
     /// That there is no room can be said only when every node has said what it has.

@@ -55,17 +55,6 @@ impl Host {
         self.commit(batch)
     }
 
-    pub fn erase(
-        self: &Arc<Self>,
-        records: &[InstanceRecord],
-    ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
-        let mut batch = Batch::default();
-        for record in records {
-            batch.remove_record(record);
-        }
-        self.commit(batch)
-    }
-
     /// Records of different instances do not depend on one another, so one that failed stops none
     /// of those after it.
     pub fn commit(

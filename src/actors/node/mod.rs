@@ -19,6 +19,7 @@ pub mod threads;
 
 use super::{
     address::{Address, Call},
+    forgotten::Forgotten,
     group::GroupManager,
     switchboard::serves,
 };
@@ -73,6 +74,8 @@ struct Core {
     /// What runs the guests.
     hypervisor: String,
     book: RefCell<Book>,
+    /// Never borrowed together with the book.
+    forgotten: RefCell<Forgotten>,
     members: tokio::sync::Mutex<KnownMembers>,
 }
 
@@ -169,6 +172,7 @@ impl NodeManager {
             total: parts.total,
             hypervisor: parts.hypervisor,
             book: RefCell::new(book),
+            forgotten: RefCell::new(Forgotten::load(&*parts.store)?),
             members: Default::default(),
         };
         Ok(RestoredNode { core, found: Found { records, members, domains } })

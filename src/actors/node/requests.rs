@@ -24,6 +24,7 @@ use crate::{
         },
         report::{InstanceReport, NodeReport},
     },
+    store::Batch,
 };
 use actix::{Actor, Addr};
 use futures_util::future::join_all;
@@ -53,6 +54,9 @@ impl Core {
                 self.give_room_back(before);
             }
             return answer;
+        }
+        if self.forgotten.borrow().contains(&instance) {
+            return Err(NodeFault::Overtaken(instance));
         }
         let free = self.free();
         if !spec.resources.fits_in(free) {
@@ -140,7 +144,11 @@ impl Core {
         _: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
         let TerminateInstance { instance, revision } = asked;
-        let actor = self.require(&context, &instance)?;
+        let Some(actor) = self.find(&context, &instance)? else {
+            // Nor is it to come, with a boot that was overtaken on its way.
+            self.forget(&[], vec![instance.clone()]).await?;
+            return Err(NodeFault::InstanceNotFound(instance));
+        };
         self.send(
             &actor,
             Pursue {
@@ -221,36 +229,58 @@ impl Core {
         myself: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
         let mut ended = Vec::new();
+        let mut over = Vec::new();
         for instance in asked.instances {
             let actor = {
                 let mut book = self.book.borrow_mut();
                 let ended = |known: &Known| known.report.phase == BootPhase::Ended;
-                match book.instances.get(&instance).is_some_and(ended) {
-                    true => book.instances.change(&instance, |known| known.actor.take()).flatten(),
-                    false => None,
+                match book.instances.get(&instance).map(ended) {
+                    Some(true) => {
+                        book.instances.change(&instance, |known| known.actor.take()).flatten()
+                    }
+                    Some(false) => None,
+                    None => {
+                        over.push(instance);
+                        continue;
+                    }
                 }
             };
             let Some(actor) = actor else { continue };
+            over.push(instance.clone());
             match actor.send(Forget).await {
                 Ok(record) => ended.push(record),
                 Err(_) => log::error!("instance `{instance}`: its actor has ended already"),
             }
         }
-        if ended.is_empty() {
-            return Ok(self.accepted());
-        }
         // The book follows the disk: what is still recorded is still answered for.
-        if let Err(fault) = self.host.erase(&ended).await {
+        if let Err(fault) = self.forget(&ended, over).await {
             for record in ended {
                 self.begin(record, BootPhase::Ended, None, &myself);
             }
-            return Err(not_recorded(fault));
+            return Err(fault);
         }
         for record in &ended {
             self.book.borrow_mut().instances.remove(&record.spec.instance);
         }
         self.touch(&myself);
         Ok(self.accepted())
+    }
+
+    /// Takes records off the disk, and lets nothing that is over begin again.
+    async fn forget(
+        &self,
+        ended: &[InstanceRecord],
+        over: Vec<InstanceId>,
+    ) -> Result<(), NodeFault> {
+        let mut batch = Batch::default();
+        for record in ended {
+            batch.remove_record(record);
+        }
+        self.forgotten.borrow_mut().add(over, &mut batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.host.commit(batch).await.map_err(not_recorded)
     }
 
     pub(super) async fn read_console(
