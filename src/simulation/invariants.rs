@@ -3,6 +3,7 @@
 
 use super::{chronicle::Chronicle, cloud::SimulatedCloud, users::Dealings};
 use crate::{
+    actors::group::placements::Placement,
     domain::{
         cloud_state::CloudState,
         id::{GroupName, InstanceId, NodeName},
@@ -11,7 +12,7 @@ use crate::{
         resources::Resources,
     },
     messages::{group::DescribeResources, node::DescribeNode},
-    store::Store,
+    store::{Store, record::load_all},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -247,12 +248,25 @@ fn disagreement(instance: &Instance, node: &NodeName, runs: bool) -> Option<Stri
 /// What is still on its way, other than what waits for a machine that is lost.
 pub fn unfinished(cloud: &SimulatedCloud) -> Vec<String> {
     let state = cloud.state();
+    let placed = placed_on_lost_machines(cloud);
     let waits = |instance: &Instance| {
         let lost = instance.node.as_ref().is_some_and(|node| cloud.lost.contains(node));
-        instance.state.is_transient() && !lost
+        instance.state.is_transient() && !lost && !placed.contains(&instance.id)
     };
     let waiting = state.instances().filter(|instance| waits(instance));
     waiting.map(|i| format!("{} is still {}", i.id, i.state.as_str())).collect()
+}
+
+/// By the groups' records: those of the cloud may not say yet where an instance is.
+fn placed_on_lost_machines(cloud: &SimulatedCloud) -> BTreeSet<InstanceId> {
+    let groups = cloud.group_names();
+    let placements = groups.iter().flat_map(|name| {
+        load_all::<Placement>(cloud.group_disk(name)).expect("the records are ours")
+    });
+    placements
+        .filter(|placement| cloud.lost.contains(&placement.node))
+        .map(|placement| placement.instance)
+        .collect()
 }
 
 /// Everything has been terminated: what is left all the same, other than on lost machines.
@@ -267,10 +281,9 @@ pub async fn leftovers(cloud: &SimulatedCloud) -> Vec<String> {
                 found.push(format!("{} states {stated:?} instances", machine.name));
             }
         }
-        let held = state.capacity.node(&machine.group, &machine.name).map(|known| known.held);
-        if held.is_some_and(|held| held != Resources::NONE) {
-            found.push(format!("the cloud keeps {held:?} on {}", machine.name));
-        }
+        // What it keeps for instances that wait for a lost machine is accounted for.
+        let placed = state.placed_on(&machine.name).filter(|i| i.node.is_some());
+        found.extend(placed.map(|i| format!("the cloud keeps room for {}", i.id)));
     }
     for name in cloud.group_names() {
         let has_lost = cloud

@@ -49,7 +49,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{Instrument, debug_span};
 
 /// How often what could not be done, or was perhaps not heard, is tried again.
@@ -75,6 +75,8 @@ struct Core {
     name: GroupName,
     journal: Journal,
     root: AccountId,
+    /// When this process did.
+    begun: Instant,
     book: RefCell<Book>,
     /// Somebody's placing is done.
     placing_done: Notify,
@@ -131,6 +133,7 @@ impl GroupManager {
             name: parts.name,
             journal,
             root: parts.root,
+            begun: Instant::now(),
             book: RefCell::new(book),
             placing_done: Notify::new(),
         };

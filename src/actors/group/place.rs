@@ -14,8 +14,11 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 use tracing::{Instrument, Span, debug_span};
+
+/// How long a group that has begun waits for nodes to say what they have.
+const NODES_AWAITED: Duration = Duration::from_secs(30);
 
 /// Whom to ask for an instance.
 enum Boot {
@@ -91,10 +94,12 @@ impl Core {
         }
     }
 
-    /// That there is no room can be said only when every node has said what it has.
+    /// That there is no room can be said only when every node has said what it has, or has been
+    /// waited for long enough: a launch is not to wait for a host that is gone.
     fn no_room(&self) -> Outcome {
         let book = self.book.borrow();
-        match book.nodes.keys().all(|node| book.reports.contains_key(node)) {
+        let waited = self.begun.elapsed() >= NODES_AWAITED;
+        match waited || book.nodes.keys().all(|node| book.reports.contains_key(node)) {
             true => Outcome::NoRoom,
             false => Outcome::Unanswered,
         }
