@@ -96,6 +96,8 @@ struct Book {
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
     reports: BTreeMap<NodeName, Reported>,
+    /// Nodes whose last report the cloud has perhaps not heard.
+    not_passed_on: BTreeSet<NodeName>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
@@ -125,6 +127,7 @@ impl GroupManager {
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
+            not_passed_on: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
             choosing: BTreeSet::new(),
@@ -169,6 +172,7 @@ impl Actor for GroupManager {
             actix_rt::spawn(async move {
                 core.erase().await;
                 core.report_placements().await;
+                core.pass_on_again().await;
             });
         });
     }

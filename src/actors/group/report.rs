@@ -11,7 +11,8 @@ use crate::{
         report::{GroupReport, Heard, NodeReport, Reading},
     },
 };
-use std::{collections::BTreeMap, rc::Rc};
+use futures_util::future::join_all;
+use std::{collections::BTreeMap, mem, rc::Rc};
 
 /// How often the cloud is told again of what has not changed.
 const TICKS_BETWEEN_PLACEMENTS: u32 = 5;
@@ -85,8 +86,22 @@ impl Core {
             }
         }
         if let Err(fault) = answer {
-            log::warn!("a report did not reach the cloud, the next one will do: {fault}");
+            log::warn!("a report did not reach the cloud and will be repeated: {fault}");
+            self.book.borrow_mut().not_passed_on.insert(node);
         }
+    }
+
+    /// The nodes know only that their group has heard.
+    pub(super) async fn pass_on_again(self: &Rc<Self>) {
+        let (cloud, reports) = {
+            let mut book = self.book.borrow_mut();
+            let nodes = mem::take(&mut book.not_passed_on);
+            let known = nodes.iter().filter_map(|node| book.reports.get(node));
+            let reports: Vec<_> = known.map(Reported::whole).collect();
+            (book.cloud.clone(), reports)
+        };
+        let Some(cloud) = cloud else { return };
+        join_all(reports.into_iter().map(|report| self.pass_on(&cloud, report))).await;
     }
 
     /// What only the group knows: the cloud says which of it is over, and tells users what cannot be

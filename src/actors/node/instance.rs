@@ -288,13 +288,16 @@ impl InstanceActor {
         log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         match step {
             Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::StartDomain => {
-                let why = format!("{} failed: {why}", step.phase().as_str());
-                self.record.reason = Some(StateReason::internal_error(&why));
-                // An instance that ran before has a disk somebody may want.
-                self.record.goal = match self.record.settled {
-                    BootPhase::Running | BootPhase::Stopped => Goal::Stop,
-                    _ => Goal::End,
-                };
+                // Who has asked for something else meanwhile has that, whatever became of the start.
+                if self.record.goal == Goal::Run {
+                    let why = format!("{} failed: {why}", step.phase().as_str());
+                    self.record.reason = Some(StateReason::internal_error(&why));
+                    // An instance that ran before has a disk somebody may want.
+                    self.record.goal = match self.record.settled {
+                        BootPhase::Running | BootPhase::Stopped => Goal::Stop,
+                        _ => Goal::End,
+                    };
+                }
                 self.phase = step.phase();
                 self.keep(context);
                 self.go_on(context);

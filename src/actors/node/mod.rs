@@ -54,8 +54,9 @@ use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
 
-/// How often a node reports though nothing changed: its foreign guests may have.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How often a node reports though nothing changed: its foreign guests may have, and whoever has
+/// begun anew above is to know within five seconds what there is.
+const REPORT_EVERY: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct NodeManager {
@@ -209,12 +210,12 @@ pub struct MeetGroup(pub Address<GroupManager>);
 
 impl Handler<MeetGroup> for NodeManager {
     type Result = ResponseFuture<()>;
-    fn handle(&mut self, MeetGroup(group): MeetGroup, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, MeetGroup(group): MeetGroup, context: &mut Self::Context) -> Self::Result {
         self.core.book.borrow_mut().group = Some(group);
-        let core = self.core.clone();
+        let (core, myself) = (self.core.clone(), context.address());
         Box::pin(async move {
             core.look_around().await;
-            core.send_report().await;
+            core.report_until_heard(&myself).await;
         })
     }
 }

@@ -24,6 +24,8 @@ const TOGETHER_MAX: Duration = Duration::from_secs(1);
 /// then they try again.
 const EVERYTHING_EVERY: Duration = Duration::from_secs(10);
 
+const EVERYTHING_EVERY_MAX: Duration = Duration::from_secs(60);
+
 /// A report of thousands of instances keeps everybody above busy for a while; it comes more rarely,
 /// so that reports take a tenth of their time.
 fn together(last_took: Duration) -> Duration {
@@ -33,16 +35,22 @@ fn together(last_took: Duration) -> Duration {
 /// How long everything that was told is waited for, before it is told once more.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
+/// A report that was not heard is followed by another one after this.
+const LOST_AFTER: Duration = Duration::from_secs(1);
+
 /// What a report's answer asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
     Again,
     Rest,
+    /// It was not heard.
+    Later,
 }
 
-/// From telling everything to telling it again: at most a twentieth of the time goes into that.
+/// From telling everything to telling it again: a twentieth of the time goes into that, unless the
+/// answer was only late, or lost.
 fn rest_after(everything_took: Duration) -> Duration {
-    EVERYTHING_EVERY.max(20 * everything_took)
+    (20 * everything_took).clamp(EVERYTHING_EVERY, EVERYTHING_EVERY_MAX)
 }
 
 /// To itself: changes have been collected long enough.
@@ -56,8 +64,9 @@ impl Handler<SendReport> for NodeManager {
     fn handle(&mut self, _: SendReport, context: &mut Context<Self>) {
         let core = self.core.clone();
         let together = together(core.book.borrow().report_took);
-        context.run_later(together, move |_, _| {
-            actix_rt::spawn(async move { core.send_report().await });
+        context.run_later(together, move |_, context| {
+            let myself = context.address();
+            actix_rt::spawn(async move { core.report_until_heard(&myself).await });
         });
     }
 }
@@ -73,9 +82,22 @@ impl Core {
         }
     }
 
-    /// Answered when those above have heard.
-    pub(super) async fn send_report(self: &Rc<Self>) {
-        while self.send_one_report().await == Then::Again {}
+    /// One that is lost is repeated soon: those above would go by what they knew before.
+    pub(super) async fn report_until_heard(self: &Rc<Self>, myself: &Addr<NodeManager>) {
+        if self.send_report().await == Then::Later {
+            actix_rt::time::sleep(LOST_AFTER).await;
+            self.touch(myself);
+        }
+    }
+
+    /// Answered when those above have heard, or did not.
+    async fn send_report(self: &Rc<Self>) -> Then {
+        loop {
+            match self.send_one_report().await {
+                Then::Again => {}
+                then => return then,
+            }
+        }
     }
 
     async fn send_one_report(self: &Rc<Self>) -> Then {
@@ -119,7 +141,7 @@ impl Core {
             Err(fault) => {
                 log::warn!("a report did not reach the group, the next tells everything: {fault}");
                 book.instances.unheard();
-                Then::Rest
+                Then::Later
             }
         }
     }
