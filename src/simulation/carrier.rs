@@ -223,8 +223,12 @@ impl Links {
         }
         if let Some(after) = fate.again_after {
             let (again, links, to) = (envelope.clone(), self.clone(), to.clone());
+            let process = self.process(&to);
             spawn_local(async move {
                 pause(after).await;
+                if !same(&process, &links.process(&to)) {
+                    return;
+                }
                 links.chronicle.note(format_args!("#{number} arrives at {to} again"));
                 let _ = links.deliver(&to, again).await;
             });
@@ -262,6 +266,10 @@ impl Links {
         told.await.unwrap_or(Err(LinkFault::Unanswered))
     }
 
+    fn process(&self, place: &Place) -> Option<Rc<Process>> {
+        self.book.borrow().doors.get(place).map(|(process, _)| process.clone())
+    }
+
     fn is_cut(&self, from: &Place, to: &Place) -> bool {
         self.book.borrow().cut.contains(&(from.clone(), to.clone()))
     }
@@ -291,6 +299,11 @@ impl Book {
         };
         (self.carried, fate)
     }
+}
+
+/// What arrives twice arrives over one connection.
+fn same(one: &Option<Rc<Process>>, other: &Option<Rc<Process>>) -> bool {
+    matches!((one, other), (Some(one), Some(other)) if Rc::ptr_eq(one, other))
 }
 
 /// Timers are not for nothing.

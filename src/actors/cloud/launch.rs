@@ -365,6 +365,7 @@ fn instance(
         zone: resolved.subnet.zone.clone(),
         group: resolved.group.name.clone(),
         node: None,
+        placed_at: 0,
         state: InstanceState::Pending,
         state_reason: Some(StateReason::pending()),
         state_since: draft.now,

@@ -11,6 +11,7 @@ pub mod instance;
 pub mod inventory;
 pub mod members;
 pub mod record;
+pub mod refused;
 pub mod report;
 pub mod requests;
 #[cfg(test)]
@@ -50,6 +51,7 @@ use host::Host;
 use inventory::Inventory;
 use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
+use refused::Refused;
 use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
@@ -77,6 +79,7 @@ struct Core {
     book: RefCell<Book>,
     /// Never borrowed together with the book.
     forgotten: RefCell<Forgotten>,
+    refused: RefCell<Refused>,
     members: tokio::sync::Mutex<KnownMembers>,
 }
 
@@ -174,6 +177,7 @@ impl NodeManager {
             hypervisor: parts.hypervisor,
             book: RefCell::new(book),
             forgotten: RefCell::new(Forgotten::load(&*parts.store)?),
+            refused: RefCell::default(),
             members: Default::default(),
         };
         Ok(RestoredNode { core, found: Found { records, members, domains } })

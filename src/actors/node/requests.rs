@@ -55,11 +55,14 @@ impl Core {
             }
             return answer;
         }
-        if self.forgotten.borrow().contains(&instance) {
+        let generation = spec.filters_generation;
+        let is_over = self.forgotten.borrow().contains(&instance);
+        if is_over || self.refused.borrow().contains(&instance, generation) {
             return Err(NodeFault::Overtaken(instance));
         }
         let free = self.free();
         if !spec.resources.fits_in(free) {
+            self.refused.borrow_mut().add(instance, generation);
             return Err(NodeFault::InsufficientCapacity { wanted: spec.resources, free });
         }
         let record = InstanceRecord {
@@ -74,7 +77,11 @@ impl Core {
         self.know(&record, BootPhase::Accepted);
         if let Err(fault) = self.host.record(&record).await {
             self.book.borrow_mut().instances.remove(&instance);
-            return Err(not_recorded(fault));
+            let fault = not_recorded(fault);
+            if matches!(fault, NodeFault::NotRecorded(_)) {
+                self.refused.borrow_mut().add(instance, generation);
+            }
+            return Err(fault);
         }
         let (host, manager) = (self.host.clone(), myself.clone());
         let actor = InstanceActor::new(host, manager, record, BootPhase::Accepted, None);
