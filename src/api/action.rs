@@ -1,10 +1,14 @@
 //! An EC2 action, and the exchange it takes part in.
 //!
 //! An action is a request struct read from the parameters and one function to its answer. It reads
-//! the published snapshot and changes things through `Exchange::command` alone, so that a dry run
-//! cannot do anything.
+//! the published snapshot and changes things through `Exchange::command` and `Exchange::invite` alone,
+//! so that a dry run cannot do anything.
 
-use super::{error::ApiError, fault, service::Service};
+use super::{
+    error::{ApiError, Code},
+    fault,
+    service::Service,
+};
 use crate::{
     actors::{
         address::{Address, AskError, Call, Serves},
@@ -16,6 +20,7 @@ use crate::{
         account::Caller,
         cloud_state::{CloudState, ScopeState},
         fault::CloudFault,
+        membership::{Invitation, Membership, MembershipFault},
         scope::Scope,
         settings::CloudSettings,
     },
@@ -52,6 +57,7 @@ pub struct Exchange {
     pub settings: Arc<CloudSettings>,
     pub ambient: Ambient,
     pub blobs: Arc<dyn BlobCheck>,
+    members: Arc<dyn Membership>,
     published: Published,
     cloud: Address<CloudManager>,
 }
@@ -63,6 +69,8 @@ pub struct Cloud {
     pub ambient: Ambient,
     /// Where images' bytes are.
     pub blobs: Arc<dyn BlobCheck>,
+    /// Who invites hosts.
+    pub members: Arc<dyn Membership>,
     pub published: Published,
     pub manager: Address<CloudManager>,
 }
@@ -85,6 +93,7 @@ impl Exchange {
             settings: cloud.settings.clone(),
             ambient: cloud.ambient.clone(),
             blobs: cloud.blobs.clone(),
+            members: cloud.members.clone(),
             published: cloud.published.clone(),
             cloud: cloud.manager.clone(),
         };
@@ -121,6 +130,26 @@ impl Exchange {
     {
         let region = self.scope.region.clone();
         self.ask(Commanded { region, dry_run: self.dry_run, command }).await
+    }
+
+    /// Has a host invited, by an administrator; in a dry run, only says whether that would be.
+    pub async fn invite(&self, invitation: Invitation) -> Result<String, ApiError> {
+        if !self.caller.is_administrator() {
+            let why = "only an administrator may invite hosts".to_owned();
+            return Err(fault::api_error(CloudFault::NotAuthorized(why)));
+        }
+        if self.dry_run {
+            return Err(fault::api_error(CloudFault::DryRun));
+        }
+        let members = self.members.clone();
+        let invited = tokio::task::spawn_blocking(move || members.invite(&invitation)).await;
+        invited.map_err(|_| ApiError::internal())?.map_err(|fault| match fault {
+            MembershipFault::NotRecorded(why) => {
+                log::error!("request {}: {why}", self.request_id);
+                ApiError::internal()
+            }
+            refused => ApiError::new(Code::InvalidParameterValue, refused.to_string()),
+        })
     }
 
     /// Asks what the snapshot does not hold.

@@ -36,8 +36,9 @@ actions! {
     // Addresses.
     describe_addresses::DescribeAddresses,
 
-    // Accounts, and who is asking.
+    // Accounts, hosts, and who is asking.
     create_account::CreateAccount,
+    create_join_token::CreateJoinToken,
     describe_account_attributes::DescribeAccountAttributes,
     describe_accounts::DescribeAccounts,
     get_caller_identity::GetCallerIdentity,

@@ -60,6 +60,33 @@ impl Blobs {
         Ok(actual)
     }
 
+    /// Takes a blob in from elsewhere. Several may be on their way at one time, but each only once:
+    /// that is the caller's to see to.
+    pub fn receive(
+        &self,
+        blob: &BlobId,
+        source: &dyn BlobSource,
+        progress: Progress<'_>,
+    ) -> Result<(), BlobFault> {
+        let lock = self.lock_file()?;
+        lock.lock_shared().map_err(BlobFault::io("locked", &self.lock))?;
+        let (unfinished, file) = Unfinished::create(&self.directory, &blob.to_string())?;
+        let mut into = Digesting::new(Sparse::new(file));
+        source.fetch(blob, &mut into, progress)?;
+        let (sparse, actual) = into.finish();
+        sparse.finish().map_err(BlobFault::io("written", unfinished.path()))?;
+        if actual != *blob {
+            return Err(BlobFault::DigestMismatch { expected: *blob, actual });
+        }
+        unfinished.become_file(&self.place(blob))
+    }
+
+    /// Where a blob is while it is being received: bytes that were reported as done are there, zeroes
+    /// perhaps beyond the file's end.
+    pub fn receiving(&self, blob: &BlobId) -> PathBuf {
+        self.directory.join(format!("{blob}{UNFINISHED}"))
+    }
+
     /// The file of a blob, to be read and never written.
     pub fn path(&self, blob: &BlobId) -> Result<PathBuf, BlobFault> {
         let place = self.place(blob);

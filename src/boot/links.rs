@@ -4,17 +4,20 @@
 //! Each parent listens, each child dials, and what a child may ask is decided by who its certificate
 //! says it is.
 
-use super::topology::{Parent, Role, Seat};
+use super::{
+    membership::door::{is_child, put_through, receive_from_children},
+    topology::{Parent, Role, Seat},
+};
 use crate::{
-    actors::{address::Address, switchboard::Switchboard},
-    messages::envelope::{Envelope, LinkFault, Outbound},
+    actors::address::Address,
+    messages::envelope::Outbound,
     transport::{
-        Clock, ReceiveFrom,
+        Clock,
         authority::{Authority, AuthorityFault},
         bulk::NoBlobs,
         credentials::{CredentialFault, Credentials, CurrentCredentials},
         dial::Dial,
-        identity::{Expected, Identity, Peer},
+        identity::{Expected, Identity},
         ledger::Refused,
         limits::Limits,
         link::Link,
@@ -22,9 +25,7 @@ use crate::{
     },
 };
 use actix::{Actor, Addr, Recipient};
-use futures_util::future::LocalBoxFuture;
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     fmt, io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -150,7 +151,7 @@ impl Links {
         let (own, seat) = (parent.identity.clone(), parent.clone());
         let reception = move || Reception {
             admit: Rc::new(move |peer| is_child(&own, peer)),
-            receive: receive_from_children(seat),
+            receive: receive_from_children(seat, |_, _| {}),
             arrived: Rc::new(move |peer, _: Recipient<Outbound>| {
                 // Who no longer waits for arrivals needs none.
                 let _ = tell.send(peer.identity.clone());
@@ -162,44 +163,4 @@ impl Links {
         let listener = listener::start(&parent.on, door, reception).await.map_err(failed)?;
         Ok(Desk { listener, at, arrivals })
     }
-}
-
-/// A parent lets in those who look for it.
-fn is_child(own: &Identity, peer: &Peer) -> Result<(), String> {
-    let child = &peer.identity;
-    let sought = Expected::parent_of(child.cloud(), child.role(), child.group());
-    let found = Expected {
-        cloud: own.cloud().to_owned(),
-        role: own.role(),
-        group: own.group().map(str::to_owned),
-    };
-    if sought == found && child != own {
-        Ok(())
-    } else {
-        Err(format!("`{child}` is no child of `{own}`"))
-    }
-}
-
-/// Each child has a board of its own, with what it may ask.
-fn receive_from_children<P: Parent>(parent: Seat<P>) -> ReceiveFrom {
-    let boards: RefCell<BTreeMap<Identity, Rc<Switchboard>>> = RefCell::default();
-    Rc::new(move |peer, envelope| {
-        let Some(addr) = parent.addr.get() else {
-            return Box::pin(async {
-                Err(LinkFault::NotDelivered("the role has not begun yet".into()))
-            });
-        };
-        let mut boards = boards.borrow_mut();
-        let board = boards
-            .entry(peer.identity.clone())
-            .or_insert_with(|| Rc::new(P::for_child(addr, &peer.identity)));
-        put_through(board.clone(), envelope)
-    })
-}
-
-fn put_through(
-    board: Rc<Switchboard>,
-    envelope: Envelope,
-) -> LocalBoxFuture<'static, Result<Vec<u8>, LinkFault>> {
-    Box::pin(async move { board.put_through(envelope).await })
 }

@@ -5,9 +5,9 @@ use crate::{
     actors::node::{Happened, NodeManager, host::Host, threads::Threads},
     ambient::Ambient,
     blobs::{
+        BlobSource,
         cache::ImageCache,
         disks::{CachedDisks, Disks, SimulatedDisks},
-        repository::Blobs,
     },
     config::{
         Configuration, GroupSection, HypervisorChoice, NodeSection,
@@ -42,11 +42,11 @@ use std::{
 const HOST_MEMORY_MIB: u64 = 1024;
 
 /// What a node is built in.
-#[derive(Debug, Clone, Copy)]
 pub struct Surroundings<'a> {
     pub state: &'a StateDirectory,
     pub ambient: &'a Ambient,
     pub enclosure: Option<&'a Enclosure>,
+    pub images: Arc<dyn BlobSource>,
 }
 
 /// A node ready to be restored.
@@ -92,7 +92,7 @@ impl Events {
 pub fn build(
     configuration: &Configuration,
     section: &NodeSection,
-    Surroundings { state, ambient, enclosure }: Surroundings<'_>,
+    Surroundings { state, ambient, enclosure, images }: Surroundings<'_>,
     arbiter: &ArbiterHandle,
 ) -> Result<Built, BootFault> {
     let directory = state.node(&section.name);
@@ -115,8 +115,7 @@ pub fn build(
         false => {
             let limit = section.image_cache_gib << 30;
             let cache = ImageCache::open(&directory.cache(), limit)?;
-            let blobs = Blobs::open(&state.cloud_blobs(), &state.cloud_blobs_lock())?;
-            Arc::new(CachedDisks::new(cache, Arc::new(blobs)))
+            Arc::new(CachedDisks::new(cache, images))
         }
     };
     let datapath: Arc<dyn Datapath> = match simulated {

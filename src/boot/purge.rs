@@ -35,7 +35,7 @@ pub enum Remains {
 /// Removes every guest and every object of ours from the host, while no cloud runs.
 pub fn purge(configuration: &Configuration, state: &StateDirectory) -> Vec<Remains> {
     let mut remains = Vec::new();
-    for section in &configuration.nodes {
+    for section in configuration.nodes_here() {
         if section.hypervisor == HypervisorChoice::Simulated {
             continue;
         }

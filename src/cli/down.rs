@@ -16,7 +16,7 @@ use super::{
     up,
 };
 use crate::boot::purge::{self, Remains};
-use crate::config::state_directory::StateDirectory;
+use crate::config::{Role, state_directory::StateDirectory};
 use crate::domain::id::RegionName;
 use crate::hypervisor::libvirt;
 use clap::Args;
@@ -47,9 +47,16 @@ impl Down {
         }
         let mut running = process::find(state)?;
         let was_running = running.is_some();
-        if self.purge && !was_running && is_a_cloud_s(state)? && has_instances(state)? {
+        // Users' wishes are the cloud's to grant; a host that joined it can only leave.
+        let is_cloud = configuration::last_used(state)?.topology.runs(Role::Cloud);
+        if self.terminate && !is_cloud {
+            return Err(Fault::failed("this host runs no cloud manager, so it terminates nothing")
+                .remedy("`mallee down --terminate` on the cloud's host ends all instances"));
+        }
+        if self.purge && is_cloud && !was_running && is_a_cloud_s(state)? && has_instances(state)? {
             // Guests outlive their cloud, and only a cloud ends them properly.
-            let started = up::start_detached(state, &up_again(state), &default_region(state)?);
+            let again = configuration::last_used(state)?;
+            let started = up::start_detached(state, &up_again(state), &again);
             if let Err(fault) = started {
                 fault.tell();
             }
@@ -57,7 +64,7 @@ impl Down {
         }
         match running {
             Some(pid) => {
-                if self.terminate || self.purge {
+                if is_cloud && (self.terminate || self.purge) {
                     match terminate_all(context, &mut progress) {
                         // Without the cloud it can still be done, less gently.
                         Err(Unended::Unable(fault)) if self.purge => {
@@ -228,10 +235,6 @@ fn up_again(state: &StateDirectory) -> Vec<OsString> {
         arguments.extend(["--config".into(), state.configuration().into()]);
     }
     arguments
-}
-
-fn default_region(state: &StateDirectory) -> Result<RegionName, Fault> {
-    Ok(configuration::last_used(state)?.cloud.default_region())
 }
 
 #[cfg(test)]

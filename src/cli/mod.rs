@@ -11,9 +11,11 @@ mod doctor;
 mod down;
 mod env;
 mod image;
+mod join;
 mod run;
 mod ssh;
 mod status;
+mod token;
 mod up;
 
 mod client;
@@ -73,6 +75,11 @@ enum Command {
     /// Manage accounts
     #[command(subcommand)]
     Account(account::Account),
+    /// Invite hosts to the cloud
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Make this host a part of a cloud
+    Join(join::Join),
 }
 
 /// For commands that call the API.
@@ -119,6 +126,8 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Console(console) => console.perform(&context),
         Command::CheckConfig(check) => check.perform(),
         Command::Account(account) => account.perform(&context),
+        Command::Token(token) => token.perform(&context),
+        Command::Join(join) => join.perform(&context),
     }
 }
 

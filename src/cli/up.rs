@@ -13,13 +13,12 @@ use super::{
     progress::Progress,
 };
 use crate::ambient::Ambient;
-use crate::boot;
+use crate::boot::{self, BootFault, Front, membership::card::Card};
 use crate::config::{
-    Configuration, HypervisorChoice, NodeSection, Topology,
+    Configuration, HypervisorChoice, NodeSection, Role, Topology,
     credentials::RootCredentials,
     state_directory::{StateDirectory, write_private},
 };
-use crate::domain::id::RegionName;
 use crate::enclosure::{self, Enclosure, EnclosureOptions};
 use crate::hypervisor::libvirt;
 use clap::{Args, ValueEnum};
@@ -76,8 +75,9 @@ const LOG_TAIL_LINES: usize = 10;
 
 impl Up {
     pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
-        let configuration = self.configuration()?;
         let state = &context.state;
+        let card = Card::find(state).map_err(|e| Fault::of(&e))?;
+        let configuration = self.configuration(card.as_ref())?;
         state.create().map_err(Fault::io("make", state.root()))?;
         if process::find(state)?.is_some() {
             return already_running(state);
@@ -86,14 +86,18 @@ impl Up {
             true => {
                 let arguments = env::args_os().skip(1).filter(|argument| argument != "--detach");
                 let arguments: Vec<OsString> = arguments.collect();
-                start_detached(state, &arguments, &configuration.cloud.default_region())
+                start_detached(state, &arguments, &configuration)
             }
-            false => be_the_cloud(configuration, context),
+            false => be_a_part(configuration, card, context),
         }
     }
 
-    fn configuration(&self) -> Result<Configuration, Fault> {
+    /// The file, what the cloud says of a host that joined it, and the command line over both.
+    fn configuration(&self, card: Option<&Card>) -> Result<Configuration, Fault> {
         let mut configuration = configuration::read(self.config.as_deref())?;
+        if let Some(card) = card {
+            configuration = card.configure(configuration).map_err(|e| Fault::of(&e))?;
+        }
         if let Some(listen) = self.listen {
             configuration.cloud.listen = listen;
         }
@@ -113,7 +117,7 @@ impl Up {
 pub fn start_detached(
     state: &StateDirectory,
     arguments: &[OsString],
-    region: &RegionName,
+    configuration: &Configuration,
 ) -> Result<ExitCode, Fault> {
     let mut progress = Progress::begin();
     progress.step("starting the cloud");
@@ -122,7 +126,7 @@ pub fn start_detached(
     let mut ended = None;
     let answers = process::wait_until(START_PATIENCE, || {
         ended = child.try_wait().map_err(|e| Fault::of(&e))?;
-        Ok(ended.is_some() || answers(state, region)?)
+        Ok(ended.is_some() || answers(state, configuration)?)
     })?;
     progress.end();
     match (ended, answers) {
@@ -136,7 +140,10 @@ pub fn start_detached(
                 .remedy("`mallee doctor` looks for what this host lacks"))
         }
         (None, true) => {
-            eprintln!("mallee: the cloud answers at {}", endpoint_shown(state)?);
+            match read_serving(state)? {
+                Some(parts) => eprintln!("mallee: this host is at work, as {parts}"),
+                None => eprintln!("mallee: the cloud answers at {}", endpoint_shown(state)?),
+            }
             Ok(ExitCode::SUCCESS)
         }
         (None, false) => {
@@ -151,43 +158,69 @@ pub fn start_detached(
     }
 }
 
-fn be_the_cloud(configuration: Configuration, context: &Context<'_>) -> Result<ExitCode, Fault> {
+/// Is the cloud, or the part of it that the configuration names, until it is asked to stop.
+fn be_a_part(
+    configuration: Configuration,
+    card: Option<Card>,
+    context: &Context<'_>,
+) -> Result<ExitCode, Fault> {
     let state = &context.state;
     let Some(reign) = Reign::begin(state)? else { return already_running(state) };
     // libvirt's chat belongs in a file; it can be told so only before there are threads.
     if let Err(fault) = libvirt::send_log_to(&state.root().join("libvirt.log")) {
         log::warn!("{fault}");
     }
-    let wanted = &context.surroundings.root_credentials;
-    let mut chance = Ambient::system().chance("root credentials");
-    let credentials =
-        RootCredentials::establish(state, wanted, &mut *chance).map_err(|e| Fault::of(&e))?;
     configuration::keep(&configuration, state)?;
     remove_if_there(&state.endpoint())?;
-    let listener = listen(configuration.cloud.listen)?;
-    let address = listener.local_addr().map_err(|e| Fault::of(&e))?;
+    remove_if_there(&state.serving())?;
+    let (front, place, told) = match configuration.topology.runs(Role::Cloud) {
+        true => {
+            let front = front(&configuration, context)?;
+            let address = front.listener.local_addr().map_err(|e| Fault::of(&e))?;
+            (Some(front), state.endpoint(), format!("http://{}", reachable(address)))
+        }
+        false => (None, state.serving(), parts(&configuration)),
+    };
     // With the listener left behind on the host, where its clients are.
     let enclosure = enclosed(&configuration, state)?;
-    let endpoint = format!("http://{}", reachable(address));
-    let place = state.endpoint();
-    let ready = Box::new(move || match write_private(&place, format!("{endpoint}\n").as_bytes()) {
-        Ok(()) => log::info!("the cloud answers at {endpoint}"),
+    let ready = Box::new(move || match write_private(&place, format!("{told}\n").as_bytes()) {
+        Ok(()) => log::info!("it runs: {told}"),
         Err(error) => log::error!("cannot write `{}`: {error}", place.display()),
     });
-    let start = boot::Start {
-        configuration,
-        state: state.clone(),
-        credentials,
-        listener,
-        enclosure,
-        ready,
-    };
-    let outcome = boot::run(start).map_err(|e| Fault::of(&e));
+    let start = boot::Start { configuration, state: state.clone(), front, card, enclosure, ready };
+    let outcome = boot::run(start).map_err(|fault| {
+        let told = Fault::of(&fault);
+        match fault {
+            BootFault::NotJoined => told.remedy(
+                "`mallee token create` on the cloud's host makes a token, and `mallee join TOKEN` \
+                 here uses it",
+            ),
+            _ => told,
+        }
+    });
     remove_if_there(&state.endpoint())?;
+    remove_if_there(&state.serving())?;
     drop(reign);
     outcome?;
     eprintln!("mallee: the cloud has stopped; guests go on, and the next `mallee up` finds them");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the process of the cloud manager begins with.
+fn front(configuration: &Configuration, context: &Context<'_>) -> Result<Front, Fault> {
+    let wanted = &context.surroundings.root_credentials;
+    let mut chance = Ambient::system().chance("root credentials");
+    let credentials = RootCredentials::establish(&context.state, wanted, &mut *chance);
+    let credentials = credentials.map_err(|e| Fault::of(&e))?;
+    Ok(Front { credentials, listener: listen(configuration.cloud.listen)? })
+}
+
+/// What a process without the cloud manager is.
+fn parts(configuration: &Configuration) -> String {
+    let groups = configuration.groups_here().map(|group| format!("group `{}`", group.name));
+    let nodes = configuration.nodes_here().iter();
+    let nodes = nodes.map(|node| format!("node `{}` of group `{}`", node.name, node.group));
+    groups.chain(nodes).collect::<Vec<_>>().join(", ")
 }
 
 /// Where the guests' network goes if this user may not touch the host's.
@@ -196,7 +229,7 @@ fn enclosed(
     state: &StateDirectory,
 ) -> Result<Option<Enclosure>, Fault> {
     let simulated = |node: &NodeSection| node.hypervisor == HypervisorChoice::Simulated;
-    if configuration.nodes.iter().all(simulated) || !enclosure::lacks_net_admin() {
+    if configuration.nodes_here().iter().all(simulated) || !enclosure::lacks_net_admin() {
         return Ok(None);
     }
     let options = EnclosureOptions {
@@ -220,7 +253,10 @@ fn enclosed(
 }
 
 fn already_running(state: &StateDirectory) -> Result<ExitCode, Fault> {
-    eprintln!("mallee: the cloud runs already, at {}", endpoint_shown(state)?);
+    match read_serving(state)? {
+        Some(parts) => eprintln!("mallee: this host is at work already, as {parts}"),
+        None => eprintln!("mallee: the cloud runs already, at {}", endpoint_shown(state)?),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -228,12 +264,26 @@ fn endpoint_shown(state: &StateDirectory) -> Result<String, Fault> {
     Ok(client::read_endpoint(state)?.unwrap_or_else(|| "no address yet: it is starting".into()))
 }
 
-/// Whether the cloud answers a signed call.
-fn answers(state: &StateDirectory, region: &RegionName) -> Result<bool, Fault> {
+/// What a process without the cloud manager says that it is.
+pub fn read_serving(state: &StateDirectory) -> Result<Option<String>, Fault> {
+    let path = state.serving();
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Fault::io("read", &path)(error)),
+    }
+}
+
+/// Whether the cloud answers a signed call; of a process without the cloud manager, whether it runs.
+fn answers(state: &StateDirectory, configuration: &Configuration) -> Result<bool, Fault> {
+    if !configuration.topology.runs(Role::Cloud) {
+        return Ok(read_serving(state)?.is_some() && process::find(state)?.is_some());
+    }
     if client::read_endpoint(state)?.is_none() || process::find(state)?.is_none() {
         return Ok(false);
     }
-    let client = match Client::connect(state, Some(region)) {
+    let region = configuration.cloud.default_region();
+    let client = match Client::connect(state, Some(&region)) {
         // The address was that of a cloud that was killed, and the new one has just removed it.
         Err(fault) if fault.is_not_running() => return Ok(false),
         client => client?,
@@ -350,7 +400,7 @@ mod tests {
             topology: Some(TopologyKind::Loopback),
             detach: false,
         };
-        let configuration = up.configuration().unwrap();
+        let configuration = up.configuration(None).unwrap();
         assert_eq!(configuration.cloud.listen.port(), 2);
         assert_eq!(configuration.topology.kind, Topology::Loopback);
         let simulated = HypervisorChoice::Simulated;

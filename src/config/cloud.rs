@@ -7,7 +7,12 @@ use std::{fmt, net::SocketAddr};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CloudSection {
+    /// Stands in the certificates of all its managers.
+    pub name: String,
     pub listen: SocketAddr,
+    /// Where managers of groups on other hosts reach the cloud's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<SocketAddr>,
     pub region: RegionChoice,
     /// The region of requests that name none, and of `mallee env`. `None`: `us-east-1`, or the
     /// first of a list.
@@ -54,6 +59,8 @@ impl CloudSection {
 impl Default for CloudSection {
     fn default() -> CloudSection {
         CloudSection {
+            name: "mallee".to_owned(),
+            links: None,
             listen: SocketAddr::from(([127, 0, 0, 1], 8773)),
             region: RegionChoice::Any,
             default_region: None,

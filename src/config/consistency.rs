@@ -3,7 +3,7 @@
 //! Pure. A fault names the path of the key it is about, for whoever knows the text.
 
 use super::{
-    Configuration, GroupSection, NodeSection, RegionChoice, instance_types, position::Step,
+    Configuration, GroupSection, NodeSection, RegionChoice, Role, instance_types, position::Step,
 };
 use crate::domain::port_filter::Cidr;
 use std::net::Ipv4Addr;
@@ -14,6 +14,8 @@ type Fault = (Vec<Step>, String);
 const GROUPS_MAX: usize = 16;
 /// As long as the names of taps and bridges have room for.
 const PREFIX_MAX: usize = 6;
+/// As long as a part of a name in a certificate may be.
+const NAME_MAX: usize = 63;
 
 pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     let mut faults = Vec::new();
@@ -23,6 +25,7 @@ pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     check_instance_types(configuration, &mut faults);
     check_network(configuration, &mut faults);
     check_policies(configuration, &mut faults);
+    check_topology(configuration, &mut faults);
     if configuration.limits.max_in_flight == 0 {
         let message = "`max_in_flight` must be at least 1, or no request is ever answered";
         faults.push((path(["limits", "max_in_flight"]), message.to_owned()));
@@ -162,6 +165,51 @@ fn check_policies(configuration: &Configuration, faults: &mut Vec<Fault>) {
                 faults.push((element("sla", index, key), format!("there is no group `{group}`")));
             }
         }
+    }
+}
+
+/// That whoever runs elsewhere can be reached, and that somebody runs what is here.
+fn check_topology(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let topology = &configuration.topology;
+    let mut fault = |path: Vec<Step>, message: &str| faults.push((path, message.to_owned()));
+    if topology.roles.as_ref().is_some_and(Vec::is_empty) {
+        fault(path(["topology", "roles"]), "name at least one role, or leave `roles` out");
+    }
+    let cloud = &configuration.cloud;
+    let here: Vec<&GroupSection> = configuration.groups_here().collect();
+    if topology.runs(Role::Cloud) {
+        if here.len() < configuration.groups.len() && cloud.links.is_none() {
+            let message = "groups run elsewhere, so `links` must say where they reach the cloud";
+            fault(path(["cloud", "links"]), message);
+        }
+    } else if configuration.groups.len() > 1 {
+        fault(path(["group"]), "without the cloud manager a process runs one group");
+    }
+    for (index, group) in configuration.groups.iter().enumerate() {
+        // A host that joined as a group may be told by the cloud where to listen.
+        let is_here = topology.runs(Role::Cloud) && here.contains(&group);
+        if is_here && !topology.runs(Role::Node) && group.links.is_none() {
+            let message = "nodes run elsewhere, so `links` must say where they reach the group";
+            fault(element("group", index, "links"), message);
+        }
+        if group.elsewhere && topology.roles.is_some() && !topology.runs(Role::Group) {
+            let message = "no group runs in this process anyway: leave `elsewhere` out";
+            fault(element("group", index, "elsewhere"), message);
+        }
+    }
+    let elsewhere = |node: &&NodeSection| !here.iter().any(|group| group.name == node.group);
+    if configuration.nodes_here().iter().filter(elsewhere).count() > 1 {
+        fault(path(["node"]), "a process runs one node of a group that is elsewhere");
+    }
+    if cloud.name.is_empty()
+        || cloud.name.len() > NAME_MAX
+        || !cloud.name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    {
+        let message = format!(
+            "`{}` must be 1 to {NAME_MAX} letters, digits, dots, hyphens and underscores",
+            cloud.name
+        );
+        faults.push((path(["cloud", "name"]), message));
     }
 }
 

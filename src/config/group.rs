@@ -4,7 +4,7 @@ use crate::domain::{
     id::GroupName, placement::PolicyName, port_filter::Cidr, settings::GroupSettings,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -17,10 +17,17 @@ pub struct GroupSection {
     pub gateway: Ipv4Addr,
     /// Which node gets an instance.
     pub placement: PolicyName,
+    /// Where nodes on other hosts reach the group's manager.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub links: Option<SocketAddr>,
+    /// Its manager runs on another host, though this process runs managers of groups.
+    pub elsewhere: bool,
+    /// For images on their way to nodes on other hosts.
+    pub image_cache_gib: u64,
 }
 
 impl GroupSection {
-    pub(super) fn settings(&self) -> GroupSettings {
+    pub fn settings(&self) -> GroupSettings {
         GroupSettings {
             name: self.name.clone(),
             public_addresses: self.public_addresses,
@@ -38,6 +45,9 @@ impl Default for GroupSection {
             public_addresses: Cidr::new(gateway, 16).expect("16 is a prefix's length"),
             gateway,
             placement: PolicyName::default(),
+            links: None,
+            elsewhere: false,
+            image_cache_gib: 20,
         }
     }
 }

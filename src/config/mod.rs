@@ -14,8 +14,10 @@ mod position;
 mod cloud;
 mod group;
 mod instance_types;
+mod joined;
 mod node;
 mod sla;
+mod topology;
 
 pub mod credentials;
 pub mod state_directory;
@@ -23,8 +25,10 @@ pub mod state_directory;
 pub use cloud::{CloudSection, RegionChoice};
 pub use fault::ConfigFault;
 pub use group::GroupSection;
+pub use joined::JoinedFault;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 pub use sla::SlaSection;
+pub use topology::{Role, Topology, TopologySection};
 
 use crate::domain::{
     instance_type::InstanceTypes,
@@ -65,25 +69,6 @@ pub struct NetworkSection {
     pub prefix: String,
     /// Where a host's metadata service listens; guests reach it as 169.254.169.254:80.
     pub metadata_port: u16,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TopologySection {
-    pub kind: Topology,
-}
-
-/// How the managers reach one another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Topology {
-    /// Mailboxes in one process.
-    #[default]
-    Local,
-    /// One process, and every message goes through bytes as it would between hosts.
-    Loopback,
-    /// One process, and every message goes over TLS connections as it does between hosts.
-    Linked,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +143,17 @@ impl Configuration {
             );
         }
         InstanceTypes(types)
+    }
+
+    /// The groups whose managers run in this process.
+    pub fn groups_here(&self) -> impl Iterator<Item = &GroupSection> {
+        let here = self.topology.runs(Role::Group);
+        self.groups.iter().filter(move |group| here && !group.elsewhere)
+    }
+
+    /// The nodes whose managers run in this process.
+    pub fn nodes_here(&self) -> &[NodeSection] {
+        if self.topology.runs(Role::Node) { &self.nodes } else { &[] }
     }
 
     /// What the cloud manager is given.

@@ -74,6 +74,31 @@ impl StateDirectory {
         self.0.join("configuration.toml")
     }
 
+    /// The certificate of a host that joined a cloud, with its key and what it was told there.
+    pub fn membership(&self) -> PathBuf {
+        self.0.join("membership")
+    }
+
+    /// The key of a host that is joining, so that asking again is asking for the same.
+    pub fn joining_key(&self) -> PathBuf {
+        self.0.join("joining-key")
+    }
+
+    /// What a process that is not the cloud says once it runs.
+    pub fn serving(&self) -> PathBuf {
+        self.0.join("serving")
+    }
+
+    /// The key and certificate of the cloud's own authority.
+    pub fn authority(&self) -> PathBuf {
+        self.0.join("cloud/authority")
+    }
+
+    /// Whom the authority invited, certified and revoked.
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("cloud/ledger")
+    }
+
     /// Where a cloud in the background writes its log.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")
@@ -96,6 +121,11 @@ impl StateDirectory {
 
     pub fn group_records(&self, group: &GroupName) -> PathBuf {
         self.0.join("group").join(group.as_str()).join("records")
+    }
+
+    /// Images on their way from the cloud to nodes.
+    pub fn group_images(&self, group: &GroupName) -> PathBuf {
+        self.0.join("group").join(group.as_str()).join("images")
     }
 
     pub fn node(&self, node: &NodeName) -> NodeDirectory {

@@ -41,7 +41,8 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
     let node = &configuration.nodes[0];
     assert!(node.vcpus.is_some() && node.memory_mib.is_some() && node.disk_gib.is_some());
     assert!(node.libvirt_uri.is_some() && node.dns.is_some());
-    assert!(configuration.cloud.default_region.is_some());
+    assert!(configuration.cloud.default_region.is_some() && configuration.cloud.links.is_some());
+    assert!(configuration.groups[0].links.is_some() && configuration.topology.roles.is_some());
     assert_eq!(configuration.policies.len(), 4);
     assert_eq!(configuration.instance_types().get("m1.small").unwrap().memory_mib, 256);
     assert_eq!(configuration.instance_types().get("huge").unwrap().disk_gib, 200);
@@ -51,8 +52,8 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
 fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "\n[cloud]\nlisen = \"127.0.0.1:1\"",
-        "f.toml:3: unknown field `lisen`, expected one of `listen`, `region`, `default_region`, \
-         `image_id_family`, `terminated_shown_seconds`; did you mean `listen`?",
+        "f.toml:3: unknown field `lisen`, expected one of `name`, `listen`, `links`, `region`, \
+         `default_region`, `image_id_family`, `terminated_shown_seconds`; did you mean `listen`?",
     );
     refused(
         "[[node]]\n[[node]]\nhipervisor = \"auto\"",
@@ -65,7 +66,10 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
         "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `node`, `network`, \
          `topology`, `limits`, `sla`, `instance_types`; did you mean `network`?",
     );
-    refused("[topology]\ncolour = 1", "f.toml:2: unknown field `colour`, expected `kind`");
+    refused(
+        "[topology]\ncolour = 1",
+        "f.toml:2: unknown field `colour`, expected `kind` or `roles`",
+    );
 }
 
 #[test]
@@ -247,6 +251,29 @@ fn guests_are_told_only_of_name_servers_they_can_reach() {
     assert_eq!(nameservers("nameserver 127.0.0.1"), [] as [Ipv4Addr; 0]);
     let configured = accepted("[[node]]\ndns = [\"192.0.2.9\"]");
     assert_eq!(configured.nodes[0].dns(host), [Ipv4Addr::new(192, 0, 2, 9)]);
+}
+
+#[test]
+fn who_is_elsewhere_is_told_where_to_come() {
+    refused(
+        "[topology]\nroles = [\"cloud\"]",
+        "f.toml: groups run elsewhere, so `links` must say where they reach the cloud",
+    );
+    refused(
+        "[topology]\nroles = [\"cloud\", \"group\"]\n[[group]]\nname = \"a\"",
+        "f.toml:3: nodes run elsewhere, so `links` must say where they reach the group",
+    );
+    refused("[topology]\nroles = []", "f.toml:2: name at least one role, or leave `roles` out");
+    refused(
+        "[cloud]\nname = \"my cloud\"",
+        "f.toml:2: `my cloud` must be 1 to 63 letters, digits, dots, hyphens and underscores",
+    );
+    let split = "[topology]\nroles = [\"cloud\", \"group\"]\n[cloud]\nlinks = \"[::]:8774\"\n\
+                 [[group]]\nname = \"a\"\nlinks = \"[::]:8776\"\n[[group]]\nname = \"b\"\n\
+                 elsewhere = true\npublic_addresses = \"10.214.0.0/16\"\ngateway = \"10.214.0.1\"";
+    let split = accepted(split);
+    let here: Vec<&str> = split.groups_here().map(|group| group.name.as_str()).collect();
+    assert_eq!((here, split.nodes_here()), (vec!["a"], &[][..]));
 }
 
 #[test]

@@ -22,7 +22,7 @@ use super::{
 };
 use rpds::RedBlackTreeMapSync as Map;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc};
+use std::{collections::BTreeSet, net::Ipv4Addr, sync::Arc, time::Duration};
 
 /// What a client token was used for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +111,8 @@ pub struct CloudState {
     pub placements: Map<(NodeName, InstanceId), ()>,
     /// Instances whose time is limited, by when it ends.
     pub endings: Map<(Timestamp, InstanceId), ()>,
+    /// Terminated instances, by when they ended.
+    pub ended: Map<(Timestamp, InstanceId), ()>,
     /// Public addresses in use, over all scopes.
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
     /// Groups that rules of other groups name: the named one, the naming one, and where that is.
@@ -154,6 +156,12 @@ impl CloudState {
         let due = self.endings.keys().take_while(|(ends_at, _)| *ends_at <= now);
         let instances = due.filter_map(|(_, id)| self.instance(id));
         instances.filter(|i| i.state != InstanceState::ShuttingDown).cloned().collect()
+    }
+
+    /// Instances that have been terminated for so long, the longest first.
+    pub fn ended_for(&self, long: Duration, now: Timestamp) -> Vec<Arc<Instance>> {
+        let old = self.ended.keys().take_while(|(since, _)| now.since(*since) >= long);
+        old.filter_map(|(_, id)| self.instance(id)).cloned().collect()
     }
 
     /// The instances that are on record to be on a node, terminated ones excluded.
@@ -258,6 +266,7 @@ impl CloudState {
             }
             Entry::Instance(r) => {
                 self.forget_place(r);
+                self.ended.remove_mut(&(r.state_since, r.id.clone()));
                 self.capacity.release(&r.id);
                 self.impairments.remove_mut(&r.id);
                 self.within(&r.scope, |s| _ = s.instances.remove_mut(&r.id));
@@ -301,8 +310,9 @@ impl CloudState {
             if let Some(previous) = previous {
                 self.forget_place(&previous);
             }
-            if instance.state.exists() {
-                self.note_place(instance);
+            match instance.state.exists() {
+                true => self.note_place(instance),
+                false => self.ended.insert_mut((instance.state_since, instance.id.clone()), ()),
             }
             self.instance_scopes.insert_mut(instance.id.clone(), instance.scope.clone());
         }

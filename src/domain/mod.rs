@@ -21,6 +21,7 @@ pub mod account;
 pub mod blob;
 pub mod image;
 pub mod key_pair;
+pub mod membership;
 pub mod security_group;
 pub mod tag;
 pub mod vpc;

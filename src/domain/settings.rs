@@ -1,14 +1,18 @@
 //! What an administrator chose for the cloud; fixed while it runs.
 
 use super::{
-    id::{GroupName, RegionName, ZoneName},
+    id::{AccountId, GroupName, RegionName, ZoneName},
     image::ImageIdFamily,
     instance_type::InstanceTypes,
     placement::PolicyName,
     port_filter::Cidr,
     sla::SlaPolicies,
 };
-use std::{net::Ipv4Addr, time::Duration};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 /// Which regions there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,13 +41,23 @@ impl Regions {
 }
 
 /// A group of nodes and the public addresses its guests get.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GroupSettings {
     pub name: GroupName,
     pub public_addresses: Cidr,
     /// The hosts' own address on the public bridge.
     pub gateway: Ipv4Addr,
     pub placement: PolicyName,
+}
+
+/// What a host is told of the group that it joined.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupCharter {
+    pub settings: GroupSettings,
+    /// Whose account the managers' own doings are put down to.
+    pub root: AccountId,
+    /// Where nodes on other hosts reach the group's manager.
+    pub links: Option<SocketAddr>,
 }
 
 /// How a guest's public address is reached from the host.

@@ -105,6 +105,7 @@ impl CertificateRequest {
 }
 
 /// A key and its certificate, with the authority's that signed it.
+#[derive(Clone)]
 pub struct Credentials {
     key: ProcessKey,
     certificate: CertificateDer<'static>,

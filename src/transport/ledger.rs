@@ -152,6 +152,16 @@ impl Ledger {
         self.revoked.contains_key(&peer.key)
     }
 
+    /// The cloud whose members these are.
+    pub fn cloud(&self) -> &str {
+        &self.cloud
+    }
+
+    /// Every key that is not believed, and until when there are certificates of it.
+    pub fn revoked(&self) -> impl Iterator<Item = Term> {
+        self.revoked.iter().map(|(&key, &until)| Term { key, until })
+    }
+
     pub fn members(&self) -> impl Iterator<Item = &Identity> {
         self.members.keys()
     }

@@ -129,12 +129,15 @@ disk_gib = {FULL_DISK_GIB}
             images.symlink_to(cache)
         self.mallee("image", "build", "--state", str(self.state), within=600)
 
-    def mallee(self, *arguments, within=120):
+    # What a command is put behind to be run where the guests are.
+    beside_guests = ()
+
+    def mallee(self, *arguments, within=120, through=()):
         """Runs the command line; what it prints."""
         # Into a file: a process left in the background would hold a pipe open for ever.
         with tempfile.TemporaryFile("w+") as output:
             done = subprocess.run(
-                [self.binary, *arguments], env=self.environment(), stdin=subprocess.DEVNULL,
+                [*through, self.binary, *arguments], env=self.environment(), stdin=subprocess.DEVNULL,
                 stdout=output, stderr=subprocess.STDOUT, timeout=within,
             )
             output.seek(0)
@@ -212,9 +215,13 @@ disk_gib = {FULL_DISK_GIB}
         finally:
             shutil.rmtree(self.state.parent)
 
+    @property
+    def logs(self):
+        return TARGET / "clients-logs" / self.hypervisor
+
     def keep_logs(self):
         """Where those who ask why can still read them."""
-        kept = TARGET / "clients-logs" / self.hypervisor
+        kept = self.logs
         kept.mkdir(parents=True, exist_ok=True)
         for name in ["log", "libvirt.log"]:
             if (self.state / name).exists():

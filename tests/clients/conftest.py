@@ -6,9 +6,13 @@ import os
 import pytest
 
 from cloud import Cloud
+from cluster import Cluster
 from tenant import Tenant
 
 HYPERVISOR = os.environ.get("MALLEE_TEST_HYPERVISOR", "auto")
+# Where the cloud is: on this host, or on three of its own.
+CLOUDS = {"host": Cloud, "cluster": Cluster}
+PLACE = os.environ.get("MALLEE_TEST_PLACE", "host")
 
 
 def pytest_collection_finish(session):
@@ -24,7 +28,7 @@ def pytest_collection_finish(session):
 
 @pytest.fixture(scope="session")
 def cloud():
-    cloud = Cloud(HYPERVISOR)
+    cloud = CLOUDS[PLACE](HYPERVISOR)
     try:
         cloud.start()
         yield cloud

@@ -26,6 +26,8 @@ class Guest:
     address: str
     key_file: Path
     user: str = "root"
+    # What a command is put behind to be run on the guest's host, if that is another.
+    host: tuple = ()
 
     def run(self, script, within=60):
         """Runs a shell script in the guest; what it prints. A failing script is a failing test."""
@@ -42,7 +44,7 @@ class Guest:
     def ssh(self, script, within):
         # Commands come through standard input, so that nothing is quoted twice.
         return subprocess.run(
-            ["ssh", "-i", str(self.key_file), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+            [*self.host, "ssh", "-i", str(self.key_file), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
              "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=no",
              "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
              f"{self.user}@{self.address}", "sh", "-s"],
@@ -60,6 +62,10 @@ class Guest:
         return self.run("cat /proc/sys/kernel/random/boot_id")
 
     def answers_tcp(self, port=22, within=0.25):
+        if self.host:
+            script = f"exec 3<>/dev/tcp/{self.address}/{port}"
+            there = [*self.host, "timeout", str(within), "bash", "-c", script]
+            return subprocess.run(there, capture_output=True, timeout=10).returncode == 0
         try:
             with socket.create_connection((self.address, port), timeout=within):
                 return True
@@ -68,7 +74,7 @@ class Guest:
 
     def answers_ping(self, within=0.25):
         done = subprocess.run(
-            ["ping", "-n", "-q", "-c", "1", "-W", str(within), self.address],
+            [*self.host, "ping", "-n", "-q", "-c", "1", "-W", str(within), self.address],
             capture_output=True, timeout=10,
         )
         return done.returncode == 0

@@ -1,12 +1,13 @@
 #!/bin/sh
 # Runs the stock clients against a cloud of their own: first everything that needs no guests,
-# against a simulated one, then everything that looks into guests, against real ones, and at last
-# a whole distribution.
+# against a simulated one, then everything that looks into guests, against real ones, then a cloud
+# of three hosts, and at last a whole distribution.
 #
-#   tests/clients/run.sh              all three
+#   tests/clients/run.sh              all four
 #   tests/clients/run.sh simulated    the first only, without privileges
 #   tests/clients/run.sh guests       the second only; needs root, QEMU and libvirt
-#   tests/clients/run.sh full         the third only; needs mmdebstrap as well
+#   tests/clients/run.sh cluster      the third only: hosts are network namespaces
+#   tests/clients/run.sh full         the fourth only; needs mmdebstrap as well
 #
 # Further arguments go to pytest. MALLEE_BIN names the binary, by default the one in target/.
 set -eu
@@ -14,7 +15,7 @@ cd "$(dirname "$0")"
 
 which=all
 case "${1:-}" in
-all | simulated | guests | full)
+all | simulated | guests | cluster | full)
 	which=$1
 	shift
 	;;
@@ -49,6 +50,12 @@ if wants simulated; then
 fi
 if wants guests; then
 	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} bounded 30 python -m pytest -m guests "$@"
+fi
+if wants cluster; then
+	# The same scenario as on one host, and what is different between hosts.
+	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} MALLEE_TEST_PLACE=cluster \
+		bounded 15 python -m pytest -m 'guests and not simulated' \
+		test_scenario.py test_security_groups.py -k 'not libcloud and not v2' "$@"
 fi
 if wants full; then
 	MALLEE_TEST_HYPERVISOR=${MALLEE_TEST_HYPERVISOR:-auto} bounded 25 python -m pytest -m full "$@"

@@ -12,6 +12,7 @@ INSTANCE_TYPE = "mallee.tiny"
 
 class Tenant:
     def __init__(self, cloud, access_key, directory, name):
+        self.cloud = cloud
         self.ec2 = cloud.client(access_key)
         self.image = cloud.demo_image()
         self.name = name
@@ -56,7 +57,8 @@ class Tenant:
             eventually(f"`{id}` is ready", lambda: booted(id), BOOT_SECONDS, every=0.5)
 
     def guest(self, id):
-        return Guest(self.describe(id)["PublicIpAddress"], self.key_file)
+        address = self.describe(id)["PublicIpAddress"]
+        return Guest(address, self.key_file, host=self.cloud.beside_guests)
 
     def terminate(self, *ids):
         self.ec2.terminate_instances(InstanceIds=list(ids))

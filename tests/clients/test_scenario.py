@@ -121,14 +121,17 @@ class Witness:
 
     def terminated(self):
         assert not self.emulators()
-        assert not [line for line in host.links() if f"{self.cloud.prefix}-t" in line]
-        rules = host.output("nft", "-s", "list", "ruleset")
+        there = self.cloud.beside_guests
+        links = host.output(*there, "ip", "-o", "link")
+        assert f"{self.cloud.prefix}-t" not in links
+        rules = host.output(*there, "nft", "-s", "list", "ruleset")
         for guest in self.guests:
             assert guest.address not in rules
             assert not guest.answers_tcp()
 
     def meet(self, addresses):
-        self.guests = [Guest(public, self.key_file) for public, _ in addresses]
+        there = self.cloud.beside_guests
+        self.guests = [Guest(public, self.key_file, host=there) for public, _ in addresses]
         self.each(Guest.wait_for_ssh)
         log.info("both guests let us in, at %s", ", ".join(g.address for g in self.guests))
 

@@ -1,7 +1,10 @@
-//! A cloud as a process: the real binary with simulated guests, to be told stories through EC2's
+//! A cloud as processes: the real binary with simulated guests, to be told stories through EC2's
 //! interface, killed and started again.
 
-use crate::client::{ACCESS_KEY, Client, Document, SECRET_KEY};
+use crate::{
+    client::{ACCESS_KEY, Client, Document, SECRET_KEY},
+    parts::{self, Part},
+};
 use std::{
     fs,
     net::{SocketAddr, TcpListener},
@@ -11,19 +14,32 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How the managers reach one another. A story that must know which it is in is a bug.
-pub const TOPOLOGIES: [&str; 3] = ["local", "loopback", "linked"];
+/// How the managers reach one another: in one process, or with a bar between those of different
+/// processes, which join by tokens. A story that must know which it is in is a bug.
+pub const TOPOLOGIES: [&str; 6] = [
+    "local",
+    "loopback",
+    "linked",
+    "cloud group | node",
+    "cloud | group node",
+    "cloud | group | node",
+];
+
+/// Those in which a group's nodes are where it is, and configured there.
+pub const NODES_CONFIGURED: [&str; 4] = ["local", "loopback", "linked", "cloud | group node"];
 
 /// Longer than anything here takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Cloud {
-    process: Option<Child>,
+    processes: Vec<(Part, Option<Child>)>,
     directory: tempfile::TempDir,
     topology: String,
     /// What is logged, as `RUST_LOG` says it.
     logging: &'static str,
     pub address: SocketAddr,
+    /// Of this run of stories: where managers meet those of other processes.
+    ports: parts::Ports,
 }
 
 impl Cloud {
@@ -46,29 +62,45 @@ impl Cloud {
     }
 
     pub fn configured(topology: &str, logging: &'static str, configuration: &str) -> Cloud {
-        let cloud = Cloud {
-            process: None,
+        let mut cloud = Cloud {
+            processes: Vec::new(),
             directory: tempfile::tempdir().unwrap(),
             topology: topology.to_owned(),
             logging,
             address: free_address(),
+            ports: parts::Ports::default(),
         };
         cloud.configure(configuration);
         cloud
     }
 
     /// From its next beginning on.
-    pub fn configure(&self, configuration: &str) {
-        fs::write(self.directory.path().join("cloud.toml"), configuration).unwrap();
+    pub fn configure(&mut self, configuration: &str) {
+        assert!(self.processes.iter().all(|(_, process)| process.is_none()), "it runs");
+        let parts = parts::of(&self.topology, configuration, &mut self.ports);
+        for part in &parts {
+            fs::write(self.configuration_of(part), &part.configuration).unwrap();
+        }
+        self.processes = parts.into_iter().map(|part| (part, None)).collect();
     }
 
-    pub fn state(&self) -> PathBuf {
-        self.directory.path().join("state")
+    fn configuration_of(&self, part: &Part) -> PathBuf {
+        self.directory.path().join(format!("{}.toml", part.name))
+    }
+
+    fn state_of(&self, part: &Part) -> PathBuf {
+        self.directory.path().join(&part.name)
     }
 
     /// Where the cloud's only node keeps things.
     pub fn node(&self) -> PathBuf {
-        self.state().join("node/laptop")
+        self.node_named("laptop")
+    }
+
+    pub fn node_named(&self, node: &str) -> PathBuf {
+        let runs = |(part, _): &&(Part, _)| part.nodes.iter().any(|name| name == node);
+        let (part, _) = self.processes.iter().find(runs).expect("some process runs it");
+        self.state_of(part).join("node").join(node)
     }
 
     pub fn client(&self) -> Client {
@@ -79,41 +111,100 @@ impl Cloud {
         Client { address: self.address, region: region.to_owned() }
     }
 
-    /// Starts the process and waits until it answers.
+    /// Starts every process, those below first if they are members already, and waits until the
+    /// cloud answers and knows its nodes.
     pub fn begin(&mut self) {
-        assert!(self.process.is_none(), "it runs already");
-        let log = fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.directory.path().join("log"))
-            .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mallee"))
-            .arg("up")
-            .args(["--config".as_ref(), self.directory.path().join("cloud.toml").as_os_str()])
-            .args(["--state".as_ref(), self.state().as_os_str()])
-            .args(["--listen", &self.address.to_string(), "--topology", &self.topology])
+        let mut last_first: Vec<usize> = (0..self.processes.len()).rev().collect();
+        let is_member =
+            |part: &Part| part.joins.is_none() || self.state_of(part).join("membership").exists();
+        if !self.processes.iter().all(|(part, _)| is_member(part)) {
+            last_first.reverse();
+        }
+        for index in last_first {
+            self.start_process(index);
+        }
+        self.wait_until_it_answers();
+        let nodes: usize = self.processes.iter().map(|(part, _)| part.nodes.len()).sum();
+        let client = self.client();
+        self.wait("every node has reported", |_| {
+            let verbose = [("ZoneName.1", "verbose")];
+            let zones = client.ask("DescribeAvailabilityZones", &verbose).all("zoneState");
+            let reported = zones.iter().filter(|state| state.starts_with("reported"));
+            (reported.count() >= nodes).then_some(())
+        });
+    }
+
+    fn start_process(&mut self, index: usize) {
+        let (part, process) = &self.processes[index];
+        assert!(process.is_none(), "it runs already");
+        if let Some(joins) = part.joins.clone() {
+            if !self.state_of(part).join("membership").exists() {
+                self.wait_until_it_answers();
+                let token = self
+                    .mallee(0, &["token", "create", "--role", joins.role, "--group", &joins.group]);
+                self.mallee(index, &["join", token.trim(), "--name", &joins.name]);
+            }
+        }
+        let (part, _) = &self.processes[index];
+        let log = self.log_file();
+        let mut command = self.command(part);
+        command.arg("up").args(["--config".as_ref(), self.configuration_of(part).as_os_str()]);
+        if part.joins.is_none() {
+            command.args(["--listen", &self.address.to_string()]);
+        }
+        if parts::is_one_process(&self.topology) {
+            command.args(["--topology", &self.topology]);
+        }
+        let child =
+            command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log).spawn();
+        self.processes[index].1 = Some(child.unwrap());
+    }
+
+    fn command(&self, part: &Part) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mallee"));
+        command
+            .args(["--state".as_ref(), self.state_of(part).as_os_str()])
             .env("RUST_LOG", self.logging)
             .env("MALLEE_ROOT_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("MALLEE_ROOT_SECRET_ACCESS_KEY", SECRET_KEY)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        self.process = Some(child);
+            .env("MALLEE_ROOT_SECRET_ACCESS_KEY", SECRET_KEY);
+        command
+    }
+
+    /// Runs a command on the host of one of the processes.
+    fn mallee(&self, index: usize, arguments: &[&str]) -> String {
+        let done = self.command(&self.processes[index].0).args(arguments).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success(), "{arguments:?}: {said}\n{}", self.log());
+        String::from_utf8(done.stdout).unwrap()
+    }
+
+    fn log_file(&self) -> fs::File {
+        let path = self.directory.path().join("log");
+        fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
+    }
+
+    fn wait_until_it_answers(&mut self) {
         let client = self.client();
         self.wait("the cloud answers", |cloud| {
-            let child = cloud.process.as_mut().unwrap();
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("the cloud ended with {status}:\n{}", cloud.log());
+            let log = cloud.log();
+            for (part, process) in &mut cloud.processes {
+                if let Some(status) = process.as_mut().and_then(|child| child.try_wait().unwrap()) {
+                    panic!("`{}` ended with {status}:\n{log}", part.name);
+                }
             }
             matches!(client.call("DescribeRegions", &[]), Ok(Ok(_))).then_some(())
         });
     }
 
-    /// `kill -9` of the program itself, not of the parent that reaps for it.
+    /// `kill -9` of every program, not of the parents that reap for them.
     pub fn kill(&mut self) {
-        let mut parent = self.process.take().expect("it runs");
+        for index in 0..self.processes.len() {
+            self.kill_process(index);
+        }
+    }
+
+    pub fn kill_process(&mut self, index: usize) {
+        let mut parent = self.processes[index].1.take().expect("it runs");
         for program in children(parent.id()) {
             // SAFETY: a system call on a process of our own making.
             unsafe { libc::kill(program, libc::SIGKILL) };
@@ -123,10 +214,14 @@ impl Cloud {
 
     /// As an operator does it.
     pub fn stop(&mut self) {
-        let mut parent = self.process.take().expect("it runs");
-        // SAFETY: as above.
-        unsafe { libc::kill(parent.id() as i32, libc::SIGTERM) };
-        parent.wait().unwrap();
+        for (_, process) in &mut self.processes {
+            let parent = process.as_ref().expect("it runs");
+            // SAFETY: as above.
+            unsafe { libc::kill(parent.id() as i32, libc::SIGTERM) };
+        }
+        for (_, process) in &mut self.processes {
+            process.take().expect("it runs").wait().unwrap();
+        }
     }
 
     /// Looks until there is something, or fails with what the cloud has logged.
@@ -165,7 +260,7 @@ impl Cloud {
 
 impl Drop for Cloud {
     fn drop(&mut self) {
-        if let Some(mut parent) = self.process.take() {
+        for parent in self.processes.iter_mut().filter_map(|(_, process)| process.as_mut()) {
             // SAFETY: as above.
             unsafe { libc::kill(parent.id() as i32, libc::SIGTERM) };
             let _ = parent.wait();
@@ -215,6 +310,6 @@ fn children(parent: u32) -> Vec<i32> {
     listed.split_whitespace().map(|pid| pid.parse().unwrap()).collect()
 }
 
-fn free_address() -> SocketAddr {
+pub fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -3,6 +3,7 @@
 
 mod client;
 mod cloud;
+mod parts;
 
 mod kill;
 mod launching;

@@ -1,10 +1,10 @@
 //! A node taken out of the configuration, and put back.
 
-use crate::cloud::{Cloud, TOPOLOGIES, section};
+use crate::cloud::{Cloud, NODES_CONFIGURED, section};
 
 #[test]
 fn a_node_taken_out_of_the_configuration_is_named_and_its_instances_wait_for_it() {
-    for topology in TOPOLOGIES {
+    for topology in NODES_CONFIGURED {
         let (first, second) = (section("first", "vcpus = 1"), section("second", "vcpus = 1"));
         let both = format!("{first}{second}");
         let mut cloud = Cloud::configured(topology, "info", &both);

@@ -17,13 +17,7 @@ impl Core {
         let now = self.ambient.now();
         let shown = self.settings.terminated_shown;
         let buried = self.decide(|draft| {
-            let old: Vec<Arc<Instance>> = draft
-                .state
-                .instances()
-                .filter(|i| !i.state.exists() && now.since(i.state_since) >= shown)
-                .cloned()
-                .collect();
-            for instance in old {
+            for instance in draft.state.ended_for(shown, now) {
                 for resource in resources_of(&instance) {
                     let tags = draft
                         .state

@@ -37,7 +37,9 @@ impl Core {
             let book = self.book.borrow();
             outcomes.retain(|done| {
                 let granted = matches!(done.outcome, Outcome::Accepted { .. });
-                granted || book.driver.decides(&done.instance, generation)
+                granted
+                    || done.revision == UPDATE
+                    || book.driver.decides(&done.instance, generation)
             });
             book.state.clone()
         };

@@ -4,6 +4,7 @@
 //! asking the node, and forwards every later request to the right node. A node that does not answer
 //! keeps its instances: only a node's own word gives a placement up.
 
+pub mod arrival;
 pub mod forward;
 pub mod place;
 pub mod placements;
@@ -40,10 +41,11 @@ use crate::{
     store::{Store, StoreFault, journal::Journal, record},
 };
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
+use arrival::Arrived;
 use placements::Placement;
 use reported::Reported;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::{BTreeMap, BTreeSet},
     rc::Rc,
     sync::Arc,
@@ -80,6 +82,7 @@ struct Core {
     book: RefCell<Book>,
     /// Somebody's placing is done.
     placing_done: Notify,
+    ticking: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -96,8 +99,8 @@ struct Book {
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
     reports: BTreeMap<NodeName, Reported>,
-    /// Nodes whose last report the cloud has perhaps not heard.
-    not_passed_on: BTreeSet<NodeName>,
+    /// Nodes whose last report did not reach the cloud.
+    untold: BTreeSet<NodeName>,
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
@@ -117,6 +120,8 @@ impl GroupManager {
             placements.insert(placement.instance.clone(), placement);
         }
         let forgotten = Forgotten::load(&*parts.store)?;
+        let arrived = record::load_all::<Arrived>(&*parts.store)?;
+        let arrived = arrived.into_iter().map(|Arrived { node }| node).collect();
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
         let book = Book {
             cloud: None,
@@ -127,7 +132,7 @@ impl GroupManager {
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
-            not_passed_on: BTreeSet::new(),
+            untold: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
             choosing: BTreeSet::new(),
@@ -139,14 +144,19 @@ impl GroupManager {
             begun: Instant::now(),
             book: RefCell::new(book),
             placing_done: Notify::new(),
+            ticking: Cell::new(false),
         };
-        Ok(RestoredGroup(core))
+        Ok(RestoredGroup { core, arrived })
     }
 }
 
 /// A group manager that may still be sent to the thread it is to run on.
 #[derive(Debug)]
-pub struct RestoredGroup(Core);
+pub struct RestoredGroup {
+    core: Core,
+    /// The nodes on other hosts that came here before.
+    pub arrived: Vec<NodeName>,
+}
 
 impl RestoredGroup {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
@@ -159,7 +169,7 @@ impl RestoredGroup {
     }
 
     fn manager(self) -> GroupManager {
-        GroupManager { core: Rc::new(self.0) }
+        GroupManager { core: Rc::new(self.core) }
     }
 }
 
@@ -169,10 +179,15 @@ impl Actor for GroupManager {
     fn started(&mut self, context: &mut Self::Context) {
         context.run_interval(TICK, |group, _| {
             let core = group.core.clone();
+            // A cloud that takes its time is not asked again meanwhile.
+            if core.ticking.replace(true) {
+                return;
+            }
             actix_rt::spawn(async move {
                 core.erase().await;
+                core.tell_again().await;
                 core.report_placements().await;
-                core.pass_on_again().await;
+                core.ticking.set(false);
             });
         });
     }

@@ -11,8 +11,7 @@ use crate::{
         report::{GroupReport, Heard, NodeReport, Reading},
     },
 };
-use futures_util::future::join_all;
-use std::{collections::BTreeMap, mem, rc::Rc};
+use std::{collections::BTreeMap, rc::Rc};
 
 /// How often the cloud is told again of what has not changed.
 const TICKS_BETWEEN_PLACEMENTS: u32 = 5;
@@ -85,23 +84,30 @@ impl Core {
                 answer = tell(whole).await;
             }
         }
-        if let Err(fault) = answer {
-            log::warn!("a report did not reach the cloud and will be repeated: {fault}");
-            self.book.borrow_mut().not_passed_on.insert(node);
+        let mut book = self.book.borrow_mut();
+        match answer {
+            Ok(_) => {
+                book.untold.remove(&node);
+            }
+            Err(fault) => {
+                if book.untold.insert(node) {
+                    log::warn!("a report did not reach the cloud, which is told again: {fault}");
+                }
+            }
         }
     }
 
-    /// The nodes know only that their group has heard.
-    pub(super) async fn pass_on_again(self: &Rc<Self>) {
-        let (cloud, reports) = {
-            let mut book = self.book.borrow_mut();
-            let nodes = mem::take(&mut book.not_passed_on);
-            let known = nodes.iter().filter_map(|node| book.reports.get(node));
-            let reports: Vec<_> = known.map(Reported::whole).collect();
-            (book.cloud.clone(), reports)
+    /// What nodes said while the cloud was out of reach, which they do not say again.
+    pub(super) async fn tell_again(&self) {
+        let (cloud, untold): (_, Vec<NodeReport>) = {
+            let book = self.book.borrow();
+            let reports = book.untold.iter().filter_map(|node| book.reports.get(node));
+            (book.cloud.clone(), reports.map(Reported::whole).collect())
         };
         let Some(cloud) = cloud else { return };
-        join_all(reports.into_iter().map(|report| self.pass_on(&cloud, report))).await;
+        for report in untold {
+            self.pass_on(&cloud, report).await;
+        }
     }
 
     /// What only the group knows: the cloud says which of it is over, and tells users what cannot be

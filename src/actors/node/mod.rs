@@ -92,6 +92,8 @@ struct Book {
     hypervisor: String,
     /// Whether a report is on its way to being sent.
     report_due: bool,
+    /// A report did not arrive, and others are sent until one does.
+    following_up: bool,
     /// How long it took until the last one was answered.
     report_took: Duration,
     /// When everything was told last, and how long it took until that was answered.
@@ -165,6 +167,7 @@ impl NodeManager {
             foreign: Vec::new(),
             hypervisor: parts.hypervisor.clone(),
             report_due: false,
+            following_up: false,
             report_took: Duration::ZERO,
             told_all: None,
             network_unswept: false,
@@ -214,12 +217,12 @@ pub struct MeetGroup(pub Address<GroupManager>);
 
 impl Handler<MeetGroup> for NodeManager {
     type Result = ResponseFuture<()>;
-    fn handle(&mut self, MeetGroup(group): MeetGroup, context: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, MeetGroup(group): MeetGroup, _: &mut Self::Context) -> Self::Result {
         self.core.book.borrow_mut().group = Some(group);
-        let (core, myself) = (self.core.clone(), context.address());
+        let core = self.core.clone();
         Box::pin(async move {
             core.look_around().await;
-            core.report_until_heard(&myself).await;
+            core.send_report().await;
         })
     }
 }

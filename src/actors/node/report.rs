@@ -35,15 +35,16 @@ fn together(last_took: Duration) -> Duration {
 /// How long everything that was told is waited for, before it is told once more.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
-/// A report that was not heard is followed by another one after this.
-const LOST_AFTER: Duration = Duration::from_secs(1);
+/// How soon a report that did not arrive is followed by another: a link that was cut is made anew
+/// within about that.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
 
 /// What a report's answer asks for.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
     Again,
     Rest,
-    /// It was not heard.
+    /// It did not arrive.
     Later,
 }
 
@@ -64,9 +65,8 @@ impl Handler<SendReport> for NodeManager {
     fn handle(&mut self, _: SendReport, context: &mut Context<Self>) {
         let core = self.core.clone();
         let together = together(core.book.borrow().report_took);
-        context.run_later(together, move |_, context| {
-            let myself = context.address();
-            actix_rt::spawn(async move { core.report_until_heard(&myself).await });
+        context.run_later(together, move |_, _| {
+            actix_rt::spawn(async move { core.send_report().await });
         });
     }
 }
@@ -82,16 +82,23 @@ impl Core {
         }
     }
 
-    /// One that is lost is repeated soon: those above would go by what they knew before.
-    pub(super) async fn report_until_heard(self: &Rc<Self>, myself: &Addr<NodeManager>) {
-        if self.send_report().await == Then::Later {
-            actix_rt::time::sleep(LOST_AFTER).await;
-            self.touch(myself);
+    /// Answered when those above have heard.
+    pub(super) async fn send_report(self: &Rc<Self>) {
+        let follow_up = self.send_reports().await == Then::Later
+            && !std::mem::replace(&mut self.book.borrow_mut().following_up, true);
+        if follow_up {
+            let core = self.clone();
+            actix_rt::spawn(async move {
+                tokio::time::sleep(AGAIN_AFTER).await;
+                while core.send_reports().await == Then::Later {
+                    tokio::time::sleep(AGAIN_AFTER).await;
+                }
+                core.book.borrow_mut().following_up = false;
+            });
         }
     }
 
-    /// Answered when those above have heard, or did not.
-    async fn send_report(self: &Rc<Self>) -> Then {
+    async fn send_reports(self: &Rc<Self>) -> Then {
         loop {
             match self.send_one_report().await {
                 Then::Again => {}
@@ -139,7 +146,9 @@ impl Core {
                 Then::Again
             }
             Err(fault) => {
-                log::warn!("a report did not reach the group, the next tells everything: {fault}");
+                if !book.following_up {
+                    log::warn!("a report did not reach the group; it is told everything: {fault}");
+                }
                 book.instances.unheard();
                 Then::Later
             }

@@ -29,6 +29,7 @@ use crate::{
         image::{DiskFormat, Image},
         instance::InstanceState,
         instance_type::InstanceTypes,
+        membership::NoMembers,
         placement::PolicyName,
         resources::Resources,
         scope::Scope,
@@ -98,7 +99,14 @@ impl TestCloud {
         .unwrap();
         let manager = Address::Local(manager.start(&Arbiter::current()));
         let cloud = TestCloud {
-            cloud: Cloud { settings, ambient, blobs: Arc::new(OneBlob), published, manager },
+            cloud: Cloud {
+                settings,
+                ambient,
+                blobs: Arc::new(OneBlob),
+                members: Arc::new(NoMembers),
+                published,
+                manager,
+            },
             store,
             clock,
             caller: Caller { account: ALICE.parse().unwrap(), role: Role::User },

@@ -1,0 +1,205 @@
+//! The cloud's authority and its ledger, on the disk of the cloud manager's host.
+//!
+//! What was decided is on the disk before anybody hears of it. A change that cannot be written is
+//! taken back.
+
+use crate::{
+    config::{
+        Configuration,
+        state_directory::{StateDirectory, create_private_directory, write_private},
+    },
+    domain::{
+        id::GroupName,
+        membership::{Invitation, JoiningRole, Membership, MembershipFault},
+    },
+    transport::{
+        Clock,
+        authority::{Authority, AuthorityFault},
+        credentials::{CredentialFault, Credentials},
+        identity::{Identity, Peer, Role},
+        ledger::{Ledger, Refused, Term},
+        registrar::{Application, Certified, Registrar, VALID_FOR},
+        token::{JoinToken, Secret},
+    },
+};
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+#[derive(Debug, thiserror::Error)]
+pub enum RegistryFault {
+    #[error("`{}`: {source}", .path.display())]
+    Io { path: PathBuf, source: io::Error },
+    #[error("`{}`: {source}", .path.display())]
+    Authority { path: PathBuf, source: AuthorityFault },
+    #[error("`{}` cannot be read: {source}", .path.display())]
+    Ledger { path: PathBuf, source: serde_json::Error },
+    #[error(
+        "the certificates of this cloud call it `{certified}`, and the configuration `{configured}`"
+    )]
+    Renamed { certified: String, configured: String },
+}
+
+pub struct Registry {
+    registrar: Mutex<Registrar>,
+    ledger: PathBuf,
+    clock: Clock,
+    addresses: Addresses,
+    /// Changes when somebody is revoked.
+    revoked: watch::Sender<()>,
+}
+
+/// Where the configuration says that each parent is reached.
+#[derive(Debug)]
+struct Addresses {
+    cloud: Option<SocketAddr>,
+    groups: BTreeMap<GroupName, Option<SocketAddr>>,
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Registry({})", self.ledger.display())
+    }
+}
+
+impl Registry {
+    /// Finds the authority of this cloud, or makes it.
+    pub fn open(
+        configuration: &Configuration,
+        state: &StateDirectory,
+        clock: Clock,
+    ) -> Result<Registry, RegistryFault> {
+        let (place, ledger_place) = (state.authority(), state.ledger());
+        let io = |path: &PathBuf| {
+            let path = path.clone();
+            move |source| RegistryFault::Io { path, source }
+        };
+        let authority_fault = |source| RegistryFault::Authority { path: place.clone(), source };
+        if !place.try_exists().map_err(io(&place))? {
+            let directory = place.parent().expect("it is a file in the state directory");
+            create_private_directory(directory).map_err(io(&place))?;
+            let name = &configuration.cloud.name;
+            let authority = Authority::create(name, clock()).map_err(authority_fault)?;
+            // The authority last: it is never without its ledger.
+            write_private(&ledger_place, &text(&Ledger::new(name))).map_err(io(&ledger_place))?;
+            write_private(&place, authority.to_pem().as_bytes()).map_err(io(&place))?;
+        }
+        let pem = fs::read_to_string(&place).map_err(io(&place))?;
+        let authority = Authority::from_pem(&pem).map_err(authority_fault)?;
+        let json = fs::read(&ledger_place).map_err(io(&ledger_place))?;
+        let ledger: Ledger = serde_json::from_slice(&json)
+            .map_err(|source| RegistryFault::Ledger { path: ledger_place.clone(), source })?;
+        let configured = &configuration.cloud.name;
+        if ledger.cloud() != configured {
+            let certified = ledger.cloud().to_owned();
+            return Err(RegistryFault::Renamed { certified, configured: configured.clone() });
+        }
+        let groups = configuration.groups.iter().map(|group| (group.name.clone(), group.links));
+        let addresses = Addresses { cloud: configuration.cloud.links, groups: groups.collect() };
+        Ok(Registry {
+            registrar: Mutex::new(Registrar { authority, ledger, valid_for: VALID_FOR }),
+            ledger: ledger_place,
+            clock,
+            addresses,
+            revoked: watch::Sender::new(()),
+        })
+    }
+
+    /// For managers that run beside the authority, and ask nobody.
+    pub fn issue(&self, identity: &Identity) -> Result<Credentials, CredentialFault> {
+        let registrar = self.registrar();
+        Credentials::issued_by(&registrar.authority, identity, (self.clock)(), VALID_FOR)
+    }
+
+    /// The decision, once it is on the disk. Blocks.
+    pub fn decide(&self, application: &Application) -> Result<Certified, Refused> {
+        let now = (self.clock)();
+        self.change(|registrar| registrar.decide(application, now))
+            .map_err(|why| Refused::Undecided(why.to_string()))?
+    }
+
+    pub fn is_revoked(&self, peer: &Peer) -> bool {
+        self.registrar().ledger.is_revoked(peer)
+    }
+
+    /// Every key that is not believed any more.
+    pub fn revoked(&self) -> Vec<Term> {
+        self.registrar().ledger.revoked().collect()
+    }
+
+    /// Sees each revocation from now on.
+    pub fn watch(&self) -> watch::Receiver<()> {
+        self.revoked.subscribe()
+    }
+
+    /// Changes the ledger, here and on the disk or nowhere.
+    fn change<T>(&self, change: impl FnOnce(&mut Registrar) -> T) -> io::Result<T> {
+        let mut registrar = self.registrar();
+        let before = registrar.ledger.clone();
+        let outcome = change(&mut registrar);
+        if registrar.ledger != before {
+            registrar.ledger.tidy((self.clock)());
+            if let Err(fault) = write_private(&self.ledger, &text(&registrar.ledger)) {
+                registrar.ledger = before;
+                return Err(fault);
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn registrar(&self) -> MutexGuard<'_, Registrar> {
+        self.registrar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn parent_of(&self, invited: &Invitation) -> Result<Vec<String>, MembershipFault> {
+        let Invitation { role, group, addresses, .. } = invited;
+        let links =
+            self.addresses.groups.get(group).ok_or(MembershipFault::UnknownGroup(group.clone()))?;
+        let links = match role {
+            JoiningRole::Group => self.addresses.cloud,
+            JoiningRole::Node => *links,
+        };
+        if !addresses.is_empty() {
+            return Ok(addresses.clone());
+        }
+        match links {
+            None => Err(MembershipFault::NoLinks(*role)),
+            Some(any) if any.ip().is_unspecified() => Err(MembershipFault::AnyAddress(*role)),
+            Some(address) => Ok(vec![address.to_string()]),
+        }
+    }
+}
+
+impl Membership for Registry {
+    fn invite(&self, invited: &Invitation) -> Result<String, MembershipFault> {
+        let addresses = self.parent_of(invited)?;
+        let role = match invited.role {
+            JoiningRole::Group => Role::Group,
+            JoiningRole::Node => Role::Node,
+        };
+        let (secret, expires) = (Secret::generate(), (self.clock)() + invited.valid_for);
+        let group = invited.group.as_str();
+        self.change(|registrar| registrar.ledger.invite(&secret, role, group, expires))
+            .map_err(|fault| MembershipFault::NotRecorded(fault.to_string()))?;
+        let registrar = self.registrar();
+        let token = JoinToken {
+            cloud: registrar.ledger.cloud().to_owned(),
+            authority: registrar.authority.fingerprint(),
+            addresses,
+            role,
+            group: group.to_owned(),
+            secret,
+            expires,
+        };
+        Ok(token.to_string())
+    }
+}
+
+fn text(ledger: &Ledger) -> Vec<u8> {
+    serde_json::to_vec_pretty(ledger).expect("a ledger's keys are text and its values plain")
+}

@@ -1,0 +1,82 @@
+//! `mallee join`: make this host a part of a cloud.
+//!
+//! It asks nobody anything, and may be repeated: a host that is a member already says so and is
+//! done. `mallee up` then runs what the host joined as.
+
+use super::{Context, fault::Fault};
+use crate::{
+    boot::membership::joining::{self, Joined, JoiningFault},
+    transport::{join::JoinFault, token::JoinToken},
+};
+use clap::Args;
+use std::{fs, process::ExitCode, time::Duration};
+
+#[derive(Debug, Args)]
+pub struct Join {
+    /// What `mallee token create` printed
+    token: JoinToken,
+    /// What the cloud is to call this host, if it is to be a node [default: its host name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// For how many seconds a parent that is not there yet is asked again
+    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    patience: u64,
+}
+
+impl Join {
+    pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
+        let state = &context.state;
+        state.create().map_err(Fault::io("make", state.root()))?;
+        let name = match self.name {
+            Some(name) => name,
+            None => host_name()?,
+        };
+        let patience = Duration::from_secs(self.patience);
+        let joined = joining::join(state, &self.token, &name, patience).map_err(|fault| {
+            let told = Fault::of(&fault);
+            match fault {
+                JoiningFault::Member(_) => told.remedy(
+                    "`mallee down --purge` on this host and `mallee node evict` on the cloud's \
+                     end that",
+                ),
+                JoiningFault::Join(JoinFault::Unreachable(_)) => {
+                    told.remedy("is the parent running, and is this host let through to it?")
+                }
+                JoiningFault::Join(JoinFault::Expired) => {
+                    told.remedy("`mallee token create` on the cloud's host makes a new one")
+                }
+                JoiningFault::Name(_) => told.remedy("choose one with `--name NAME`"),
+                _ => told,
+            }
+        })?;
+        match joined {
+            Joined::Now(identity) => eprintln!(
+                "mallee: this host is now {}; `mallee up` begins its work",
+                shown(&identity)
+            ),
+            Joined::Before(identity) => {
+                eprintln!("mallee: this host is {} already", shown(&identity));
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn shown(identity: &crate::transport::identity::Identity) -> String {
+    use crate::transport::identity::Role;
+    let (cloud, group) = (identity.cloud(), identity.group().unwrap_or_default());
+    match identity.role() {
+        Role::Node => {
+            format!("node `{}` of group `{group}` in cloud `{cloud}`", identity.name())
+        }
+        Role::Group | Role::Cloud => format!("the manager of group `{group}` in cloud `{cloud}`"),
+    }
+}
+
+/// As node names are written: the first part, in lower case.
+fn host_name() -> Result<String, Fault> {
+    let path = "/proc/sys/kernel/hostname";
+    let name = fs::read_to_string(path).map_err(Fault::io("read", path.as_ref()))?;
+    let first = name.trim().split('.').next().unwrap_or_default();
+    Ok(first.to_ascii_lowercase())
+}

@@ -1,0 +1,131 @@
+//! The processes that a cloud is made of: one configuration taken apart, each with what is its own.
+
+use crate::cloud::free_address;
+use std::{collections::BTreeMap, net::SocketAddr};
+use toml::{Table, Value};
+
+/// One process.
+pub struct Part {
+    /// Of its state directory, too.
+    pub name: String,
+    pub configuration: String,
+    pub joins: Option<Joins>,
+    /// The nodes it runs.
+    pub nodes: Vec<String>,
+}
+
+/// What a process other than the cloud's joins as.
+#[derive(Clone)]
+pub struct Joins {
+    pub role: &'static str,
+    pub group: String,
+    pub name: String,
+}
+
+/// Where managers are met, the same over restarts.
+#[derive(Default)]
+pub struct Ports(BTreeMap<String, SocketAddr>);
+
+impl Ports {
+    fn of(&mut self, manager: &str) -> Value {
+        let port = self.0.entry(manager.to_owned()).or_insert_with(free_address);
+        Value::String(port.to_string())
+    }
+}
+
+pub fn is_one_process(topology: &str) -> bool {
+    ["local", "loopback", "linked"].contains(&topology)
+}
+
+/// The cloud's part first, and every other behind the one that it joins.
+pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
+    let whole: Table = configuration.parse().unwrap();
+    let nodes = tables(&whole, "node");
+    if is_one_process(topology) {
+        let (configuration, nodes) = (configuration.to_owned(), names(&nodes));
+        return vec![Part { name: "state".to_owned(), configuration, joins: None, nodes }];
+    }
+    let process_of = |role: &str| topology.split('|').find(|roles| roles.contains(role)).unwrap();
+    let group_is_away = process_of("group") != process_of("cloud");
+    let node_is_away = process_of("node") != process_of("group");
+
+    let mut groups = tables(&whole, "group");
+    if groups.is_empty() {
+        groups.push(Table::from_iter([("name".to_owned(), Value::String("laptop".into()))]));
+    }
+    let mut cloud = whole.clone();
+    if node_is_away {
+        for group in &mut groups {
+            group.insert("links".to_owned(), ports.of(&name(group)));
+        }
+    }
+    if group_is_away {
+        let section = cloud.entry("cloud").or_insert(Value::Table(Table::new()));
+        section.as_table_mut().unwrap().insert("links".to_owned(), ports.of("the cloud"));
+    }
+    cloud.insert("group".to_owned(), list(&groups));
+    let mut parts = Vec::new();
+    // The nodes of a group that run in the process that a role is in.
+    let beside = |role: &str, group: &Table| {
+        let there = process_of("node") == process_of(role);
+        let own = |node: &&Table| there && node["group"].as_str() == Some(&name(group));
+        nodes.iter().filter(own).cloned().collect::<Vec<Table>>()
+    };
+    parts.push(Part {
+        name: "state".to_owned(),
+        configuration: with_roles(cloud, process_of("cloud")),
+        joins: None,
+        nodes: groups.iter().flat_map(|group| names(&beside("cloud", group))).collect(),
+    });
+    for group in &groups {
+        let own = beside("group", group);
+        if group_is_away {
+            let file = Table::from_iter([("node".to_owned(), list(&own))]);
+            parts.push(Part {
+                name: format!("group-{}", name(group)),
+                configuration: with_roles(file, process_of("group")),
+                joins: Some(Joins { role: "group", group: name(group), name: name(group) }),
+                nodes: names(&own),
+            });
+        }
+    }
+    for node in nodes.iter().filter(|_| node_is_away) {
+        let joins = Joins {
+            role: "node",
+            group: node["group"].as_str().unwrap().to_owned(),
+            name: name(node),
+        };
+        let file = Table::from_iter([("node".to_owned(), list(&[node.clone()]))]);
+        parts.push(Part {
+            name: format!("node-{}", name(node)),
+            configuration: with_roles(file, "node"),
+            nodes: vec![joins.name.clone()],
+            joins: Some(joins),
+        });
+    }
+    parts
+}
+
+fn with_roles(mut file: Table, roles: &str) -> String {
+    let roles = roles.split_whitespace().map(|role| Value::String(role.to_owned())).collect();
+    let topology = Table::from_iter([("roles".to_owned(), Value::Array(roles))]);
+    file.insert("topology".to_owned(), Value::Table(topology));
+    toml::to_string(&file).unwrap()
+}
+
+fn tables(file: &Table, key: &str) -> Vec<Table> {
+    let list = file.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    list.into_iter().map(|value| value.as_table().unwrap().clone()).collect()
+}
+
+fn list(tables: &[Table]) -> Value {
+    Value::Array(tables.iter().cloned().map(Value::Table).collect())
+}
+
+fn names(tables: &[Table]) -> Vec<String> {
+    tables.iter().map(name).collect()
+}
+
+fn name(table: &Table) -> String {
+    table["name"].as_str().unwrap().to_owned()
+}
