@@ -442,6 +442,8 @@ pub enum Fate {
     Deliver,
     /// Only when this is notified.
     Late(Arc<Notify>),
+    /// Never, which is said when this is notified.
+    Never(Arc<Notify>),
     LoseQuestion,
     LoseAnswer,
     Twice,
@@ -487,6 +489,10 @@ fn linked<A: Actor>(
                     Fate::Late(when) => {
                         when.notified().await;
                         board.put_through(envelope).await
+                    }
+                    Fate::Never(when) => {
+                        when.notified().await;
+                        Err(LinkFault::NotDelivered("the link was cut".to_owned()))
                     }
                     Fate::LoseQuestion => Err(LinkFault::Unanswered),
                     Fate::LoseAnswer => {
@@ -691,11 +697,20 @@ impl Cloud {
     }
 
     pub async fn restart_in(&mut self, weather: Weather) {
+        self.restart_alone_in(weather);
+        self.meet_group().await;
+    }
+
+    /// The same, and its group does not find it.
+    pub fn restart_alone(&mut self) {
+        self.restart_alone_in(fair());
+    }
+
+    fn restart_alone_in(&mut self, weather: Weather) {
         self.process.end();
         self.process = OfProcess::begin(&self.store);
         (self.addr, self.published) =
             Cloud::manager(&self.process, &self.ambient, &self.settings, &self.group, weather);
-        self.meet_group().await;
     }
 
     pub async fn command<C: Decide>(&self, command: C) -> Answer<Commanded<C>>
@@ -750,6 +765,11 @@ pub fn image() -> Image {
         launch_permissions: BTreeSet::new(),
         created_at: Timestamp(0),
     }
+}
+
+/// The same instance as the cloud wants it when it asks anew.
+pub fn asked_anew(spec: &InstanceSpec) -> InstanceSpec {
+    InstanceSpec { filters_generation: spec.filters_generation + 1, ..spec.clone() }
 }
 
 /// The spec of an instance that a cloud would launch; another for each number.

@@ -9,7 +9,10 @@ use super::{chronicle::Chronicle, dice::Dice, process::Process};
 use crate::{
     actors::switchboard::Switchboard,
     domain::id::{GroupName, NodeName},
-    messages::envelope::{Envelope, LinkFault, Outbound},
+    messages::{
+        envelope::{Envelope, LinkFault, Outbound},
+        node::{Accepted, NodeFault},
+    },
 };
 use actix::{Actor, Addr, Context, Handler, ResponseFuture};
 use std::{
@@ -20,9 +23,9 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{Notify, mpsc, oneshot},
     task::spawn_local,
-    time::sleep,
+    time::timeout,
 };
 
 /// Where a manager is.
@@ -101,6 +104,7 @@ pub struct Carrier {
 
 struct Links {
     chronicle: Chronicle,
+    healed: Notify,
     book: RefCell<Book>,
 }
 
@@ -110,6 +114,8 @@ struct Book {
     /// From whom nothing reaches whom.
     cut: BTreeSet<(Place, Place)>,
     slow: BTreeSet<Place>,
+    /// Questions that are answered and not asked.
+    pretended: BTreeSet<String>,
     dice: Dice,
     carried: u64,
 }
@@ -141,10 +147,11 @@ impl Carrier {
             weather,
             cut: BTreeSet::new(),
             slow: BTreeSet::new(),
+            pretended: BTreeSet::new(),
             dice: Dice::new(seed, "carrier"),
             carried: 0,
         };
-        let links = Rc::new(Links { chronicle, book: RefCell::new(book) });
+        let links = Rc::new(Links { chronicle, healed: Notify::new(), book: RefCell::new(book) });
         let carrying = links.clone();
         spawn_local(async move {
             while let Some(parcel) = posted.recv().await {
@@ -174,6 +181,12 @@ impl Carrier {
         self.links.book.borrow_mut().weather = weather;
     }
 
+    /// Nothing is lost or late from now on, and what is late has arrived.
+    pub fn heal(&self) {
+        self.change_weather(Weather::calm());
+        self.links.healed.notify_waiters();
+    }
+
     pub fn cut(&self, from: &Place, to: &Place) {
         self.links.book.borrow_mut().cut.insert((from.clone(), to.clone()));
     }
@@ -189,6 +202,13 @@ impl Carrier {
 
     pub fn speed_up(&self, place: &Place) {
         self.links.book.borrow_mut().slow.remove(place);
+    }
+
+    /// For tests of what is looked at: such questions are said to have been taken up by a node, and
+    /// are not.
+    #[cfg(test)]
+    pub fn pretend(&self, name: &str) {
+        self.links.book.borrow_mut().pretended.insert(name.to_owned());
     }
 
     /// How many questions there were.
@@ -207,13 +227,13 @@ impl Links {
             digest(&envelope.body),
             mentioned(&envelope.body)
         ));
-        pause(fate.outward).await;
+        self.pause(fate.outward).await;
         let note = |what: &str| {
             self.chronicle.note(format_args!("{from} asks {to} #{number} {name}: {what}"));
         };
         if fate.lose_question || self.is_cut(&from, &to) {
             note("lost");
-            pause(fate.notice).await;
+            self.pause(fate.notice).await;
             let fault = match fate.known_lost {
                 true => LinkFault::NotDelivered("the link is cut".to_owned()),
                 false => LinkFault::Unanswered,
@@ -225,7 +245,7 @@ impl Links {
             let (again, links, to) = (envelope.clone(), self.clone(), to.clone());
             let process = self.process(&to);
             spawn_local(async move {
-                pause(after).await;
+                links.pause(after).await;
                 if !same(&process, &links.process(&to)) {
                     return;
                 }
@@ -239,10 +259,10 @@ impl Links {
             // Who knows what becomes of the other one.
             answer = Err(LinkFault::Unanswered);
         }
-        pause(fate.homeward).await;
+        self.pause(fate.homeward).await;
         if answer.is_ok() && (fate.lose_answer || self.is_cut(&to, &from)) {
             note("its answer is lost");
-            pause(fate.notice).await;
+            self.pause(fate.notice).await;
             answer = Err(LinkFault::Unanswered);
         }
         match &answer {
@@ -255,6 +275,10 @@ impl Links {
 
     /// Puts a question through in the process that is there, which may end meanwhile.
     async fn deliver(&self, to: &Place, envelope: Envelope) -> Answer {
+        if self.book.borrow().pretended.contains(&envelope.name) {
+            let accepted: Result<Accepted, NodeFault> = Ok(Accepted { generation: 0 });
+            return Ok(postcard::to_stdvec(&accepted).expect("it is plain data"));
+        }
         let Some((process, board)) = self.book.borrow().doors.get(to).cloned() else {
             return Err(LinkFault::NotDelivered("nobody is there".to_owned()));
         };
@@ -268,6 +292,13 @@ impl Links {
 
     fn process(&self, place: &Place) -> Option<Rc<Process>> {
         self.book.borrow().doors.get(place).map(|(process, _)| process.clone())
+    }
+
+    /// Timers are not for nothing.
+    async fn pause(&self, time: Duration) {
+        if !time.is_zero() {
+            let _ = timeout(time, self.healed.notified()).await;
+        }
     }
 
     fn is_cut(&self, from: &Place, to: &Place) -> bool {
@@ -304,13 +335,6 @@ impl Book {
 /// What arrives twice arrives over one connection.
 fn same(one: &Option<Rc<Process>>, other: &Option<Rc<Process>>) -> bool {
     matches!((one, other), (Some(one), Some(other)) if Rc::ptr_eq(one, other))
-}
-
-/// Timers are not for nothing.
-async fn pause(time: Duration) {
-    if !time.is_zero() {
-        sleep(time).await;
-    }
 }
 
 /// Enough of a body to see that two histories differ.

@@ -280,6 +280,13 @@ impl SimulatedCloud {
         &self.group_disks[name]
     }
 
+    /// What is on all disks together.
+    pub fn record_bytes(&self) -> u64 {
+        let machines = self.machines.values().map(|machine| &machine.disk);
+        let disks = machines.chain(self.group_disks.values()).chain([&self.cloud_disk]);
+        disks.map(|disk| disk.size_bytes() as u64).sum()
+    }
+
     pub fn mend_disks(&self) {
         self.cloud_disk.mend();
         self.group_disks.values().for_each(|disk| disk.mend());

@@ -33,6 +33,10 @@ impl Disk {
         *unpoisoned(&self.failing) = None;
     }
 
+    pub fn size_bytes(&self) -> usize {
+        self.records.size_bytes()
+    }
+
     /// Another process begins with what is written.
     pub fn reopen(&self) {
         self.records.reopen();

@@ -65,7 +65,7 @@ impl Faults {
         for (_, healing) in std::mem::take(&mut self.due) {
             self.heal(cloud, healing);
         }
-        cloud.carrier.change_weather(Weather::calm());
+        cloud.carrier.heal();
         cloud.mend_disks();
         cloud.begin_all();
     }

@@ -162,6 +162,25 @@ impl Machine {
         self.hypervisor.shut_down(guest).is_ok()
     }
 
+    /// For tests of what is looked at: a guest that nobody asked for here.
+    #[cfg(test)]
+    pub fn raise(&self, guest: &InstanceId) {
+        use crate::hypervisor::{Boot, DomainSpec};
+        let file = |name: &str| self.instances.join(name);
+        let domain = DomainSpec {
+            instance: guest.clone(),
+            vcpus: 1,
+            memory_mib: 1,
+            boot: Boot::Disk,
+            root_disk: file("root"),
+            nics: Vec::new(),
+            console_log: file("console.log"),
+            console_socket: file("console.sock"),
+        };
+        // Where it is already it stays.
+        let _ = self.hypervisor.start(&domain);
+    }
+
     /// Our domains, and whether each runs.
     pub fn domains(&self) -> BTreeMap<InstanceId, bool> {
         let domains = self.hypervisor.domains().expect("a simulated hypervisor always answers");

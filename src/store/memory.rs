@@ -41,6 +41,13 @@ impl MemoryStore {
         self.contents().commits
     }
 
+    /// Of all records, keys and values.
+    pub fn size_bytes(&self) -> usize {
+        let contents = self.contents();
+        let sizes = contents.entries.iter().map(|((_, key), value)| key.len() + value.len());
+        sizes.sum()
+    }
+
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("nothing panics while it holds the contents")
     }

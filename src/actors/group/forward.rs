@@ -23,6 +23,14 @@ use futures_util::future::{join, join_all};
 use std::{collections::BTreeMap, rc::Rc};
 use tracing::{Instrument, debug_span};
 
+/// What becomes of instances that no node of the group has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unplaced {
+    Leave,
+    /// They are not to come to one later either, with a request that was overtaken on its way.
+    IsOver,
+}
+
 impl Core {
     pub(super) async fn stop_instances(
         self: &Rc<Self>,
@@ -30,10 +38,8 @@ impl Core {
         asked: StopInstances,
     ) -> Result<Outcomes, GroupFault> {
         let force = asked.force;
-        self.forward(context, asked.instances, move |instance, revision| StopInstance {
-            instance,
-            revision,
-            force,
+        self.forward(context, asked.instances, Unplaced::Leave, move |instance, revision| {
+            StopInstance { instance, revision, force }
         })
         .await
     }
@@ -44,7 +50,7 @@ impl Core {
         asked: RebootInstances,
     ) -> Result<Outcomes, GroupFault> {
         let make = |instance, revision| RebootInstance { instance, revision };
-        self.forward(context, asked.instances, make).await
+        self.forward(context, asked.instances, Unplaced::Leave, make).await
     }
 
     pub(super) async fn terminate_instances(
@@ -53,22 +59,7 @@ impl Core {
         asked: TerminateInstances,
     ) -> Result<Outcomes, GroupFault> {
         let make = |instance, revision| TerminateInstance { instance, revision };
-        let mut answer = self.forward(context, asked.instances, make).await?;
-        // What no node ever had is not to come to one later, with a request that was overtaken.
-        let mut over = Vec::new();
-        for done in answer.outcomes.iter_mut().filter(|done| done.outcome == Outcome::NotPlaced) {
-            match self.node_of(&done.instance) {
-                None => over.push(done.instance.clone()),
-                Some(_) if self.is_being_chosen_for(&done.instance) => {
-                    done.outcome = Outcome::Unanswered;
-                }
-                Some(_) => {}
-            }
-        }
-        if !over.is_empty() {
-            self.forget(over).await;
-        }
-        Ok(answer)
+        self.forward(context, asked.instances, Unplaced::IsOver, make).await
     }
 
     pub(super) async fn update_instances(
@@ -79,7 +70,7 @@ impl Core {
         let mut updates: BTreeMap<_, _> =
             asked.instances.into_iter().map(|update| (update.instance.clone(), update)).collect();
         let instances = updates.keys().map(|id| (id.clone(), 0)).collect();
-        self.forward(context, instances, move |instance, _| {
+        self.forward(context, instances, Unplaced::Leave, move |instance, _| {
             updates.remove(&instance).expect("one update was given for each instance")
         })
         .await
@@ -90,6 +81,7 @@ impl Core {
         self: &Rc<Self>,
         context: CallContext,
         instances: Vec<(InstanceId, u64)>,
+        unplaced: Unplaced,
         mut make: impl FnMut(InstanceId, u64) -> M,
     ) -> Result<Outcomes, GroupFault>
     where
@@ -107,7 +99,12 @@ impl Core {
             async move {
                 core.placed(&instance).await;
                 let outcome = match core.node_of(&instance) {
-                    None => Outcome::NotPlaced,
+                    None => {
+                        if unplaced == Unplaced::IsOver {
+                            core.forget(vec![instance.clone()]).await;
+                        }
+                        Outcome::NotPlaced
+                    }
                     Some(node) => match core.node(&node) {
                         Some(address) => {
                             let request_id = &context.request_id;

@@ -237,6 +237,8 @@ impl Core {
     ) -> Result<Accepted, NodeFault> {
         let mut ended = Vec::new();
         let mut over = Vec::new();
+        // What has not ended is not forgotten here, and is not to be elsewhere.
+        let mut there = None;
         for instance in asked.instances {
             let actor = {
                 let mut book = self.book.borrow_mut();
@@ -245,7 +247,10 @@ impl Core {
                     Some(true) => {
                         book.instances.change(&instance, |known| known.actor.take()).flatten()
                     }
-                    Some(false) => None,
+                    Some(false) => {
+                        there = Some(instance.clone());
+                        None
+                    }
                     None => {
                         over.push(instance);
                         continue;
@@ -270,7 +275,10 @@ impl Core {
             self.book.borrow_mut().instances.remove(&record.spec.instance);
         }
         self.touch(&myself);
-        Ok(self.accepted())
+        match there {
+            Some(instance) => Err(NodeFault::Overtaken(instance)),
+            None => Ok(self.accepted()),
+        }
     }
 
     /// Takes records off the disk, and lets nothing that is over begin again.
