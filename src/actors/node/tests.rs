@@ -545,8 +545,10 @@ async fn where_an_instance_rests_is_recorded_once_the_disk_takes_it() {
 async fn last_words_are_kept_until_they_are_erased_and_then_for_good() {
     let mut node = Node::start("n1", 4);
     let spec = running(&node).await;
-    node.ask(forget(&spec)).await.unwrap();
-    assert!(node.runs(&spec.instance), "only what has ended is forgotten");
+    // Only what has ended is forgotten, and the asker is not to forget it either.
+    let still_there = Err(AskError::Refused(NodeFault::Overtaken(spec.instance.clone())));
+    assert_eq!(node.ask(forget(&spec)).await, still_there);
+    assert!(node.runs(&spec.instance));
     node.ask(terminate(&spec, 2)).await.unwrap();
     node.until(&spec.instance, BootPhase::Ended).await;
     node.restart();
