@@ -90,6 +90,7 @@ async fn linked() -> (actix::Addr<Listener>, actix::Addr<Link>) {
         limits: Limits::default(),
         clock: Arc::new(SystemTime::now),
         seed: 1,
+        revoked: Arc::default(),
     };
     let link = Link::dial(dial, echo()).start();
     while link.send(Inspect).await.unwrap().connected_since.is_none() {

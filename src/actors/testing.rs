@@ -28,6 +28,7 @@ use crate::{
         image::{DiskFormat, Image, ImageKind},
         instance::Instance,
         interface::InterfaceSpec,
+        membership::NoMembers,
         metadata::InstanceMetadata,
         placement::PolicyName,
         port_filter::{GroupMembers, PortFilter},
@@ -666,6 +667,7 @@ impl Cloud {
         let mut settings = CloudSettings::clone(settings);
         settings.groups[0].placement = group.placement;
         let parts = CloudParts {
+            members: Arc::new(NoMembers::default()),
             settings: Arc::new(settings),
             ambient: ambient.clone(),
             store: store.clone(),

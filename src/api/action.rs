@@ -1,8 +1,8 @@
 //! An EC2 action, and the exchange it takes part in.
 //!
 //! An action is a request struct read from the parameters and one function to its answer. It reads
-//! the published snapshot and changes things through `Exchange::command` and `Exchange::invite` alone,
-//! so that a dry run cannot do anything.
+//! the published snapshot and changes things through `Exchange::command`, `invite` and `evict` alone, so
+//! that a dry run cannot do anything.
 
 use super::{
     error::{ApiError, Code},
@@ -20,13 +20,14 @@ use crate::{
         account::Caller,
         cloud_state::{CloudState, ScopeState},
         fault::CloudFault,
+        id::{GroupName, NodeName},
         membership::{Invitation, Membership, MembershipFault},
         scope::Scope,
         settings::CloudSettings,
     },
     messages::{
         Ask, CallContext,
-        cloud::{Command, Commanded, OpenScope},
+        cloud::{Command, Commanded, EvictNode, Evicted, OpenScope},
     },
 };
 use actix::{Actor, Handler, dev::ToEnvelope};
@@ -143,7 +144,25 @@ impl Exchange {
         }
         let members = self.members.clone();
         let invited = tokio::task::spawn_blocking(move || members.invite(&invitation)).await;
-        invited.map_err(|_| ApiError::internal())?.map_err(|fault| match fault {
+        self.of_members(invited)
+    }
+
+    /// Has a node declared gone, by an administrator: fenced first, its instances dealt with then.
+    pub async fn evict(&self, group: GroupName, node: NodeName) -> Result<Evicted, ApiError> {
+        let mut was_member = false;
+        if self.caller.is_administrator() && !self.dry_run {
+            let (members, group, node) = (self.members.clone(), group.clone(), node.clone());
+            let expelled = tokio::task::spawn_blocking(move || members.expel(&group, &node)).await;
+            was_member = self.of_members(expelled)?;
+        }
+        self.command(EvictNode { group, node, was_member }).await
+    }
+
+    fn of_members<T>(
+        &self,
+        outcome: Result<Result<T, MembershipFault>, tokio::task::JoinError>,
+    ) -> Result<T, ApiError> {
+        outcome.map_err(|_| ApiError::internal())?.map_err(|fault| match fault {
             MembershipFault::NotRecorded(why) => {
                 log::error!("request {}: {why}", self.request_id);
                 ApiError::internal()

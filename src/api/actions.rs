@@ -39,6 +39,7 @@ actions! {
     // Accounts, hosts, and who is asking.
     create_account::CreateAccount,
     create_join_token::CreateJoinToken,
+    evict_node::EvictNode,
     describe_account_attributes::DescribeAccountAttributes,
     describe_accounts::DescribeAccounts,
     get_caller_identity::GetCallerIdentity,

@@ -162,12 +162,16 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::IncorrectState { instance, state, wanted } => {
             (Code::IncorrectInstanceState, incorrect_state(&instance, state, wanted))
         }
+        CloudFault::NodeNotFound { group, node } => (
+            Code::InvalidParameterValue,
+            format!("The group '{group}' has no node '{node}' that this cloud knows."),
+        ),
         CloudFault::OutOfReach { instance, node } => (
             Code::IncorrectInstanceState,
             format!(
                 "The instance '{instance}' cannot be reached: its node '{node}' is not in the \
                  cloud's configuration any more. It stays as last known until the administrator \
-                 puts the node back."
+                 puts the node back or evicts it."
             ),
         ),
         CloudFault::TerminationProtected(id) => (

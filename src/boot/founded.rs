@@ -16,7 +16,7 @@ use super::{
             CertificateDesk, CharterDesk, DeskFault, RevocationDesk, Revoked, TakeRevoked, decide,
         },
         door::{is_child, receive_from_children},
-        registry::Registry,
+        registry::{Registry, nodes_of},
         system_clock,
         uplink::{Uplink, own_context, read_charter},
     },
@@ -29,7 +29,7 @@ use crate::{
         address::Address,
         cloud::{CloudManager, CloudParts},
         group::{GroupManager, GroupParts, MeetCloud, MeetNode, arrival::NodeArrived},
-        node::{MeetGroup, NodeManager, NodeParts},
+        node::{Fenced, MeetGroup, NodeManager, NodeParts},
     },
     ambient::Ambient,
     api::action::Cloud,
@@ -46,6 +46,7 @@ use crate::{
     enclosure::Enclosure,
     messages::envelope::Outbound,
     transport::{
+        NotAdmitted,
         credentials::{CredentialFault, CurrentCredentials},
         identity::{Identity, Peer},
         listener::{self, Door, LinkTo, Listener, Reception},
@@ -404,7 +405,12 @@ impl<'a> Founding<'a> {
             let away = away.map(|group| group.name.clone()).collect();
             below.extend(self.open_cloud(at, &manager, registry, away).await?);
         }
+        let members: Arc<dyn Membership> = match &self.registry {
+            Some(registry) => registry.clone(),
+            None => Arc::new(NoMembers(nodes_of(configuration))),
+        };
         let parts = CloudParts {
+            members: members.clone(),
             settings: settings.clone(),
             ambient: self.ambient.clone(),
             store,
@@ -413,10 +419,6 @@ impl<'a> Founding<'a> {
         };
         let (restored, published) = CloudManager::restore(parts).map_err(fault)?;
         manager.begin(restored.start(&manager.on));
-        let members: Arc<dyn Membership> = match &self.registry {
-            Some(registry) => registry.clone(),
-            None => Arc::new(NoMembers),
-        };
         let cloud = Cloud {
             settings,
             ambient: self.ambient.clone(),
@@ -473,7 +475,7 @@ impl<'a> Founding<'a> {
         let mut below = BTreeMap::new();
         for (group, came) in came {
             let link = link_to(&listener, group_identity(&self.name, &group)?).await?;
-            manager.on.spawn(tell_revoked(registry.clone(), link.clone(), came));
+            manager.on.spawn(tell_revoked(registry.clone(), group.clone(), link.clone(), came));
             below.insert(group, Address::Remote(link));
         }
         manager.on.spawn(async move { readmit(registry.watch(), &listener).await });
@@ -521,6 +523,13 @@ impl<'a> Founding<'a> {
                 (None, Some(uplink)) => {
                     let link = uplink.connect(seat, |_| {});
                     self.stay_a_member(uplink, &link, &seat.on);
+                    let (revoked, node) = (uplink.revoked(), seat.started());
+                    seat.on.spawn(async move {
+                        loop {
+                            revoked.notified().await;
+                            node.do_send(Fenced);
+                        }
+                    });
                     // It answers whenever it is there.
                     seat.started().do_send(MeetGroup(Address::Remote(link)));
                 }
@@ -569,8 +578,8 @@ fn node_name(peer: &Peer) -> Result<NodeName, String> {
     name.parse().map_err(|_| format!("`{name}` is no node's name"))
 }
 
-fn believed(is_revoked: bool) -> Result<(), String> {
-    if is_revoked { Err("its certificate was revoked".into()) } else { Ok(()) }
+fn believed(is_revoked: bool) -> Result<(), NotAdmitted> {
+    if is_revoked { Err(NotAdmitted::Revoked) } else { Ok(()) }
 }
 
 async fn link_to(
@@ -599,13 +608,22 @@ fn issue<A: Actor>(
 
 /// Keeps a group informed of who is not believed: at each change, whenever it comes, and until it
 /// has heard.
-async fn tell_revoked(registry: Arc<Registry>, link: Recipient<Outbound>, came: Arc<Notify>) {
+async fn tell_revoked(
+    registry: Arc<Registry>,
+    group: GroupName,
+    link: Recipient<Outbound>,
+    came: Arc<Notify>,
+) {
     let desk = Address::<RevocationDesk>::Remote(link);
     let mut changes = registry.watch();
     let own = Identity::cloud_manager("cloud", "cloud").expect("a plain word is a name");
     loop {
         let asked = TakeRevoked { revoked: registry.revoked() };
+        let revoked = asked.revoked.clone();
         let told = desk.ask(own_context(&own, "revoked"), asked).await;
+        if told.is_ok() {
+            registry.told(&group, revoked);
+        }
         if let Err(crate::actors::address::AskError::Refused(DeskFault::NotRecorded(why))) = &told {
             log::error!("a group does not know who was revoked: {why}");
         }

@@ -108,6 +108,7 @@ impl Links {
             limits: Limits::default(),
             clock,
             seed: 0,
+            revoked: Arc::default(),
         };
         let addr = child.started();
         let link = Link::start_in_arbiter(&child.on, move |_| {

@@ -12,6 +12,7 @@ mod down;
 mod env;
 mod image;
 mod join;
+mod node;
 mod run;
 mod ssh;
 mod status;
@@ -78,6 +79,9 @@ enum Command {
     /// Invite hosts to the cloud
     #[command(subcommand)]
     Token(token::Token),
+    /// Look after the cloud's nodes
+    #[command(subcommand)]
+    Node(node::Node),
     /// Make this host a part of a cloud
     Join(join::Join),
 }
@@ -127,6 +131,7 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::CheckConfig(check) => check.perform(),
         Command::Account(account) => account.perform(&context),
         Command::Token(token) => token.perform(&context),
+        Command::Node(node) => node.perform(&context),
         Command::Join(join) => join.perform(&context),
     }
 }

@@ -137,6 +137,23 @@ impl Capacity {
         self.change(&holding.group, &holding.node, |capacity| capacity.held -= holding.resources);
     }
 
+    /// Nothing is known of the node any more, and nothing is held there.
+    pub fn forget_node(&mut self, group: &GroupName, node: &NodeName) {
+        let there = |holding: &Holding| holding.group == *group && holding.node == *node;
+        let held: Vec<InstanceId> = self
+            .holdings
+            .iter()
+            .filter(|(_, held)| there(held))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for instance in &held {
+            self.holdings.remove_mut(instance);
+        }
+        if let Some(capacity) = self.groups.get_mut(group) {
+            capacity.forget(node);
+        }
+    }
+
     pub fn holding(&self, instance: &InstanceId) -> Option<&Holding> {
         self.holdings.get(instance)
     }
@@ -236,6 +253,18 @@ mod tests {
         capacity.report(&group, &node, total, SMALL, Timestamp(2));
         assert_eq!(capacity.free_count(&group, SMALL), 1);
         assert_eq!(capacity.total_count(&group, SMALL), 1);
+    }
+
+    #[test]
+    fn a_node_that_is_forgotten_offers_and_holds_nothing() {
+        let (mut capacity, group) = two_unlike_nodes();
+        let id = InstanceId::random(&mut Counting::default());
+        let node = capacity.reserve(&id, &group, SMALL, &[]).unwrap();
+        capacity.forget_node(&group, &node);
+        assert_eq!((capacity.node(&group, &node), capacity.holding(&id)), (None, None));
+        assert_eq!(capacity.free_count(&group, SMALL), 0);
+        assert_eq!(capacity.reserve(&id, &group, SMALL, &[]), None);
+        capacity.release(&id);
     }
 
     #[test]

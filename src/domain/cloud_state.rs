@@ -35,6 +35,14 @@ pub struct ClientToken {
     pub used_at: Timestamp,
 }
 
+/// An administrator's word that a node is gone. It ends when the node's group has taken it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Eviction {
+    pub group: GroupName,
+    pub node: NodeName,
+    pub since: Timestamp,
+}
+
 /// One record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Entry {
@@ -48,6 +56,7 @@ pub enum Entry {
     Instance(Arc<Instance>),
     Tags(Arc<TagSet>),
     ClientToken(Arc<ClientToken>),
+    Eviction(Arc<Eviction>),
 }
 
 /// A record is written, or gone. Replaying changes in order gives the state.
@@ -107,8 +116,10 @@ pub struct CloudState {
     pub scopes: Map<Scope, ScopeState>,
     /// Where an instance's record is: nodes report ids only.
     pub instance_scopes: Map<InstanceId, Scope>,
-    /// Which instances are on record to be on which node.
-    pub placements: Map<(NodeName, InstanceId), ()>,
+    /// Which instances are on record to be on which node of which group.
+    pub placements: Map<(GroupName, NodeName, InstanceId), ()>,
+    /// Nodes that are gone on an administrator's word, and whose groups have not taken it yet.
+    pub evictions: Map<(GroupName, NodeName), Arc<Eviction>>,
     /// Instances whose time is limited, by when it ends.
     pub endings: Map<(Timestamp, InstanceId), ()>,
     /// Terminated instances, by when they ended.
@@ -167,13 +178,14 @@ impl CloudState {
     /// The instances that are on record to be on a node, terminated ones excluded.
     pub fn placed_on<'a>(
         &'a self,
+        group: &'a GroupName,
         node: &'a NodeName,
     ) -> impl Iterator<Item = &'a Arc<Instance>> + 'a {
-        let from = (node.clone(), InstanceId::lowest());
+        let from = (group.clone(), node.clone(), InstanceId::lowest());
         self.placements
             .range(from..)
-            .take_while(move |((n, _), ())| n == node)
-            .filter_map(|((_, id), ())| self.instance(id))
+            .take_while(move |((g, n, _), ())| (g, n) == (group, node))
+            .filter_map(|((_, _, id), ())| self.instance(id))
     }
 
     /// A group's whole word on the nodes it has no more.
@@ -249,6 +261,9 @@ impl CloudState {
             Entry::ClientToken(r) => {
                 self.within(&r.scope, |s| s.client_tokens.insert_mut(r.token.clone(), r.clone()));
             }
+            Entry::Eviction(r) => {
+                self.evictions.insert_mut((r.group.clone(), r.node.clone()), r.clone());
+            }
         }
     }
 
@@ -275,6 +290,9 @@ impl CloudState {
             Entry::Tags(r) => self.within(&r.scope, |s| _ = s.tags.remove_mut(&r.resource)),
             Entry::ClientToken(r) => {
                 self.within(&r.scope, |s| _ = s.client_tokens.remove_mut(&r.token));
+            }
+            Entry::Eviction(r) => {
+                self.evictions.remove_mut(&(r.group.clone(), r.node.clone()));
             }
         }
     }
@@ -348,7 +366,8 @@ impl CloudState {
             self.endings.insert_mut((ends_at, instance.id.clone()), ());
         }
         if let Some(node) = &instance.node {
-            self.placements.insert_mut((node.clone(), instance.id.clone()), ());
+            let key = (instance.group.clone(), node.clone(), instance.id.clone());
+            self.placements.insert_mut(key, ());
         }
         for interface in &instance.interfaces {
             self.within(&instance.scope, |s| {
@@ -372,7 +391,8 @@ impl CloudState {
             self.endings.remove_mut(&(ends_at, instance.id.clone()));
         }
         if let Some(node) = &instance.node {
-            self.placements.remove_mut(&(node.clone(), instance.id.clone()));
+            let key = (instance.group.clone(), node.clone(), instance.id.clone());
+            self.placements.remove_mut(&key);
         }
         for interface in &instance.interfaces {
             self.within(&instance.scope, |s| _ = s.interfaces.remove_mut(&interface.id));
@@ -408,6 +428,7 @@ impl CloudState {
 /// Most changes of an instance are of its state only.
 fn has_same_place(one: &Instance, other: &Instance) -> bool {
     one.state.exists() == other.state.exists()
+        && one.group == other.group
         && one.node == other.node
         && one.ends_at == other.ends_at
         && one.interfaces == other.interfaces

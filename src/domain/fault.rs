@@ -2,7 +2,7 @@
 
 use super::{
     id::{
-        AccountId, ImageId, InstanceId, InterfaceId, NodeName, SecurityGroupId,
+        AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, SecurityGroupId,
         SecurityGroupRuleId, SubnetId, VpcId,
     },
     instance::InstanceState,
@@ -84,6 +84,8 @@ pub enum CloudFault {
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]
     IncorrectState { instance: InstanceId, state: InstanceState, wanted: Wanted },
+    #[error("no node `{node}` is known in group `{group}`")]
+    NodeNotFound { group: GroupName, node: NodeName },
     /// Its node was taken out of the configuration; nobody has said that it is gone for good.
     #[error("instance `{instance}` is on node `{node}`, which is not in the configuration")]
     OutOfReach { instance: InstanceId, node: NodeName },

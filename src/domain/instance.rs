@@ -97,6 +97,8 @@ pub enum LifecycleEvent {
     GuestStopped,
     /// Nothing of the guest is left.
     GuestGone,
+    /// Its node is gone, and it is to run on another.
+    NodeLost,
 }
 
 /// The request makes no sense in the state the instance is in.
@@ -121,6 +123,10 @@ impl InstanceState {
             (Pending | ShuttingDown | Terminated, LifecycleEvent::StopRequested) => {
                 Err(Refused(self))
             }
+
+            (Pending | Running, LifecycleEvent::NodeLost) => Ok(Pending),
+            (Stopping | Stopped, LifecycleEvent::NodeLost) => Ok(Stopped),
+            (ShuttingDown | Terminated, LifecycleEvent::NodeLost) => Ok(Terminated),
 
             (Stopped, LifecycleEvent::StartRequested) => Ok(Pending),
             (Pending | Running, LifecycleEvent::StartRequested) => Ok(self),
@@ -332,8 +338,15 @@ mod tests {
     use InstanceState::*;
     use LifecycleEvent::*;
 
-    const EVENTS: [LifecycleEvent; 6] =
-        [StartRequested, StopRequested, TerminateRequested, GuestStarted, GuestStopped, GuestGone];
+    const EVENTS: [LifecycleEvent; 7] = [
+        StartRequested,
+        StopRequested,
+        TerminateRequested,
+        GuestStarted,
+        GuestStopped,
+        GuestGone,
+        NodeLost,
+    ];
 
     #[test]
     fn the_codes_are_ec2s() {
@@ -359,7 +372,7 @@ mod tests {
     #[test]
     fn what_a_node_states_is_never_refused() {
         for state in InstanceState::ALL {
-            for event in [GuestStarted, GuestStopped, GuestGone] {
+            for event in [GuestStarted, GuestStopped, GuestGone, NodeLost] {
                 assert!(state.after(event).is_ok());
             }
         }

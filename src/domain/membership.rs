@@ -1,8 +1,8 @@
 //! Who may be a manager of the cloud on another host, as far as users' commands go.
 
-use super::id::GroupName;
+use super::id::{GroupName, NodeName};
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::{collections::BTreeSet, fmt, time::Duration};
 
 /// What a host may join as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +30,8 @@ pub enum MembershipFault {
     NoLinks(JoiningRole),
     #[error("the parent of a {0} listens at any address: say at which it is reached from there")]
     AnyAddress(JoiningRole),
+    #[error("node `{0}` runs in the cloud's own process: take it out of the configuration instead")]
+    RunsHere(NodeName),
     #[error("it could not be recorded: {0}")]
     NotRecorded(String),
 }
@@ -38,15 +40,33 @@ pub enum MembershipFault {
 pub trait Membership: fmt::Debug + Send + Sync {
     /// A token that admits one host, once this is durable. Blocks.
     fn invite(&self, invitation: &Invitation) -> Result<String, MembershipFault>;
+
+    /// No certificate of the node is believed any more, once this is durable; whether there was any.
+    /// Blocks.
+    fn expel(&self, group: &GroupName, node: &NodeName) -> Result<bool, MembershipFault>;
+
+    /// Whether the group lets in nobody who was expelled.
+    fn has_heard(&self, group: &GroupName) -> bool;
 }
 
-/// Of a cloud that is one process.
-#[derive(Debug)]
-pub struct NoMembers;
+/// Of a cloud that is one process: the nodes configured in it.
+#[derive(Debug, Default)]
+pub struct NoMembers(pub BTreeSet<(GroupName, NodeName)>);
 
 impl Membership for NoMembers {
     fn invite(&self, invitation: &Invitation) -> Result<String, MembershipFault> {
         Err(MembershipFault::NoLinks(invitation.role))
+    }
+
+    fn expel(&self, group: &GroupName, node: &NodeName) -> Result<bool, MembershipFault> {
+        match self.0.contains(&(group.clone(), node.clone())) {
+            true => Err(MembershipFault::RunsHere(node.clone())),
+            false => Ok(false),
+        }
+    }
+
+    fn has_heard(&self, _: &GroupName) -> bool {
+        true
     }
 }
 

@@ -329,6 +329,23 @@ pub struct CreateAccount {
     pub name: String,
 }
 
+/// A node is gone, says an administrator: whatever was there has ended, or is to run elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvictNode {
+    pub group: GroupName,
+    pub node: NodeName,
+    /// It had a certificate, though it may never have reported.
+    pub was_member: bool,
+}
+
+/// What becomes of the instances of a node that is gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Evicted {
+    pub ended: Vec<InstanceId>,
+    /// Once their group has taken it that the node is gone.
+    pub restarted: Vec<InstanceId>,
+}
+
 /// A new account and its first access key; the secret is told this once.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountCreated {
@@ -385,6 +402,7 @@ commands! {
     DeregisterImage => (), "cloud.deregister_image";
     ModifyImage => (), "cloud.modify_image";
     CreateAccount => AccountCreated, "cloud.create_account";
+    EvictNode => Evicted, "cloud.evict_node";
 }
 
 asks! {

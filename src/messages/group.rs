@@ -117,6 +117,12 @@ pub struct ReportNode {
     pub report: NodeReport,
 }
 
+/// A node is gone, on an administrator's word: nothing is placed there, and what was is not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvictNode {
+    pub node: NodeName,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum GroupFault {
     #[error("no node of this group has instance `{0}`")]
@@ -142,5 +148,6 @@ asks! {
     ReadConsole => ConsoleText, GroupFault, "group.read_console";
     DescribeResources => ResourceCounts, GroupFault, "group.describe_resources";
     DescribeInstances => Vec<GroupReport>, GroupFault, "group.describe_instances";
+    EvictNode => (), GroupFault, "group.evict_node";
     ReportNode => Heard, GroupFault, "group.report_node";
 }

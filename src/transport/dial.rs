@@ -11,7 +11,7 @@ use super::{
     connection::{Greeted, ReceiveFrom},
     credentials::{Credentials, CurrentCredentials},
     fingerprint::Fingerprint,
-    handshake::{greet, greeting},
+    handshake::{GreetingFault, greet, greeting},
     identity::Expected,
     limits::Limits,
     line::Line,
@@ -21,7 +21,7 @@ use super::{
 use std::{fmt, rc::Rc, sync::Arc, time::Duration};
 use tokio::{
     net::TcpStream,
-    sync::watch,
+    sync::{Notify, watch},
     time::{Instant, interval, sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -40,6 +40,8 @@ pub struct Dial {
     pub clock: Clock,
     /// Of the chance in the pauses between attempts.
     pub seed: u64,
+    /// Told when the parent says that this process's certificate was revoked.
+    pub revoked: Arc<Notify>,
 }
 
 impl fmt::Debug for Dial {
@@ -127,7 +129,12 @@ impl Dial {
         let turns = timeout(self.limits.connect_within, greeted)
             .await
             .map_err(|_| "it did not greet in time")?
-            .map_err(|fault| fault.to_string())?;
+            .map_err(|fault| {
+                if let GreetingFault::Revoked = fault {
+                    self.revoked.notify_one();
+                }
+                fault.to_string()
+            })?;
         Ok(Greeted { framed, peer, turns, meter })
     }
 

@@ -35,6 +35,23 @@ enum Reply {
     },
     /// Turned away: why, in words for the logs of the other end.
     Refused(String),
+    /// Turned away for good: its certificate is not believed any more.
+    Revoked,
+}
+
+/// Why somebody with a certificate of the cloud may not come in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotAdmitted {
+    #[error("its certificate was revoked")]
+    Revoked,
+    #[error("{0}")]
+    Because(String),
+}
+
+impl From<String> for NotAdmitted {
+    fn from(why: String) -> NotAdmitted {
+        NotAdmitted::Because(why)
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +62,8 @@ pub(super) enum GreetingFault {
     /// What the other end told this one.
     #[error("it refused: {0}")]
     RefusedByPeer(String),
+    #[error("it refused: the certificate of this process was revoked")]
+    Revoked,
     #[error("it sent a greeting that cannot be read")]
     Unreadable,
     #[error("it closed the connection without a greeting")]
@@ -99,6 +118,7 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
         }
         Reply::Welcome { .. } => Err(GreetingFault::Unreadable),
         Reply::Refused(reason) => Err(GreetingFault::RefusedByPeer(reason)),
+        Reply::Revoked => Err(GreetingFault::Revoked),
     }
 }
 
@@ -106,10 +126,10 @@ pub(super) async fn greet<S: AsyncRead + AsyncWrite + Unpin>(
 pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
     framed: &mut Framed<S, LengthDelimitedCodec>,
     questions_max: usize,
-    may_come_in: Result<(), String>,
+    may_come_in: Result<(), NotAdmitted>,
 ) -> Result<usize, GreetingFault> {
     let hello: Hello = hear(framed).await?;
-    match may_come_in.and_then(|()| hello.version()) {
+    match may_come_in.and_then(|()| Ok(hello.version()?)) {
         Ok(version) => {
             let Hello { software, questions_max, .. } = Hello::own(questions_max);
             say(framed, &Reply::Welcome { version, software, questions_max }).await?;
@@ -117,9 +137,14 @@ pub(super) async fn welcome<S: AsyncRead + AsyncWrite + Unpin>(
             Ok(hello.questions_max as usize)
         }
         Err(reason) => {
-            say(framed, &Reply::Refused(reason.clone())).await?;
+            let told = reason.to_string();
+            let reply = match reason {
+                NotAdmitted::Revoked => Reply::Revoked,
+                NotAdmitted::Because(why) => Reply::Refused(why),
+            };
+            say(framed, &reply).await?;
             SinkExt::<Bytes>::close(framed).await?;
-            Err(GreetingFault::Refused(reason))
+            Err(GreetingFault::Refused(told))
         }
     }
 }
@@ -177,10 +202,20 @@ mod tests {
     async fn who_is_turned_away_is_told_why() {
         let (near, far) = tokio::io::duplex(1024);
         let (mut near, mut far) = (greeting(near), greeting(far));
-        let refusal = Err("not today".to_owned());
+        let refusal = Err(NotAdmitted::Because("not today".to_owned()));
         let (near, far) = tokio::join!(greet(&mut near, 3), welcome(&mut far, 5, refusal));
         assert_eq!(near.unwrap_err().to_string(), "it refused: not today");
         assert_eq!(far.unwrap_err().to_string(), "not today");
+    }
+
+    #[tokio::test]
+    async fn who_was_revoked_is_told_so_in_no_other_words() {
+        let (near, far) = tokio::io::duplex(1024);
+        let (mut near, mut far) = (greeting(near), greeting(far));
+        let revoked = Err(NotAdmitted::Revoked);
+        let (near, far) = tokio::join!(greet(&mut near, 3), welcome(&mut far, 5, revoked));
+        assert!(matches!(near.unwrap_err(), GreetingFault::Revoked));
+        assert_eq!(far.unwrap_err().to_string(), "its certificate was revoked");
     }
 
     #[tokio::test]

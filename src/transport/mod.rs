@@ -47,6 +47,7 @@ pub mod join;
 pub mod renewal;
 
 pub use connection::ReceiveFrom;
+pub use handshake::NotAdmitted;
 
 use std::{sync::Arc, time::SystemTime};
 

@@ -98,9 +98,7 @@ impl Cloud {
     }
 
     pub fn node_named(&self, node: &str) -> PathBuf {
-        let runs = |(part, _): &&(Part, _)| part.nodes.iter().any(|name| name == node);
-        let (part, _) = self.processes.iter().find(runs).expect("some process runs it");
-        self.state_of(part).join("node").join(node)
+        self.state_of(&self.processes[self.index_of(node)].0).join("node").join(node)
     }
 
     pub fn client(&self) -> Client {
@@ -114,17 +112,27 @@ impl Cloud {
     /// Starts every process, those below first if they are members already, and waits until the
     /// cloud answers and knows its nodes.
     pub fn begin(&mut self) {
+        self.begin_but(None);
+    }
+
+    /// The same on a day when the host of one node is not there.
+    pub fn begin_without(&mut self, node: &str) {
+        self.begin_but(Some(self.index_of(node)));
+    }
+
+    fn begin_but(&mut self, absent: Option<usize>) {
         let mut last_first: Vec<usize> = (0..self.processes.len()).rev().collect();
         let is_member =
             |part: &Part| part.joins.is_none() || self.state_of(part).join("membership").exists();
         if !self.processes.iter().all(|(part, _)| is_member(part)) {
             last_first.reverse();
         }
-        for index in last_first {
+        for index in last_first.into_iter().filter(|index| Some(*index) != absent) {
             self.start_process(index);
         }
         self.wait_until_it_answers();
-        let nodes: usize = self.processes.iter().map(|(part, _)| part.nodes.len()).sum();
+        let here = self.processes.iter().filter(|(_, process)| process.is_some());
+        let nodes: usize = here.map(|(part, _)| part.nodes.len()).sum();
         let client = self.client();
         self.wait("every node has reported", |_| {
             let verbose = [("ZoneName.1", "verbose")];
@@ -134,7 +142,7 @@ impl Cloud {
         });
     }
 
-    fn start_process(&mut self, index: usize) {
+    pub fn start_process(&mut self, index: usize) {
         let (part, process) = &self.processes[index];
         assert!(process.is_none(), "it runs already");
         if let Some(joins) = part.joins.clone() {
@@ -183,7 +191,7 @@ impl Cloud {
         fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
-    fn wait_until_it_answers(&mut self) {
+    pub fn wait_until_it_answers(&mut self) {
         let client = self.client();
         self.wait("the cloud answers", |cloud| {
             let log = cloud.log();
@@ -205,22 +213,49 @@ impl Cloud {
 
     pub fn kill_process(&mut self, index: usize) {
         let mut parent = self.processes[index].1.take().expect("it runs");
-        for program in children(parent.id()) {
+        // One that was started a moment ago may not have become two yet.
+        let programs = self.wait("there is a program to be killed", |_| {
+            let programs = children(parent.id());
+            (!programs.is_empty() || parent.try_wait().unwrap().is_some()).then_some(programs)
+        });
+        for program in programs {
             // SAFETY: a system call on a process of our own making.
             unsafe { libc::kill(program, libc::SIGKILL) };
         }
         parent.wait().unwrap();
     }
 
+    /// The process of a node stands still, as on a host that is cut off.
+    pub fn freeze(&self, node: &str) {
+        self.signal(node, libc::SIGSTOP);
+    }
+
+    pub fn thaw(&self, node: &str) {
+        self.signal(node, libc::SIGCONT);
+    }
+
+    fn signal(&self, node: &str, signal: i32) {
+        let parent = self.processes[self.index_of(node)].1.as_ref().expect("it runs");
+        for program in children(parent.id()) {
+            // SAFETY: as above.
+            unsafe { libc::kill(program, signal) };
+        }
+    }
+
+    fn index_of(&self, node: &str) -> usize {
+        let runs = |(part, _): &(Part, _)| part.nodes.iter().any(|name| name == node);
+        self.processes.iter().position(runs).expect("some process runs it")
+    }
+
     /// As an operator does it.
     pub fn stop(&mut self) {
-        for (_, process) in &mut self.processes {
-            let parent = process.as_ref().expect("it runs");
+        for parent in self.processes.iter().filter_map(|(_, process)| process.as_ref()) {
             // SAFETY: as above.
             unsafe { libc::kill(parent.id() as i32, libc::SIGTERM) };
         }
-        for (_, process) in &mut self.processes {
-            process.take().expect("it runs").wait().unwrap();
+        for process in self.processes.iter_mut().filter_map(|(_, process)| process.take()) {
+            let mut process = process;
+            process.wait().unwrap();
         }
     }
 
@@ -261,6 +296,10 @@ impl Cloud {
 impl Drop for Cloud {
     fn drop(&mut self) {
         for parent in self.processes.iter_mut().filter_map(|(_, process)| process.as_mut()) {
+            // One that a story left frozen would never end. SAFETY: as above.
+            children(parent.id())
+                .iter()
+                .for_each(|program| unsafe { _ = libc::kill(*program, libc::SIGCONT) });
             // SAFETY: as above.
             unsafe { libc::kill(parent.id() as i32, libc::SIGTERM) };
             let _ = parent.wait();

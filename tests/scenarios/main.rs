@@ -5,6 +5,7 @@ mod client;
 mod cloud;
 mod parts;
 
+mod eviction;
 mod kill;
 mod launching;
 mod lifecycle;

@@ -10,7 +10,7 @@ use mallee::{
         envelope::{Envelope, LinkFault, Outbound},
     },
     transport::{
-        Clock, ReceiveFrom,
+        Clock, NotAdmitted, ReceiveFrom,
         authority::Authority,
         bulk::{Blob, Provide},
         credentials::{Credentials, CurrentCredentials},
@@ -98,11 +98,13 @@ impl Lab {
                 let revoked = revoked.clone();
                 Rc::new(move |peer| {
                     if revoked.borrow().contains(&peer.identity) {
-                        return Err("its certificate was revoked".into());
+                        return Err(NotAdmitted::Revoked);
                     }
                     match (peer.identity.role(), peer.identity.group()) {
                         (identity::Role::Node, Some("east")) => Ok(()),
-                        (role, _) => Err(format!("no {role} but the nodes of `east` comes here")),
+                        (role, _) => {
+                            Err(format!("no {role} but the nodes of `east` comes here").into())
+                        }
                     }
                 })
             },
@@ -144,6 +146,7 @@ impl Lab {
             limits: quick(),
             clock: self.clock(),
             seed: 7,
+            revoked: Arc::default(),
         }
     }
 

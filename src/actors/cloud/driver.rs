@@ -30,7 +30,7 @@ use std::{
 };
 
 /// A wish nobody has taken up is repeated after this long.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What outcomes of updates say for a revision: requests count from 1.
 pub(super) const UPDATE: u64 = 0;
@@ -279,6 +279,7 @@ impl Core {
                 .collect()
         };
         self.enact(due, self.own_context("retry"));
+        self.carry_out_evictions().await;
         self.tell_policies_the_time().await;
         self.bury().await;
     }

@@ -133,7 +133,7 @@ fn require_stopped(instance: &Instance) -> Result<(), CloudFault> {
 }
 
 /// Nothing is granted that nobody can be asked to do. Only an administrator's word that a node is
-/// gone could end its instances, and there is no way yet to give it.
+/// gone ends its instances (`eviction`).
 fn require_in_reach(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudFault> {
     let no_node = draft.state.out_of_reach_since(instance).is_some();
     let no_group = draft.settings.group(&instance.group).is_none();
@@ -232,20 +232,28 @@ fn change_all(
 
 /// A stopped instance starts where its disk is, so its node must have room for the rest of it.
 fn check_room(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudFault> {
-    let free = instance
-        .node
-        .as_ref()
-        .and_then(|node| draft.state.capacity.node(&instance.group, node))
-        .map(|capacity| capacity.free());
+    let capacity = &draft.state.capacity;
+    let Some(node) = &instance.node else {
+        // Its node is gone, and any other will do.
+        return match capacity.room(&instance.group, instance.resources, 1).placeable {
+            0 => Err(no_room(instance)),
+            _ => Ok(()),
+        };
+    };
+    let free = capacity.node(&instance.group, node).map(|capacity| capacity.free());
     let mut needed = instance.resources;
     needed.disk_gib = 0;
     if free.is_some_and(|free| needed.fits_in(free)) {
         return Ok(());
     }
-    Err(CloudFault::InsufficientCapacity {
+    Err(no_room(instance))
+}
+
+fn no_room(instance: &Instance) -> CloudFault {
+    CloudFault::InsufficientCapacity {
         instance_type: instance.instance_type.clone(),
         zone: instance.zone.to_string(),
         wanted: 1,
         available: 0,
-    })
+    }
 }

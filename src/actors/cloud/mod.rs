@@ -12,6 +12,7 @@ pub mod burial;
 pub mod command;
 pub mod console;
 pub mod driver;
+pub mod eviction;
 pub mod filters;
 pub mod image;
 pub mod instance;
@@ -42,6 +43,7 @@ use crate::{
         draft::{Decision, Draft},
         fault::CloudFault,
         id::{AccountId, GroupName},
+        membership::Membership,
         scope::Scope,
         settings::CloudSettings,
     },
@@ -75,6 +77,7 @@ pub struct CloudParts {
     pub ambient: Ambient,
     pub store: Arc<dyn Store>,
     pub groups: BTreeMap<GroupName, Address<GroupManager>>,
+    pub members: Arc<dyn Membership>,
     /// Whose account the cloud's own doings are put down to.
     pub root: AccountId,
 }
@@ -92,6 +95,7 @@ struct Core {
     journal: Journal,
     published: Published,
     groups: BTreeMap<GroupName, Address<GroupManager>>,
+    members: Arc<dyn Membership>,
     root: AccountId,
     book: RefCell<Book>,
 }
@@ -137,6 +141,7 @@ impl CloudManager {
             journal,
             published: published.clone(),
             groups: parts.groups,
+            members: parts.members,
             root: parts.root,
             book: RefCell::new(book),
         };
@@ -201,6 +206,7 @@ serves!(CloudManager:
     Commanded<ask::CreateTags>,
     Commanded<ask::DeleteTags>,
     Commanded<ask::CreateAccount>,
+    Commanded<ask::EvictNode>,
     ReadConsole,
     ReportGroup,
     ReportPlacements,

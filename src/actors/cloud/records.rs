@@ -3,7 +3,7 @@
 use crate::{
     domain::{
         account::{AccessKey, Account},
-        cloud_state::{Change, ClientToken, CloudState, Entry},
+        cloud_state::{Change, ClientToken, CloudState, Entry, Eviction},
         id::PrefixedId,
         image::Image,
         instance::Instance,
@@ -44,6 +44,7 @@ records! {
     Instance, "instance", |r| r.id.as_str().into();
     TagSet, "tags", |r| r.resource.as_str().into();
     ClientToken, "client-token", |r| within(&r.scope, &r.token);
+    Eviction, "eviction", |r| format!("{} {}", r.group, r.node).into_bytes();
 }
 
 /// For names that users choose, which only their scope makes unique. A scope holds no space.
@@ -73,6 +74,7 @@ pub fn load(store: &dyn Store) -> Result<CloudState, StoreFault> {
     put(store, &mut state, Entry::SecurityGroup)?;
     put(store, &mut state, Entry::Tags)?;
     put(store, &mut state, Entry::ClientToken)?;
+    put(store, &mut state, Entry::Eviction)?;
     put(store, &mut state, Entry::Instance)?;
     Ok(state)
 }
@@ -101,6 +103,7 @@ fn put(batch: &mut Batch, entry: &Entry) {
         Entry::Instance(r) => batch.put_record(&**r),
         Entry::Tags(r) => batch.put_record(&**r),
         Entry::ClientToken(r) => batch.put_record(&**r),
+        Entry::Eviction(r) => batch.put_record(&**r),
     }
 }
 
@@ -116,5 +119,6 @@ fn remove(batch: &mut Batch, entry: &Entry) {
         Entry::Instance(r) => batch.remove_record(&**r),
         Entry::Tags(r) => batch.remove_record(&**r),
         Entry::ClientToken(r) => batch.remove_record(&**r),
+        Entry::Eviction(r) => batch.remove_record(&**r),
     }
 }

@@ -34,6 +34,10 @@ impl Core {
         let key = (group.clone(), report.node.clone());
         {
             let mut book = self.book.borrow_mut();
+            // What it says now it said before it was evicted.
+            if book.state.evictions.contains_key(&key) {
+                return Ok(Heard::Taken);
+            }
             let heard = &mut book.driver.heard;
             match report.after(heard.get(&key).copied()) {
                 Reading::Late => return Ok(Heard::Taken),
@@ -69,7 +73,7 @@ impl Core {
                     Some(_) | None => strangers.push((stated.instance.clone(), stated.revision)),
                 }
             }
-            for instance in self.missing(&report) {
+            for instance in self.missing(&group, &report) {
                 state_gone(&instance, draft);
             }
         });
@@ -123,7 +127,7 @@ impl Core {
     }
 
     /// Instances the node is on record to have and does not know.
-    fn missing(&self, report: &NodeReport) -> Vec<Arc<Instance>> {
+    fn missing(&self, group: &GroupName, report: &NodeReport) -> Vec<Arc<Instance>> {
         let book = self.book.borrow();
         let unknown = |instance: &Instance| match book.driver.accepted_at(instance) {
             Some(accepted) => report.generation > accepted,
@@ -133,7 +137,9 @@ impl Core {
         };
         let placed = |id: &InstanceId| {
             let instance = book.state.instance(id)?;
-            let here = instance.state.exists() && instance.node.as_ref() == Some(&report.node);
+            let here = instance.state.exists()
+                && instance.group == *group
+                && instance.node.as_ref() == Some(&report.node);
             here.then_some(instance)
         };
         if report.since.is_some() {
@@ -141,7 +147,7 @@ impl Core {
             return gone.filter(|instance| unknown(instance)).cloned().collect();
         }
         let seen: HashSet<&InstanceId> = report.instances.iter().map(|i| &i.instance).collect();
-        let on_record = book.state.placed_on(&report.node);
+        let on_record = book.state.placed_on(group, &report.node);
         on_record
             .filter(|instance| !seen.contains(&instance.id) && unknown(instance))
             .cloned()
@@ -178,8 +184,8 @@ fn explain_waiting(group: &GroupName, node: &NodeName, draft: &mut Draft<'_>) {
     let reason = Some(StateReason::internal_error(&why));
     let waiting: Vec<Arc<Instance>> = draft
         .state
-        .placed_on(node)
-        .filter(|i| i.group == *group && i.state.is_transient() && i.state_reason != reason)
+        .placed_on(group, node)
+        .filter(|i| i.state.is_transient() && i.state_reason != reason)
         .cloned()
         .collect();
     for instance in waiting {

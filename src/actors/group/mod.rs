@@ -5,6 +5,7 @@
 //! keeps its instances: only a node's own word gives a placement up.
 
 pub mod arrival;
+pub mod eviction;
 pub mod forward;
 pub mod place;
 pub mod placements;
@@ -31,7 +32,7 @@ use crate::{
         Ask, CallContext,
         cloud::ReportPlacements,
         group::{
-            DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcomes,
+            DescribeInstances, DescribeResources, EvictNode, ForgetInstances, GroupFault, Outcomes,
             PlaceInstances, ReadConsole, RebootInstances, ReportNode, ResourceCounts, SetFilters,
             StopInstances, TerminateInstances, UpdateInstances,
         },
@@ -99,6 +100,8 @@ struct Book {
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
     reports: BTreeMap<NodeName, Reported>,
+    /// Reports on their way to the cloud, by node.
+    passing: BTreeMap<NodeName, Arc<()>>,
     /// Nodes whose last report did not reach the cloud.
     untold: BTreeSet<NodeName>,
     capacity: Capacity,
@@ -132,6 +135,7 @@ impl GroupManager {
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
+            passing: BTreeMap::new(),
             untold: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
@@ -247,6 +251,7 @@ answers! {
     ReadConsole => ConsoleText, read_console;
     DescribeResources => ResourceCounts, describe_resources;
     DescribeInstances => Vec<GroupReport>, describe_instances;
+    EvictNode => (), evict_node;
     ReportNode => Heard, take_report;
 }
 

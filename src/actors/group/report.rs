@@ -73,6 +73,7 @@ impl Core {
     /// everything, which the group knows.
     async fn pass_on(&self, cloud: &Address<CloudManager>, report: NodeReport) {
         let node = report.node.clone();
+        let _passing = self.book.borrow_mut().passing.entry(node.clone()).or_default().clone();
         let tell = |report| {
             let report = GroupReport { group: self.name.clone(), report };
             cloud.ask(self.own_context("report"), ReportGroup { report })
@@ -86,6 +87,8 @@ impl Core {
         }
         let mut book = self.book.borrow_mut();
         match answer {
+            // Nobody is to be told of a node that was evicted meanwhile.
+            _ if !book.nodes.contains_key(&node) => {}
             Ok(_) => {
                 book.untold.remove(&node);
             }

@@ -227,6 +227,25 @@ impl Handler<MeetGroup> for NodeManager {
     }
 }
 
+/// From `boot`: the certificate of this node was revoked, so the cloud has dealt with its instances
+/// otherwise. Guests that ran on here would be twice.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Fenced;
+
+impl Handler<Fenced> for NodeManager {
+    type Result = ();
+
+    fn handle(&mut self, _: Fenced, _: &mut Self::Context) {
+        log::error!(
+            "node `{}` was evicted from its cloud: its guests are ended, and it has to join anew",
+            self.core.name
+        );
+        let core = self.core.clone();
+        actix_rt::spawn(async move { core.end_all().await });
+    }
+}
+
 /// From an instance's actor: how it is now.
 #[derive(actix::Message)]
 #[rtype(result = "()")]

@@ -169,6 +169,27 @@ impl Core {
         .await
     }
 
+    /// Ends every instance that is here, whatever anybody asked for before.
+    pub(super) async fn end_all(self: &Rc<Self>) {
+        let here: Vec<_> = {
+            let book = self.book.borrow();
+            let actors = book.instances.iter();
+            actors.filter_map(|known| Some((known.report.revision, known.actor.clone()?))).collect()
+        };
+        for (revision, actor) in here {
+            let end = Pursue {
+                goal: Goal::End,
+                revision: revision + 1,
+                force: true,
+                spec: None,
+                request_id: "fenced".to_owned(),
+            };
+            if let Err(fault) = self.send(&actor, end).await {
+                log::error!("an instance of an evicted node goes on: {fault}");
+            }
+        }
+    }
+
     pub(super) async fn reboot_instance(
         self: &Rc<Self>,
         context: CallContext,

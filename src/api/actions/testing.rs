@@ -90,6 +90,7 @@ impl TestCloud {
         let (ambient, clock) = Ambient::seeded(1, BEGIN);
         let settings = Arc::new(settings());
         let (manager, published) = CloudManager::restore(CloudParts {
+            members: Arc::new(NoMembers::default()),
             settings: settings.clone(),
             ambient: ambient.clone(),
             store: store.clone(),
@@ -103,7 +104,7 @@ impl TestCloud {
                 settings,
                 ambient,
                 blobs: Arc::new(OneBlob),
-                members: Arc::new(NoMembers),
+                members: Arc::new(NoMembers::default()),
                 published,
                 manager,
             },

@@ -5,7 +5,7 @@ use crate::{
     actors::switchboard::Switchboard,
     messages::envelope::{Envelope, LinkFault},
     transport::{
-        ReceiveFrom,
+        NotAdmitted, ReceiveFrom,
         identity::{Expected, Identity, Peer},
     },
 };
@@ -13,7 +13,7 @@ use futures_util::future::LocalBoxFuture;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 /// A parent lets in those who look for it.
-pub fn is_child(own: &Identity, peer: &Peer) -> Result<(), String> {
+pub fn is_child(own: &Identity, peer: &Peer) -> Result<(), NotAdmitted> {
     let child = &peer.identity;
     let sought = Expected::parent_of(child.cloud(), child.role(), child.group());
     let found = Expected {
@@ -24,7 +24,7 @@ pub fn is_child(own: &Identity, peer: &Peer) -> Result<(), String> {
     if sought == found && child != own {
         Ok(())
     } else {
-        Err(format!("`{child}` is no child of `{own}`"))
+        Err(format!("`{child}` is no child of `{own}`").into())
     }
 }
 

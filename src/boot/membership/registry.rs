@@ -9,7 +9,7 @@ use crate::{
         state_directory::{StateDirectory, create_private_directory, write_private},
     },
     domain::{
-        id::GroupName,
+        id::{GroupName, NodeName},
         membership::{Invitation, JoiningRole, Membership, MembershipFault},
     },
     transport::{
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt, fs, io,
     net::SocketAddr,
     path::PathBuf,
@@ -50,6 +50,10 @@ pub struct Registry {
     ledger: PathBuf,
     clock: Clock,
     addresses: Addresses,
+    /// Nodes of this very process.
+    here: BTreeSet<(GroupName, NodeName)>,
+    /// Groups of other processes, and whom each has heard to be revoked.
+    told: Mutex<BTreeMap<GroupName, Option<Vec<Term>>>>,
     /// Changes when somebody is revoked.
     revoked: watch::Sender<()>,
 }
@@ -100,12 +104,17 @@ impl Registry {
             return Err(RegistryFault::Renamed { certified, configured: configured.clone() });
         }
         let groups = configuration.groups.iter().map(|group| (group.name.clone(), group.links));
+        let is_here = |name: &GroupName| configuration.groups_here().any(|own| own.name == *name);
+        let away = configuration.groups.iter().filter(|group| !is_here(&group.name));
+        let away = away.map(|group| (group.name.clone(), None)).collect();
         let addresses = Addresses { cloud: configuration.cloud.links, groups: groups.collect() };
         Ok(Registry {
             registrar: Mutex::new(Registrar { authority, ledger, valid_for: VALID_FOR }),
             ledger: ledger_place,
             clock,
             addresses,
+            here: nodes_of(configuration),
+            told: Mutex::new(away),
             revoked: watch::Sender::new(()),
         })
     }
@@ -135,6 +144,12 @@ impl Registry {
     /// Sees each revocation from now on.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.revoked.subscribe()
+    }
+
+    /// A group of another process has heard of these.
+    pub fn told(&self, group: &GroupName, revoked: Vec<Term>) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(group.clone(), Some(revoked));
     }
 
     /// Changes the ledger, here and on the disk or nowhere.
@@ -198,6 +213,33 @@ impl Membership for Registry {
         };
         Ok(token.to_string())
     }
+
+    fn expel(&self, group: &GroupName, node: &NodeName) -> Result<bool, MembershipFault> {
+        if self.here.contains(&(group.clone(), node.clone())) {
+            return Err(MembershipFault::RunsHere(node.clone()));
+        }
+        let not_recorded = |why: String| MembershipFault::NotRecorded(why);
+        let cloud = self.registrar().ledger.cloud().to_owned();
+        let identity = Identity::node_manager(&cloud, group.as_str(), node.as_str())
+            .map_err(|fault| not_recorded(fault.to_string()))?;
+        let revoked = self
+            .change(|registrar| registrar.ledger.revoke(&identity))
+            .map_err(|fault| not_recorded(fault.to_string()))?;
+        self.revoked.send_replace(());
+        Ok(!revoked.is_empty())
+    }
+
+    fn has_heard(&self, group: &GroupName) -> bool {
+        let revoked = self.revoked();
+        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.get(group).is_none_or(|heard| heard.as_ref() == Some(&revoked))
+    }
+}
+
+/// The nodes that run in this process.
+pub fn nodes_of(configuration: &Configuration) -> BTreeSet<(GroupName, NodeName)> {
+    let nodes = configuration.nodes_here().iter();
+    nodes.map(|node| (node.group.clone(), node.name.clone())).collect()
 }
 
 fn text(ledger: &Ledger) -> Vec<u8> {

@@ -37,6 +37,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tokio::sync::Notify;
 
 /// How soon the charter is asked for again where there is no link yet.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(100);
@@ -65,6 +66,7 @@ impl Uplink {
             clock: system_clock(),
             // So that many hosts do not come back at the same moments.
             seed: hasher.finish(),
+            revoked: Arc::default(),
         }
     }
 
@@ -95,6 +97,11 @@ impl Uplink {
             Link::dial(dial, Rc::new(move |_, envelope| put_through(board.clone(), envelope)))
         });
         link.recipient()
+    }
+
+    /// Told when the parent says that this host's certificate was revoked.
+    pub fn revoked(&self) -> Arc<Notify> {
+        self.dial.revoked.clone()
     }
 
     /// Renews the certificate for as long as the arbiter runs, and keeps it.

@@ -62,6 +62,13 @@ impl GroupCapacity {
         self.nodes.insert_mut(name.clone(), Ranked { capacity, rank });
     }
 
+    pub fn forget(&mut self, name: &NodeName) {
+        if let Some(known) = self.nodes.get(name) {
+            self.index.remove(known.rank, name);
+            self.nodes.remove_mut(name);
+        }
+    }
+
     /// The policy's choice among the nodes with room.
     pub fn choose(&mut self, wanted: Resources, except: &[NodeName]) -> Option<NodeName> {
         let admits = |node: &NodeName| !except.contains(node);

@@ -5,7 +5,7 @@ use super::{
         Clock, bulk,
         connection::Greeted,
         credentials::CurrentCredentials,
-        handshake::{greeting, welcome},
+        handshake::{NotAdmitted, greeting, welcome},
         identity::{Identity, Peer},
         join,
         limits::Limits,
@@ -101,7 +101,7 @@ impl Hall {
             if let Some(peer) = peered.line.connected()
                 && let Err(why) = self.admits(&peer)
             {
-                peered.line.cut(&why);
+                peered.line.cut(&why.to_string());
             }
         }
         for fetching in self.fetching.borrow().iter() {
@@ -225,7 +225,8 @@ impl Hall {
         let peer = &fetching.peer;
         let same = |other: &&Rc<Fetching>| other.peer.identity == peer.identity;
         let others = self.fetching.borrow().iter().filter(same).count();
-        let may_fetch = self.admits(peer).and_then(|()| {
+        let admitted = self.admits(peer).map_err(|why| why.to_string());
+        let may_fetch = admitted.and_then(|()| {
             let few = others < self.limits.bulk_max;
             few.then_some(()).ok_or_else(|| "it fetches too much at one time".into())
         });
@@ -237,7 +238,7 @@ impl Hall {
         let provider = &*self.reception.provide;
         let served = tokio::select! {
             biased;
-            () = fetching.cut.notified() => self.admits(peer),
+            () = fetching.cut.notified() => self.admits(peer).map_err(|why| why.to_string()),
             served = bulk::serve(stream, peer.clone(), provider, may_fetch, patience) => {
                 served.map_err(|fault| fault.to_string())
             }
@@ -246,10 +247,10 @@ impl Hall {
     }
 
     /// Whether somebody certified may come in.
-    fn admits(&self, peer: &Peer) -> Result<(), String> {
+    fn admits(&self, peer: &Peer) -> Result<(), NotAdmitted> {
         let own = self.credentials.get();
         if peer.identity.cloud() != own.own().identity.cloud() {
-            return Err("it is of another cloud".into());
+            return Err("it is of another cloud".to_owned().into());
         }
         (self.reception.admit)(peer)
     }

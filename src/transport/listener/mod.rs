@@ -12,6 +12,7 @@ use super::{
     bulk::Provide,
     connection::ReceiveFrom,
     credentials::CurrentCredentials,
+    handshake::NotAdmitted,
     identity::{Identity, Peer},
     join::Register,
     limits::Limits,
@@ -25,7 +26,7 @@ use std::{fmt, io, rc::Rc};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 /// Whether a process of this cloud may come in here, for who it is; if not, why.
-pub type Admit = Rc<dyn Fn(&Peer) -> Result<(), String>>;
+pub type Admit = Rc<dyn Fn(&Peer) -> Result<(), NotAdmitted>>;
 
 /// What is done with those who come. Made where the listener runs.
 pub struct Reception {
