@@ -24,6 +24,7 @@ use crate::{
         id::{AccountId, GroupName, ImageId, NodeName, RegionName},
         image::{DiskFormat, Image, ImageIdFamily, ImageKind},
         instance_type::InstanceTypes,
+        membership::NoMembers,
         placement::PolicyName,
         port_filter::Cidr,
         resources::Resources,
@@ -360,6 +361,7 @@ impl SimulatedCloud {
                     store: self.cloud_disk.clone(),
                     groups: below.collect(),
                     root: parsed(ROOT),
+                    members: Arc::new(NoMembers::default()),
                 };
                 let (restored, published) = CloudManager::restore(parts)?;
                 Ok::<_, StoreFault>((restored.start_here(), published))

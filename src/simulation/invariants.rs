@@ -221,7 +221,7 @@ pub fn disagreements(cloud: &SimulatedCloud) -> Vec<String> {
                 None => found.push(format!("nobody knows {id} on {}", machine.name)),
             }
         }
-        for instance in state.placed_on(&machine.name) {
+        for instance in state.placed_on(&machine.group, &machine.name) {
             if instance.state == InstanceState::Running && !domains.contains_key(&instance.id) {
                 found.push(format!("{} runs, and is not on {}", instance.id, machine.name));
             }
@@ -282,7 +282,7 @@ pub async fn leftovers(cloud: &SimulatedCloud) -> Vec<String> {
             }
         }
         // What it keeps for instances that wait for a lost machine is accounted for.
-        let placed = state.placed_on(&machine.name).filter(|i| i.node.is_some());
+        let placed = state.placed_on(&machine.group, &machine.name).filter(|i| i.node.is_some());
         found.extend(placed.map(|i| format!("the cloud keeps room for {}", i.id)));
     }
     for name in cloud.group_names() {
