@@ -20,6 +20,7 @@ export MALLEE_BENCH_MOTO="$PWD/$moto/bin/moto_server"
 cargo bench --locked --bench decisions
 cargo bench --locked --bench store
 cargo bench --locked --bench link
+cargo bench --locked --bench simulation
 cargo bench --locked --bench api
 cargo bench --locked --bench cluster
 if [ -z "$as_root" ]; then

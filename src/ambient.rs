@@ -1,10 +1,10 @@
 //! Time and chance, handed in from the top, so that tests and the simulator own them.
 //!
 //! Nothing below `boot` asks the operating system what time it is or for random bytes. A seeded
-//! ambience replays: its clock moves only when told, and its chance follows from the seed and the
-//! label of who asks, whatever others asked in between.
+//! ambience replays: its clock moves only when told, or with tokio's, and its chance follows from
+//! the seed and the label of who asks, whatever others asked in between.
 //!
-//! Not here: timers. Waiting is tokio's, whose time tests pause.
+//! Not here: timers. Waiting is tokio's, whose time tests and the simulator pause.
 
 use crate::domain::{chance::Chance, time::Timestamp};
 use rand_chacha::ChaCha20Rng;
@@ -21,6 +21,7 @@ use std::{
     },
     time::{Duration, SystemTime},
 };
+use tokio::time::Instant;
 
 #[derive(Debug, Clone)]
 pub struct Ambient(Source);
@@ -32,13 +33,13 @@ pub struct ManualClock(Arc<AtomicI64>);
 #[derive(Debug, Clone)]
 enum Source {
     System,
-    Seeded(Arc<Seeded>),
+    Seeded { streams: Arc<Streams>, clock: ManualClock },
+    Virtual { streams: Arc<Streams>, begun: Instant, begin: Timestamp },
 }
 
 #[derive(Debug)]
-struct Seeded {
+struct Streams {
     seed: u64,
-    clock: ManualClock,
     /// How many streams each label has been given, so that no two are the same.
     given: Mutex<HashMap<String, u64>>,
 }
@@ -50,14 +51,22 @@ impl Ambient {
 
     pub fn seeded(seed: u64, begin: Timestamp) -> (Ambient, ManualClock) {
         let clock = ManualClock(Arc::new(AtomicI64::new(begin.as_millis())));
-        let seeded = Seeded { seed, clock: clock.clone(), given: Mutex::default() };
-        (Ambient(Source::Seeded(Arc::new(seeded))), clock)
+        let streams = Arc::new(Streams { seed, given: Mutex::default() });
+        (Ambient(Source::Seeded { streams, clock: clock.clone() }), clock)
+    }
+
+    /// Goes with tokio's time from now on, which is `begin`: where that is paused, the clock and
+    /// every timer say the same.
+    pub fn in_virtual_time(seed: u64, begin: Timestamp) -> Ambient {
+        let streams = Arc::new(Streams { seed, given: Mutex::default() });
+        Ambient(Source::Virtual { streams, begun: Instant::now(), begin })
     }
 
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => system_now(),
-            Source::Seeded(seeded) => seeded.clock.now(),
+            Source::Virtual { begun, begin, .. } => *begin + begun.elapsed(),
+            Source::Seeded { clock, .. } => clock.now(),
         }
     }
 
@@ -66,7 +75,9 @@ impl Ambient {
     pub fn chance(&self, label: &str) -> Box<dyn Chance> {
         match &self.0 {
             Source::System => Box::new(SystemChance(SystemRandom::new())),
-            Source::Seeded(seeded) => Box::new(seeded.stream(label)),
+            Source::Seeded { streams, .. } | Source::Virtual { streams, .. } => {
+                Box::new(streams.stream(label))
+            }
         }
     }
 }
@@ -101,7 +112,7 @@ impl Chance for SystemChance {
     }
 }
 
-impl Seeded {
+impl Streams {
     fn stream(&self, label: &str) -> SeededChance {
         let number = {
             let mut given = self.given.lock().expect("nothing panics while it holds the counts");
@@ -170,6 +181,15 @@ mod tests {
         assert_eq!(ambient.now(), Timestamp(1000));
         clock.advance(Duration::from_millis(5));
         assert_eq!(copy.now(), Timestamp(1005));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_virtual_clock_goes_with_the_timers_and_replays_chance_as_a_seeded_one_does() {
+        let ambient = Ambient::in_virtual_time(7, Timestamp(1000));
+        assert_eq!(ambient.now(), Timestamp(1000));
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(ambient.now(), Timestamp(3_601_000));
+        assert_eq!(draw(&ambient, "ids"), draw(&seeded(7), "ids"));
     }
 
     #[test]

@@ -27,6 +27,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "actors",
         &["messages", "domain", "ambient", "store", "blobs", "hypervisor", "network", "metadata"],
     ),
+    (
+        "simulation",
+        &[
+            "actors",
+            "messages",
+            "domain",
+            "ambient",
+            "store",
+            "blobs",
+            "hypervisor",
+            "network",
+            "metadata",
+        ],
+    ),
     ("api", &["actors", "messages", "domain", "ambient", "blobs"]),
 ];
 

@@ -7,6 +7,8 @@
 pub mod address;
 pub mod switchboard;
 
+pub mod forgotten;
+
 pub mod cloud;
 pub mod group;
 pub mod node;

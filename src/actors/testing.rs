@@ -11,7 +11,7 @@ use super::{
     group::{GroupManager, GroupParts, MeetCloud, MeetNode},
     node::{
         Happened, MeetGroup, NodeManager, NodeParts, host::Host, members::MembersRecord,
-        record::InstanceRecord,
+        record::InstanceRecord, threads::Threads,
     },
     switchboard::Switchboard,
 };
@@ -314,6 +314,7 @@ impl Node {
             disks: Arc::new(SimulatedDisks),
             metadata: metadata.clone(),
             journal: Journal::start(store.clone()).unwrap(),
+            threads: Threads::OfTokio,
             ambient: Ambient::seeded(1, Timestamp(0)).0,
             instances,
         };
@@ -442,6 +443,8 @@ pub enum Fate {
     Deliver,
     /// Only when this is notified.
     Late(Arc<Notify>),
+    /// Never, which is said when this is notified.
+    Never(Arc<Notify>),
     LoseQuestion,
     /// There is no way to it now, which the asker learns.
     NoWay,
@@ -489,6 +492,10 @@ fn linked<A: Actor>(
                     Fate::Late(when) => {
                         when.notified().await;
                         board.put_through(envelope).await
+                    }
+                    Fate::Never(when) => {
+                        when.notified().await;
+                        Err(LinkFault::NotDelivered("the link was cut".to_owned()))
                     }
                     Fate::LoseQuestion => Err(LinkFault::Unanswered),
                     Fate::NoWay => Err(LinkFault::NotDelivered("it is cut off".into())),
@@ -695,11 +702,20 @@ impl Cloud {
     }
 
     pub async fn restart_in(&mut self, weather: Weather) {
+        self.restart_alone_in(weather);
+        self.meet_group().await;
+    }
+
+    /// The same, and its group does not find it.
+    pub fn restart_alone(&mut self) {
+        self.restart_alone_in(fair());
+    }
+
+    fn restart_alone_in(&mut self, weather: Weather) {
         self.process.end();
         self.process = OfProcess::begin(&self.store);
         (self.addr, self.published) =
             Cloud::manager(&self.process, &self.ambient, &self.settings, &self.group, weather);
-        self.meet_group().await;
     }
 
     pub async fn command<C: Decide>(&self, command: C) -> Answer<Commanded<C>>
@@ -754,6 +770,11 @@ pub fn image() -> Image {
         launch_permissions: BTreeSet::new(),
         created_at: Timestamp(0),
     }
+}
+
+/// The same instance as the cloud wants it when it asks anew.
+pub fn asked_anew(spec: &InstanceSpec) -> InstanceSpec {
+    InstanceSpec { filters_generation: spec.filters_generation + 1, ..spec.clone() }
 }
 
 /// The spec of an instance that a cloud would launch; another for each number.

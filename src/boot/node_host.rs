@@ -2,7 +2,7 @@
 
 use super::{BootFault, enclosed_datapath::EnclosedDatapath, host};
 use crate::{
-    actors::node::{Happened, NodeManager, host::Host},
+    actors::node::{Happened, NodeManager, host::Host, threads::Threads},
     ambient::Ambient,
     blobs::{
         BlobSource,
@@ -159,6 +159,7 @@ pub fn build(
         disks,
         metadata,
         journal,
+        threads: Threads::OfTokio,
         ambient: ambient.clone(),
         instances,
     };

@@ -256,6 +256,10 @@ pub struct Instance {
     pub group: GroupName,
     /// Where it is, once its group has said so.
     pub node: Option<NodeName>,
+    /// The generation at which its node first was known to have it: what the node said before that
+    /// does not say that it is gone.
+    #[serde(default)]
+    pub placed_at: u64,
     pub state: InstanceState,
     pub state_reason: Option<StateReason>,
     /// When the present state began.

@@ -27,8 +27,9 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
+use tokio::{sync::Notify, time::Instant};
 
 /// How the machine behaves.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +72,8 @@ pub struct SimulatedHypervisor {
 struct Shared {
     machine: Mutex<Machine>,
     changed: Condvar,
+    /// The same as `changed`, for a machine in virtual time.
+    woken: Notify,
 }
 
 #[derive(Default)]
@@ -110,6 +113,30 @@ impl fmt::Debug for SimulatedHypervisor {
 impl SimulatedHypervisor {
     /// Takes up the domains in the file, as a real hypervisor would find them.
     pub fn open(options: SimulatedOptions, sink: EventSink) -> io::Result<SimulatedHypervisor> {
+        let machine = SimulatedHypervisor::machine(options)?;
+        let its_share = Arc::clone(&machine.shared);
+        thread::Builder::new().name("simulated".into()).spawn(move || its_share.run(&sink))?;
+        Ok(machine)
+    }
+
+    /// The same without a thread: what is due is done by a task of the caller's, in tokio's time.
+    /// Nothing blocks, so a start takes no time.
+    pub fn open_in_virtual_time(
+        options: SimulatedOptions,
+        sink: EventSink,
+    ) -> io::Result<SimulatedHypervisor> {
+        let options = SimulatedOptions {
+            shortest_start: Duration::ZERO,
+            longest_start: Duration::ZERO,
+            ..options
+        };
+        let machine = SimulatedHypervisor::machine(options)?;
+        let its_share = Arc::clone(&machine.shared);
+        tokio::task::spawn_local(async move { its_share.run_in_virtual_time(&sink).await });
+        Ok(machine)
+    }
+
+    fn machine(options: SimulatedOptions) -> io::Result<SimulatedHypervisor> {
         let guests = match &options.domains {
             Some(path) => Ledger::open(path)?,
             None => Ledger::default(),
@@ -120,8 +147,6 @@ impl SimulatedHypervisor {
             machine.guests = guests;
             machine.chance = Some(ChaCha8Rng::seed_from_u64(options.seed));
         }
-        let its_share = Arc::clone(&shared);
-        thread::Builder::new().name("simulated".into()).spawn(move || its_share.run(&sink))?;
         Ok(SimulatedHypervisor { options, shared })
     }
 
@@ -129,7 +154,7 @@ impl SimulatedHypervisor {
     pub fn kill_from_outside(&self, instance: &InstanceId) -> bool {
         let mut machine = self.shared.lock();
         let was_running = machine.switch_off(instance, OffReason::Failed);
-        self.shared.changed.notify_all();
+        self.shared.wake();
         was_running
     }
 
@@ -170,7 +195,7 @@ impl SimulatedHypervisor {
         let kept = machine.guests.insert(spec.instance.clone(), guest);
         kept.map_err(|error| HypervisorFault::Refused(format!("it cannot be kept: {error}")))?;
         machine.tell(DomainEvent::Started(spec.instance.clone()));
-        self.shared.changed.notify_all();
+        self.shared.wake();
         Ok(())
     }
 }
@@ -178,7 +203,7 @@ impl SimulatedHypervisor {
 impl Drop for SimulatedHypervisor {
     fn drop(&mut self) {
         self.shared.lock().stopping = true;
-        self.shared.changed.notify_all();
+        self.shared.wake();
     }
 }
 
@@ -201,7 +226,9 @@ impl Hypervisor for SimulatedHypervisor {
             machine.starting.insert(spec.instance.clone());
             delay
         };
-        thread::sleep(delay);
+        if !delay.is_zero() {
+            thread::sleep(delay);
+        }
         let result = self.boot(spec);
         self.shared.lock().starting.remove(&spec.instance);
         result
@@ -211,7 +238,7 @@ impl Hypervisor for SimulatedHypervisor {
         let mut machine = self.shared.lock();
         machine.running(instance)?;
         machine.schedule(self.options.shutdown, Due::ShutDown(instance.clone()));
-        self.shared.changed.notify_all();
+        self.shared.wake();
         Ok(())
     }
 
@@ -221,7 +248,7 @@ impl Hypervisor for SimulatedHypervisor {
             return Err(HypervisorFault::NoSuchDomain(instance.clone()));
         }
         machine.switch_off(instance, OffReason::Destroyed);
-        self.shared.changed.notify_all();
+        self.shared.wake();
         Ok(())
     }
 
@@ -238,7 +265,7 @@ impl Hypervisor for SimulatedHypervisor {
         let mut machine = self.shared.lock();
         machine.switch_off(instance, OffReason::Destroyed);
         machine.keep(instance, None);
-        self.shared.changed.notify_all();
+        self.shared.wake();
         Ok(())
     }
 
@@ -267,31 +294,49 @@ impl Shared {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The thread: does what is due, and tells events without holding the lock, since the sink may
-    /// well ask this hypervisor something.
+    /// Something is due, or all is over.
+    fn wake(&self) {
+        self.changed.notify_all();
+        self.woken.notify_one();
+    }
+
+    /// The thread.
     fn run(&self, sink: &EventSink) {
         let mut machine = self.lock();
         while !machine.stopping {
-            let now = Instant::now();
-            let wait = match machine.due.first_key_value() {
-                Some(((when, _), _)) => when.saturating_duration_since(now),
-                None => Duration::from_secs(3600),
-            };
+            let wait = machine.idle_for();
             if !wait.is_zero() {
                 let woken = self.changed.wait_timeout(machine, wait);
                 machine = woken.unwrap_or_else(PoisonError::into_inner).0;
                 continue;
             }
-            match machine.due.pop_first().map(|(_, due)| due) {
-                Some(Due::ShutDown(instance)) => {
-                    machine.switch_off(&instance, OffReason::Shutdown);
+            let event = machine.do_next();
+            drop(machine);
+            if let Some(event) = event {
+                sink(event);
+            }
+            machine = self.lock();
+        }
+    }
+
+    /// The task that stands for the thread.
+    async fn run_in_virtual_time(&self, sink: &EventSink) {
+        loop {
+            let wait = {
+                let machine = self.lock();
+                if machine.stopping {
+                    return;
                 }
-                Some(Due::Tell(event)) => {
-                    drop(machine);
-                    sink(event);
-                    machine = self.lock();
-                }
-                None => {}
+                machine.idle_for()
+            };
+            if !wait.is_zero() {
+                // Whichever comes first: it is looked at anew in any case.
+                let _ = tokio::time::timeout(wait, self.woken.notified()).await;
+                continue;
+            }
+            let event = self.lock().do_next();
+            if let Some(event) = event {
+                sink(event);
             }
         }
     }
@@ -315,6 +360,26 @@ impl Machine {
         self.keep(instance, Some(off));
         self.tell(DomainEvent::Off(instance.clone(), reason));
         true
+    }
+
+    /// How long there is nothing to do.
+    fn idle_for(&self) -> Duration {
+        match self.due.first_key_value() {
+            Some(((when, _), _)) => when.saturating_duration_since(Instant::now()),
+            None => Duration::from_secs(3600),
+        }
+    }
+
+    /// Does what is due next. An event is for the sink, which is told without holding the lock: it
+    /// may well ask this hypervisor something.
+    fn do_next(&mut self) -> Option<DomainEvent> {
+        match self.due.pop_first().map(|(_, due)| due)? {
+            Due::ShutDown(instance) => {
+                self.switch_off(&instance, OffReason::Shutdown);
+                None
+            }
+            Due::Tell(event) => Some(event),
+        }
     }
 
     fn tell(&mut self, event: DomainEvent) {

@@ -82,6 +82,23 @@ impl SimulatedDatapath {
         Ok(SimulatedDatapath { table: Mutex::new(table), members: Mutex::default() })
     }
 
+    /// What the end of a process is to the wires: the ports are there, and nobody has attached them
+    /// or knows who is in a security group.
+    pub fn reopen(&self) {
+        let mut table = self.table();
+        table.attached.clear();
+        table.public.clear();
+        self.members().clear();
+    }
+
+    /// The interfaces that are attached, and whose they are.
+    pub fn attached(&self) -> Vec<(InstanceId, InterfaceSpec)> {
+        let table = self.table();
+        let owner = |interface: &InterfaceSpec| table.ports.get(&interface.id).cloned();
+        let attached = table.attached.values();
+        attached.filter_map(|interface| Some((owner(interface)?, interface.clone()))).collect()
+    }
+
     /// What the interface's filter would do with the first packet of a flow.
     pub fn admits(&self, interface: &InterfaceId, packet: Packet) -> Result<bool, NetworkFault> {
         let mut table = self.table();

@@ -32,6 +32,9 @@
 //! awaits it first. The queue then exceeds that by at most what was admitted at once.
 //!
 //! Dropping the journal writes what is queued, answers it, and ends the thread.
+//!
+//! A simulated store (`Store::virtual_latency`) is written to by a task of the caller's, so that a
+//! seed repeats what becomes one group, and a process that is ended takes the writer with it.
 
 use super::{Batch, Store, StoreFault};
 use std::{
@@ -62,6 +65,7 @@ pub struct Journal {
 impl Journal {
     pub fn start(store: Arc<dyn Store>) -> io::Result<Journal> {
         let shared = Arc::new(Shared {
+            handed_in: Notify::new(),
             queue: Mutex::new(Queue {
                 phase: Phase::Open,
                 epoch: Epoch(0),
@@ -73,6 +77,10 @@ impl Journal {
             changed: Condvar::new(),
             room: Notify::new(),
         });
+        if store.virtual_latency().is_some() {
+            tokio::task::spawn_local(write_in_virtual_time(shared.clone(), store));
+            return Ok(Journal { shared, writer: None });
+        }
         let writer = std::thread::Builder::new().name("journal".to_owned()).spawn({
             let shared = Arc::clone(&shared);
             move || write_until_closed(&shared, &*store)
@@ -131,6 +139,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         self.shared.queue().closing = true;
         self.shared.changed.notify_one();
+        self.shared.handed_in.notify_one();
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
@@ -143,6 +152,8 @@ impl Drop for Journal {
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    /// The same as `changed`, for a writer that is a task.
+    handed_in: Notify,
     room: Notify,
 }
 
@@ -206,6 +217,7 @@ impl Shared {
                 queue.bytes += bytes;
                 queue.waiting.push_back(Waiting { batch, bytes, answer });
                 self.changed.notify_one();
+                self.handed_in.notify_one();
             }
         }
         drop(queue);
@@ -217,15 +229,37 @@ impl Shared {
         }
     }
 
-    /// The next group, oldest first; none when the journal closes and nothing is left.
-    fn next_group(&self) -> Option<(Batch, Vec<Answer>)> {
+    /// Waits for something to write; false when the journal closes and nothing is left.
+    fn wait(&self) -> bool {
         let mut queue = self.queue();
         while queue.waiting.is_empty() {
             if queue.closing {
-                return None;
+                return false;
             }
             queue = self.changed.wait(queue).expect("nothing panics while it holds the queue");
         }
+        true
+    }
+
+    /// The same for a writer that is a task: the only one, so no wake-up is another's.
+    async fn wait_in_virtual_time(&self) -> bool {
+        loop {
+            {
+                let queue = self.queue();
+                if !queue.waiting.is_empty() {
+                    return true;
+                }
+                if queue.closing {
+                    return false;
+                }
+            }
+            self.handed_in.notified().await;
+        }
+    }
+
+    /// The next group, oldest first.
+    fn next_group(&self) -> (Batch, Vec<Answer>) {
+        let mut queue = self.queue();
         let mut group = Batch::default();
         let mut answers = Vec::new();
         let mut bytes = 0;
@@ -241,7 +275,7 @@ impl Shared {
         queue.bytes -= bytes;
         drop(queue);
         self.room.notify_waiters();
-        Some((group, answers))
+        (group, answers)
     }
 
     /// Leaves the open phase and empties the queue in one step.
@@ -259,24 +293,38 @@ impl Shared {
 
 fn write_until_closed(shared: &Shared, store: &dyn Store) {
     let _closing = Closing(shared);
-    while let Some((group, answers)) = shared.next_group() {
-        // An empty group only asks whether all before it is durable, and it is.
-        let result = if group.is_empty() { Ok(()) } else { store.commit(group) };
-        let behind = match &result {
-            Ok(()) => VecDeque::new(),
-            Err(fault) => {
-                log::error!("a group of {} commits failed: {fault}", answers.len());
-                // Before anybody is answered, so that who hears of the failure finds it there.
-                shared.leave_open(Phase::Broken, Some(fault.clone()))
-            }
-        };
-        for answer in answers {
-            _ = answer.send(result.clone());
+    while shared.wait() {
+        let (group, answers) = shared.next_group();
+        write(shared, store, group, answers);
+    }
+}
+
+async fn write_in_virtual_time(shared: Arc<Shared>, store: Arc<dyn Store>) {
+    let _closing = Closing(&shared);
+    while shared.wait_in_virtual_time().await {
+        let (group, answers) = shared.next_group();
+        tokio::time::sleep(store.virtual_latency().unwrap_or_default()).await;
+        write(&shared, &*store, group, answers);
+    }
+}
+
+fn write(shared: &Shared, store: &dyn Store, group: Batch, answers: Vec<Answer>) {
+    // An empty group only asks whether all before it is durable, and it is.
+    let result = if group.is_empty() { Ok(()) } else { store.commit(group) };
+    let behind = match &result {
+        Ok(()) => VecDeque::new(),
+        Err(fault) => {
+            log::error!("a group of {} commits failed: {fault}", answers.len());
+            // Before anybody is answered, so that who hears of the failure finds it there.
+            shared.leave_open(Phase::Broken, Some(fault.clone()))
         }
-        let Err(fault) = result else { continue };
-        for waiting in behind {
-            _ = waiting.answer.send(Err(StoreFault::Superseded(Box::new(fault.clone()))));
-        }
+    };
+    for answer in answers {
+        _ = answer.send(result.clone());
+    }
+    let Err(fault) = result else { return };
+    for waiting in behind {
+        _ = waiting.answer.send(Err(StoreFault::Superseded(Box::new(fault.clone()))));
     }
 }
 

@@ -41,6 +41,13 @@ impl MemoryStore {
         self.contents().commits
     }
 
+    /// Of all records, keys and values.
+    pub fn size_bytes(&self) -> usize {
+        let contents = self.contents();
+        let sizes = contents.entries.iter().map(|((_, key), value)| key.len() + value.len());
+        sizes.sum()
+    }
+
     fn contents(&self) -> MutexGuard<'_, Contents> {
         self.contents.lock().expect("nothing panics while it holds the contents")
     }
@@ -74,19 +81,20 @@ impl Store for MemoryStore {
     fn commit(&self, batch: Batch) -> Result<(), StoreFault> {
         let settled = batch.settled()?;
         let mut contents = self.contents();
-        match contents.script.pop_front().flatten() {
-            Some(StoreFault::Unknown(why)) => {
-                let before = contents.apply(settled);
-                contents.doubt = Some(before);
-                return Err(StoreFault::Unknown(why));
-            }
-            Some(fault) => return Err(fault),
-            None => {}
+        let fault = contents.script.pop_front().flatten();
+        if let Some(fault) = &fault
+            && !matches!(fault, StoreFault::Unknown(_))
+        {
+            return Err(fault.clone());
         }
         if let Some(before) = contents.doubt.take() {
             contents.apply(before);
         }
-        contents.apply(settled);
+        let before = contents.apply(settled);
+        if let Some(unknown) = fault {
+            contents.doubt = Some(before);
+            return Err(unknown);
+        }
         contents.commits += 1;
         Ok(())
     }
@@ -95,6 +103,19 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_two_commits_of_unknown_outcome_only_the_later_may_be_found() {
+        let store = MemoryStore::default();
+        let unknown = || Some(StoreFault::Unknown("scripted".to_owned()));
+        store.fail_next([unknown(), unknown()]);
+        assert!(store.commit(put("first")).is_err());
+        assert!(store.commit(put("second")).is_err());
+        assert_eq!(store.scan("t").unwrap(), [(b"second".to_vec(), b"x".to_vec())]);
+        store.commit(put("after")).unwrap();
+        store.reopen();
+        assert_eq!(store.scan("t").unwrap(), [(b"after".to_vec(), b"x".to_vec())]);
+    }
 
     fn put(key: &str) -> Batch {
         let mut batch = Batch::default();

@@ -20,7 +20,7 @@ mod export;
 #[cfg(test)]
 mod conformance;
 
-use std::{collections::BTreeMap, fmt::Debug};
+use std::{collections::BTreeMap, fmt::Debug, time::Duration};
 
 /// A table's name, fixed by the program.
 pub type Table = &'static str;
@@ -87,6 +87,13 @@ pub trait Store: Debug + Send + Sync {
     /// except on `Unknown`: then it may be found by the next process, and never by a later commit
     /// of this one. A store goes on when its disk does.
     fn commit(&self, batch: Batch) -> Result<(), StoreFault>;
+
+    /// How long the next commit is to take in virtual time, of a store that is simulated: it never
+    /// blocks, so a journal writes to it without a thread. `None`: a commit takes as long as it
+    /// takes, and blocks.
+    fn virtual_latency(&self) -> Option<Duration> {
+        None
+    }
 }
 
 impl Batch {

@@ -39,7 +39,7 @@ pub(super) const UPDATE: u64 = 0;
 #[derive(Debug)]
 pub struct Driver {
     /// Instances whose records want something, and when it was last asked for.
-    wishes: BTreeMap<InstanceId, Option<Timestamp>>,
+    wishes: BTreeMap<InstanceId, Option<Asked>>,
     /// The revision a node has taken up, and the generation of its reports that know of it.
     accepted: HashMap<InstanceId, (u64, u64)>,
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
@@ -86,6 +86,13 @@ impl Driver {
         }
     }
 
+    /// Whether an answer to what was asked in that message decides what becomes of the wish. A later
+    /// asking may have been granted what this one was refused.
+    pub fn decides(&self, instance: &InstanceId, generation: u64) -> bool {
+        let asked = self.wishes.get(instance).copied().flatten();
+        asked.is_none_or(|asked| asked.generation <= generation)
+    }
+
     /// A boot with an older view of things may be on its way to a node.
     pub(super) fn is_unplaced(&self, instance: &Instance) -> bool {
         instance.state == InstanceState::Pending && self.wishes.contains_key(&instance.id)
@@ -98,6 +105,14 @@ impl Driver {
             .filter(|(revision, _)| *revision == instance.revision)
             .map(|(_, generation)| *generation)
     }
+}
+
+/// An asking for a wish. It may have been asked for before, and that may be under way still.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at: Timestamp,
+    /// Of the message.
+    generation: u64,
 }
 
 /// Wishes of one kind for one group, sent in one message.
@@ -116,7 +131,7 @@ impl Core {
     /// Sends what the effects point at. Returns at once; answers come to `take_outcomes`.
     pub(super) fn enact(self: &Rc<Self>, effects: BTreeSet<Effect>, context: CallContext) {
         let mut by_group: BTreeMap<GroupName, Wishes> = BTreeMap::new();
-        {
+        let generation = {
             let mut book = self.book.borrow_mut();
             let now = self.ambient.now();
             let state = book.durable.clone();
@@ -131,7 +146,7 @@ impl Core {
                             state = instance.state.as_str(),
                             "recorded, and wanted of its group"
                         );
-                        book.driver.wishes.insert(id, Some(now));
+                        book.driver.wishes.insert(id, Some(Asked { at: now, generation }));
                         if instance.state == InstanceState::Pending {
                             book.driver.refresh.placing(&state, instance);
                         }
@@ -166,9 +181,10 @@ impl Core {
                     }
                 }
             }
-        }
+            generation
+        };
         for (group, wishes) in by_group {
-            self.send(&group, wishes, context.clone());
+            self.send(&group, wishes, generation, context.clone());
         }
         self.refresh();
     }
@@ -192,7 +208,13 @@ impl Core {
         }
     }
 
-    fn send(self: &Rc<Self>, group: &GroupName, wishes: Wishes, context: CallContext) {
+    fn send(
+        self: &Rc<Self>,
+        group: &GroupName,
+        wishes: Wishes,
+        generation: u64,
+        context: CallContext,
+    ) {
         let Some(address) = self.groups.get(group).cloned() else {
             log::error!(
                 "instances of group `{group}`, which is not configured, are left as they are"
@@ -214,7 +236,7 @@ impl Core {
                     actix_rt::spawn(async move {
                         let answer = answer.await;
                         $observe(&core, &answer);
-                        core.take_outcomes(answer).await;
+                        core.take_outcomes(answer, generation).await;
                     });
                 }
             };
@@ -257,7 +279,8 @@ impl Core {
             };
             // What a report has settled meanwhile is no wish any more.
             book.driver.wishes.retain(|id, _| transient(id));
-            let wishes = book.driver.wishes.iter().filter(|(_, asked)| overdue(asked));
+            let at = |asked: &Option<Asked>| asked.map(|asked| asked.at);
+            let wishes = book.driver.wishes.iter().filter(|(_, asked)| overdue(&at(asked)));
             let updates = book.driver.updates.iter().filter(|(_, asked)| overdue(asked));
             wishes
                 .map(|(id, _)| Effect::Drive(id.clone()))

@@ -363,6 +363,7 @@ fn instance(
         zone: place.subnet.zone.clone(),
         group: place.group.name.clone(),
         node: None,
+        placed_at: 0,
         state: InstanceState::Pending,
         state_reason: Some(StateReason::pending()),
         state_since: draft.now,

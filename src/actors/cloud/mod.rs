@@ -166,7 +166,16 @@ pub struct RestoredCloud(Core);
 
 impl RestoredCloud {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
-        CloudManager::start_in_arbiter(arbiter, |_| CloudManager { core: Rc::new(self.0) })
+        CloudManager::start_in_arbiter(arbiter, |_| self.manager())
+    }
+
+    /// Among the tasks of whoever calls.
+    pub fn start_here(self) -> Addr<CloudManager> {
+        self.manager().start()
+    }
+
+    fn manager(self) -> CloudManager {
+        CloudManager { core: Rc::new(self.0) }
     }
 }
 

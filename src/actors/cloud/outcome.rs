@@ -62,8 +62,13 @@ impl Core {
         }
     }
 
-    pub(super) async fn take_outcomes(self: &Rc<Self>, answer: Answer<PlaceInstances>) {
-        let outcomes = match answer {
+    /// Answers what was asked in the message of this generation.
+    pub(super) async fn take_outcomes(
+        self: &Rc<Self>,
+        answer: Answer<PlaceInstances>,
+        generation: u64,
+    ) {
+        let mut outcomes = match answer {
             Ok(Outcomes { outcomes }) => outcomes,
             Err(AskError::Refused(fault)) => {
                 log::warn!("a group could not take up its wishes: {fault}");
@@ -74,7 +79,16 @@ impl Core {
                 return;
             }
         };
-        let state = self.book.borrow().state.clone();
+        let state = {
+            let book = self.book.borrow();
+            outcomes.retain(|done| {
+                let granted = matches!(done.outcome, Outcome::Accepted { .. });
+                granted
+                    || done.revision == UPDATE
+                    || book.driver.decides(&done.instance, generation)
+            });
+            book.state.clone()
+        };
         let changed = self.decide(|draft| {
             for done in &outcomes {
                 if let Some(instance) = state.instance(&done.instance) {
@@ -103,11 +117,12 @@ fn take_outcome(instance: &Arc<Instance>, done: &Done, draft: &mut Draft<'_>) {
         return;
     }
     match &done.outcome {
-        Outcome::Accepted { node, .. } => {
+        Outcome::Accepted { node, generation } => {
             if after.node.as_ref() == Some(node) {
                 return;
             }
             after.node = Some(node.clone());
+            after.placed_at = *generation;
         }
         Outcome::NoRoom => {
             give_up(&mut after, StateReason::insufficient_capacity("no node has room"), draft.now);

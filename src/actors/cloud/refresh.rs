@@ -21,8 +21,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
     rc::Rc,
-    time::{Duration, Instant},
+    time::Duration,
 };
+use tokio::time::Instant;
 
 /// Something that a zone may know an older version of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

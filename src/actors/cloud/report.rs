@@ -62,7 +62,7 @@ impl Core {
             for stated in &report.instances {
                 match draft.state.instance(&stated.instance).cloned() {
                     Some(instance) if instance.state.exists() => {
-                        take(&instance, stated, &report.node, draft);
+                        take(&instance, stated, (&report.node, report.generation), draft);
                     }
                     Some(_) if stated.phase == BootPhase::Ended => {
                         draft.effect(Effect::Forget(stated.instance.clone()));
@@ -133,8 +133,9 @@ impl Core {
         let book = self.book.borrow();
         let unknown = |instance: &Instance| match book.driver.accepted_at(instance) {
             Some(accepted) => report.generation > accepted,
-            // Not asked since our start: what is settled the node must know.
-            None => !instance.state.is_transient(),
+            // Not asked since our start: what is settled the node must know, if this is not from
+            // before it had it, and late.
+            None => !instance.state.is_transient() && report.generation > instance.placed_at,
         };
         let placed = |id: &InstanceId| {
             let instance = book.state.instance(id)?;
@@ -196,7 +197,12 @@ fn explain_waiting(group: &GroupName, node: &NodeName, draft: &mut Draft<'_>) {
     }
 }
 
-fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draft: &mut Draft<'_>) {
+fn take(
+    instance: &Arc<Instance>,
+    stated: &InstanceReport,
+    (node, generation): (&NodeName, u64),
+    draft: &mut Draft<'_>,
+) {
     // The group's word on where it placed the instance may have been lost on the way.
     let placed = match &instance.node {
         Some(known) if known == node => instance.clone(),
@@ -205,6 +211,7 @@ fn take(instance: &Arc<Instance>, stated: &InstanceReport, node: &NodeName, draf
         None => {
             let mut placed = Instance::clone(instance);
             placed.node = Some(node.clone());
+            placed.placed_at = generation;
             let placed = Arc::new(placed);
             draft.put(Entry::Instance(placed.clone()));
             placed

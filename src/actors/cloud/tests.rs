@@ -2,8 +2,10 @@
 
 use crate::{
     actors::{
-        address::AskError,
-        testing::{Cloud, Fate, Group, Node, a_launch, fair, losing, spec, vcpus, wait},
+        address::{Address, AskError},
+        testing::{
+            Cloud, Fate, Group, Node, a_launch, fair, losing, on_behalf_of, spec, user, vcpus, wait,
+        },
     },
     domain::{
         boot_phase::BootPhase,
@@ -21,9 +23,12 @@ use crate::{
     messages::{
         cloud::{
             CreateSecurityGroup, InstanceAttribute, LaunchReservation, ModifyInstance,
-            RebootInstances, SecurityGroupName, StartInstances, StopInstances, TerminateInstances,
+            RebootInstances, ReportGroup, SecurityGroupName, StartInstances, StopInstances,
+            TerminateInstances,
         },
+        group::DescribeInstances,
         node::{DescribeNode, TerminateInstance},
+        report::Heard,
     },
     store::StoreFault,
 };
@@ -453,6 +458,21 @@ async fn a_launch_in_doubt_that_a_restart_finds_recorded_is_carried_out() {
     assert_eq!(found.len(), 1);
     until(&cloud, &found[0], InstanceState::Running).await;
     assert_eq!(held(&cloud), 1);
+}
+
+/// A link may carry it for so long that another process hears it.
+#[actix_rt::test]
+async fn a_report_from_before_an_instance_came_does_not_end_it_though_it_comes_late() {
+    let mut cloud = Cloud::start(vec![Node::start("n1", 4)]).await;
+    let before = cloud.group.ask(DescribeInstances).await.unwrap().remove(0);
+    let id = cloud.launch(1).await.remove(0);
+    until(&cloud, &id, InstanceState::Running).await;
+    // The group, which would tell the new process of its nodes, is not there.
+    cloud.restart_alone();
+    let late = Address::Local(cloud.addr.clone())
+        .ask(on_behalf_of(user()), ReportGroup { report: before });
+    assert_eq!(late.await, Ok(Heard::Taken));
+    assert_eq!(cloud.instance(&id).state, InstanceState::Running);
 }
 
 #[actix_rt::test]

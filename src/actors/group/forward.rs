@@ -19,9 +19,17 @@ use crate::{
     },
 };
 use actix::{Handler, dev::ToEnvelope};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use std::{collections::BTreeMap, rc::Rc};
 use tracing::{Instrument, debug_span};
+
+/// What becomes of instances that no node of the group has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unplaced {
+    Leave,
+    /// They are not to come to one later either, with a request that was overtaken on its way.
+    IsOver,
+}
 
 impl Core {
     pub(super) async fn stop_instances(
@@ -30,10 +38,8 @@ impl Core {
         asked: StopInstances,
     ) -> Result<Outcomes, GroupFault> {
         let force = asked.force;
-        self.forward(context, asked.instances, move |instance, revision| StopInstance {
-            instance,
-            revision,
-            force,
+        self.forward(context, asked.instances, Unplaced::Leave, move |instance, revision| {
+            StopInstance { instance, revision, force }
         })
         .await
     }
@@ -44,7 +50,7 @@ impl Core {
         asked: RebootInstances,
     ) -> Result<Outcomes, GroupFault> {
         let make = |instance, revision| RebootInstance { instance, revision };
-        self.forward(context, asked.instances, make).await
+        self.forward(context, asked.instances, Unplaced::Leave, make).await
     }
 
     pub(super) async fn terminate_instances(
@@ -53,7 +59,7 @@ impl Core {
         asked: TerminateInstances,
     ) -> Result<Outcomes, GroupFault> {
         let make = |instance, revision| TerminateInstance { instance, revision };
-        self.forward(context, asked.instances, make).await
+        self.forward(context, asked.instances, Unplaced::IsOver, make).await
     }
 
     pub(super) async fn update_instances(
@@ -64,7 +70,7 @@ impl Core {
         let mut updates: BTreeMap<_, _> =
             asked.instances.into_iter().map(|update| (update.instance.clone(), update)).collect();
         let instances = updates.keys().map(|id| (id.clone(), 0)).collect();
-        self.forward(context, instances, move |instance, _| {
+        self.forward(context, instances, Unplaced::Leave, move |instance, _| {
             updates.remove(&instance).expect("one update was given for each instance")
         })
         .await
@@ -75,6 +81,7 @@ impl Core {
         self: &Rc<Self>,
         context: CallContext,
         instances: Vec<(InstanceId, u64)>,
+        unplaced: Unplaced,
         mut make: impl FnMut(InstanceId, u64) -> M,
     ) -> Result<Outcomes, GroupFault>
     where
@@ -92,7 +99,12 @@ impl Core {
             async move {
                 core.placed(&instance).await;
                 let outcome = match core.node_of(&instance) {
-                    None => Outcome::NotPlaced,
+                    None => {
+                        if unplaced == Unplaced::IsOver {
+                            core.forget(vec![instance.clone()]).await;
+                        }
+                        Outcome::NotPlaced
+                    }
                     Some(node) => match core.node(&node) {
                         Some(address) => {
                             let request_id = &context.request_id;
@@ -115,20 +127,24 @@ impl Core {
         asked: ForgetInstances,
     ) -> Result<(), GroupFault> {
         let mut by_node: BTreeMap<NodeName, Vec<InstanceId>> = BTreeMap::new();
+        let mut over = Vec::new();
         for instance in asked.instances {
-            if let Some(node) = self.node_of(&instance) {
-                by_node.entry(node).or_default().push(instance);
+            match self.node_of(&instance) {
+                Some(node) => by_node.entry(node).or_default().push(instance),
+                None => over.push(instance),
             }
         }
         for (node, instances) in by_node {
             let Some(address) = self.node(&node) else { continue };
             let forget = node::ForgetInstances { instances: instances.clone() };
             match address.ask(context.clone(), forget).await {
-                Ok(_) => self.give_up(&instances).await,
+                // Both are written together.
+                Ok(_) => _ = join(self.give_up(&instances), self.forget(instances.clone())).await,
                 // The node states their end again, and the cloud asks again.
                 Err(fault) => log::debug!("node `{node}` will be told again to forget: {fault}"),
             }
         }
+        self.forget(over).await;
         Ok(())
     }
 

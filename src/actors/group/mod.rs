@@ -17,6 +17,7 @@ mod tests;
 use super::{
     address::{Address, Call},
     cloud::CloudManager,
+    forgotten::Forgotten,
     node::NodeManager,
     switchboard::serves,
 };
@@ -51,7 +52,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tracing::{Instrument, debug_span};
 
 /// How often what could not be done, or was perhaps not heard, is tried again.
@@ -77,6 +78,8 @@ struct Core {
     name: GroupName,
     journal: Journal,
     root: AccountId,
+    /// When this process did.
+    begun: Instant,
     book: RefCell<Book>,
     /// Somebody's placing is done.
     placing_done: Notify,
@@ -92,6 +95,7 @@ struct Book {
     placements: BTreeMap<InstanceId, Placement>,
     /// Given up, and perhaps on the disk still.
     erasing: BTreeMap<InstanceId, Placement>,
+    forgotten: Forgotten,
     /// What the cloud has been told last of the placements, and for how many ticks it was not.
     told: Option<ReportPlacements>,
     ticks_since_told: u32,
@@ -103,6 +107,8 @@ struct Book {
     capacity: Capacity,
     /// Instances being placed, and by how many requests.
     placing: BTreeMap<InstanceId, usize>,
+    /// Those among them for which one request is choosing a node.
+    choosing: BTreeSet<InstanceId>,
 }
 
 impl GroupManager {
@@ -116,6 +122,7 @@ impl GroupManager {
             capacity.hold(instance, &parts.name, node, *resources);
             placements.insert(placement.instance.clone(), placement);
         }
+        let forgotten = Forgotten::load(&*parts.store)?;
         let arrived = record::load_all::<Arrived>(&*parts.store)?;
         let arrived = arrived.into_iter().map(|Arrived { node }| node).collect();
         let journal = Journal::start(parts.store).map_err(|e| StoreFault::Io(e.to_string()))?;
@@ -124,6 +131,7 @@ impl GroupManager {
             nodes: BTreeMap::new(),
             placements,
             erasing: BTreeMap::new(),
+            forgotten,
             told: None,
             ticks_since_told: 0,
             reports: BTreeMap::new(),
@@ -131,11 +139,13 @@ impl GroupManager {
             untold: BTreeSet::new(),
             capacity,
             placing: BTreeMap::new(),
+            choosing: BTreeSet::new(),
         };
         let core = Core {
             name: parts.name,
             journal,
             root: parts.root,
+            begun: Instant::now(),
             book: RefCell::new(book),
             placing_done: Notify::new(),
             ticking: Cell::new(false),
@@ -154,7 +164,16 @@ pub struct RestoredGroup {
 
 impl RestoredGroup {
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
-        GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.core) })
+        GroupManager::start_in_arbiter(arbiter, |_| self.manager())
+    }
+
+    /// Among the tasks of whoever calls.
+    pub fn start_here(self) -> Addr<GroupManager> {
+        self.manager().start()
+    }
+
+    fn manager(self) -> GroupManager {
+        GroupManager { core: Rc::new(self.core) }
     }
 }
 

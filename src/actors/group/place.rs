@@ -14,16 +14,24 @@ use crate::{
     },
 };
 use futures_util::future::join_all;
-use std::rc::Rc;
+use std::{rc::Rc, time::Duration};
 use tracing::{Instrument, Span, debug_span};
+
+/// How long a node is waited for: one that has not said what it has since the group began, or one that
+/// was there a moment ago.
+const NODES_AWAITED: Duration = Duration::from_secs(30);
 
 /// Whom to ask for an instance.
 enum Boot {
+    /// The one that an earlier request, which is choosing, comes to place it on.
+    Later,
     /// The node on record.
     Where(NodeName),
     /// The one chosen; others may follow.
     First(NodeName),
     Nowhere,
+    /// It is over, and this request came late.
+    Never,
 }
 
 impl Core {
@@ -38,6 +46,8 @@ impl Core {
         let mut placed = Vec::new();
         for wanted in asked.instances {
             let boot = match self.node_of(&wanted.spec.instance) {
+                None if self.is_forgotten(&wanted.spec.instance) => Boot::Never,
+                _ if self.is_being_chosen_for(&wanted.spec.instance) => Boot::Later,
                 Some(node) => Boot::Where(node),
                 None => match self.choose(&wanted.spec.instance, wanted.spec.resources, &[]) {
                     Some(placement) => {
@@ -49,7 +59,12 @@ impl Core {
             };
             placed.push((wanted, boot));
         }
-        let _placing = self.placing(placed.iter().map(|(wanted, _)| &wanted.spec.instance));
+        let of = |boot: fn(&Boot) -> bool| {
+            let those = placed.iter().filter(move |(_, asked)| boot(asked));
+            those.map(|(wanted, _)| wanted.spec.instance.clone()).collect()
+        };
+        let chosen: Vec<InstanceId> = of(|boot| matches!(boot, Boot::First(_)));
+        let _placing = self.placing(of(|boot| !matches!(boot, Boot::Later)), chosen);
         self.record(&new).await?;
         let outcomes = join_all(placed.into_iter().map(|(wanted, boot)| {
             let core = self.clone();
@@ -57,9 +72,11 @@ impl Core {
             async move {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
                 let outcome = match boot {
+                    Boot::Later => core.boot_later(context, wanted).await,
                     Boot::Where(node) => core.boot_there(context, wanted, node).await,
                     Boot::First(node) => core.boot(context, wanted, node).await,
                     Boot::Nowhere => core.no_room(),
+                    Boot::Never => Outcome::Unanswered,
                 };
                 Done { instance, revision, outcome }
             }
@@ -68,13 +85,31 @@ impl Core {
         Ok(Outcomes { outcomes })
     }
 
-    /// That there is no room can be said only when every node has said what it has.
+    /// One request for an instance at a time chooses a node: if the earlier one's node does not have
+    /// it after all, that one gives the place up, and must not do so to this one's guest.
+    async fn boot_later(&self, context: CallContext, wanted: Wanted) -> Outcome {
+        self.chosen(&wanted.spec.instance).await;
+        match self.node_of(&wanted.spec.instance) {
+            Some(node) => self.boot_there(context, wanted, node).await,
+            None => Outcome::Unanswered,
+        }
+    }
+
+    /// That there is no room can be said only when every node has said what it has, or has been
+    /// waited for long enough: a launch is not to wait for a host that is gone.
     fn no_room(&self) -> Outcome {
         let book = self.book.borrow();
-        match book.nodes.keys().all(|node| book.reports.contains_key(node)) {
+        let waited = self.begun.elapsed() >= NODES_AWAITED;
+        match waited || book.nodes.keys().all(|node| book.reports.contains_key(node)) {
             true => Outcome::NoRoom,
             false => Outcome::Unanswered,
         }
+    }
+
+    /// A node that was there a moment ago will be there again in a moment, or is gone.
+    fn was_heard_lately(&self, node: &NodeName) -> bool {
+        let book = self.book.borrow();
+        book.reports.get(node).is_some_and(|reported| reported.silence() < NODES_AWAITED)
     }
 
     /// Takes room on a node that has it and is not among `except`.
@@ -140,7 +175,7 @@ impl Core {
                 Err(AskError::Refused(fault)) => return Outcome::Refused(fault.to_string()),
                 // Certainly not done: the room can be given to others, and another node asked.
                 Err(AskError::NotDelivered) => {
-                    out_of_reach = true;
+                    out_of_reach |= self.was_heard_lately(&node);
                     self.give_up(std::slice::from_ref(&instance)).await;
                 }
                 // Perhaps done: the room stays taken until the node says.

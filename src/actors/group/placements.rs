@@ -1,6 +1,6 @@
 //! Where instances are: recorded before a node is asked, given up on its own word only.
 
-use super::Core;
+use super::{Book, Core};
 use crate::{
     domain::{
         id::{InstanceId, NodeName},
@@ -59,6 +59,24 @@ impl Core {
         self.erase().await;
     }
 
+    pub(super) fn is_forgotten(&self, instance: &InstanceId) -> bool {
+        self.book.borrow().forgotten.contains(instance)
+    }
+
+    /// Lets nothing of these begin any more. What cannot be recorded now is remembered at least as
+    /// long as this process lives.
+    pub(super) async fn forget(&self, over: Vec<InstanceId>) {
+        let mut batch = Batch::default();
+        self.book.borrow_mut().forgotten.add(over, &mut batch);
+        if batch.is_empty() {
+            return;
+        }
+        if let Err(fault) = self.journal.commit(batch).await {
+            self.journal.resume();
+            log::error!("instances that are over are not recorded as such: {fault}");
+        }
+    }
+
     /// Takes off the disk what is out of the book.
     pub(super) async fn erase(&self) {
         let erasing = self.book.borrow().erasing.clone();
@@ -83,27 +101,42 @@ impl Core {
         }
     }
 
-    /// Marks instances as being placed, until what is returned is dropped.
-    pub(super) fn placing<'a>(
+    /// Marks instances as being placed, and a node as being chosen for some, until what is returned
+    /// is dropped.
+    pub(super) fn placing(
         self: &Rc<Self>,
-        instances: impl Iterator<Item = &'a InstanceId>,
+        instances: Vec<InstanceId>,
+        chosen: Vec<InstanceId>,
     ) -> Placing {
-        let instances: Vec<InstanceId> = instances.cloned().collect();
         let mut book = self.book.borrow_mut();
         for instance in &instances {
             *book.placing.entry(instance.clone()).or_default() += 1;
         }
-        Placing { core: self.clone(), instances }
+        book.choosing.extend(chosen.iter().cloned());
+        Placing { core: self.clone(), instances, chosen }
     }
 
     /// Waits until no node is being asked to boot the instance, so that no later request overtakes
     /// its boot.
     pub(super) async fn placed(&self, instance: &InstanceId) {
+        self.until(|book| !book.placing.contains_key(instance)).await;
+    }
+
+    pub(super) fn is_being_chosen_for(&self, instance: &InstanceId) -> bool {
+        self.book.borrow().choosing.contains(instance)
+    }
+
+    /// Waits until no request is choosing a node for the instance.
+    pub(super) async fn chosen(&self, instance: &InstanceId) {
+        self.until(|book| !book.choosing.contains(instance)).await;
+    }
+
+    async fn until(&self, is: impl Fn(&Book) -> bool) {
         loop {
             let mut done = std::pin::pin!(self.placing_done.notified());
             // Listening before looking, so that no wake-up falls in between.
             done.as_mut().enable();
-            if !self.book.borrow().placing.contains_key(instance) {
+            if is(&self.book.borrow()) {
                 return;
             }
             done.await;
@@ -130,6 +163,7 @@ impl Core {
 pub(super) struct Placing {
     core: Rc<Core>,
     instances: Vec<InstanceId>,
+    chosen: Vec<InstanceId>,
 }
 
 impl Drop for Placing {
@@ -143,6 +177,10 @@ impl Drop for Placing {
                 }
             }
         }
+        for instance in &self.chosen {
+            book.choosing.remove(instance);
+        }
+        drop(book);
         self.core.placing_done.notify_waiters();
     }
 }

@@ -4,13 +4,15 @@ use crate::{
     domain::id::InstanceId,
     messages::report::{InstanceReport, NodeReport, Reading},
 };
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
+use tokio::time::Instant;
 
 #[derive(Debug)]
 pub struct Reported {
     /// The newest report, without its instances.
     last: NodeReport,
     instances: BTreeMap<InstanceId, InstanceReport>,
+    heard_at: Instant,
 }
 
 impl Reported {
@@ -26,9 +28,14 @@ impl Reported {
                 gone: Vec::new(),
                 ..report.clone()
             };
-            *known = Some(Reported { last, instances });
+            *known = Some(Reported { last, instances, heard_at: Instant::now() });
         }
         reading
+    }
+
+    /// How long the node has said nothing new.
+    pub fn silence(&self) -> Duration {
+        self.heard_at.elapsed()
     }
 
     pub fn speaks_of(&self, instance: &InstanceId) -> bool {

@@ -5,7 +5,7 @@ use crate::{
     actors::{
         address::AskError,
         group::placements::Placement,
-        testing::{Fate, Group, Node, fair, losing, spec, user, vcpus, wait},
+        testing::{Fate, Group, Node, asked_anew, fair, losing, spec, user, vcpus, wait},
     },
     domain::{boot_phase::BootPhase, id::NodeName, placement::PolicyName, resources::Resources},
     messages::{
@@ -18,6 +18,8 @@ use crate::{
     },
     store::{StoreFault, record::load_all},
 };
+use std::{sync::Arc, time::Duration};
+use tokio::sync::Notify;
 
 fn place(specs: &[&InstanceSpec], revision: u64) -> PlaceInstances {
     let wanted = |spec: &&InstanceSpec| Wanted { spec: (*spec).clone(), revision };
@@ -119,6 +121,46 @@ async fn of_two_racing_placements_that_need_more_than_half_one_is_accepted() {
         tokio::join!(outcome(&group, place(&[&one], 1)), outcome(&group, place(&[&other], 1)));
     assert!(node_of(&first).is_some());
     assert_eq!(second, Outcome::NoRoom);
+}
+
+/// The first is held up on its way to a node and then not delivered; the second finds that node.
+#[actix_rt::test]
+async fn a_placement_repeated_while_the_first_is_under_way_never_has_two_nodes() {
+    let group = Group::start(vec![Node::start("n1", 4), Node::start("n2", 4)]).await;
+    let held_up = Arc::new(Notify::new());
+    group
+        .meet(&group.nodes[0], &losing("node.boot_instance", Fate::Never(held_up.clone()), 1))
+        .await;
+    let wanted = spec(1, vcpus(1));
+    let second = async {
+        // Once the first has chosen.
+        let chosen =
+            || async { (load_all::<Placement>(&*group.store).unwrap().len() == 1).then_some(()) };
+        wait("the first is placed", chosen).await;
+        let second = outcome(&group, place(&[&asked_anew(&wanted)], 1));
+        let release = async {
+            actix_rt::time::sleep(Duration::from_millis(20)).await;
+            held_up.notify_one();
+        };
+        tokio::join!(second, release).0
+    };
+    let (first, second) = tokio::join!(outcome(&group, place(&[&wanted], 1)), second);
+    assert_eq!(node_of(&first), Some(&group.nodes[1].name));
+    assert_eq!(node_of(&second), Some(&group.nodes[1].name));
+    assert_eq!(group.nodes[0].instance(&wanted.instance).await, None);
+}
+
+#[actix_rt::test]
+async fn what_was_terminated_before_its_placement_came_is_not_placed() {
+    let mut group = Group::start(vec![Node::start("n1", 4)]).await;
+    let late = spec(1, vcpus(1));
+    let ended = group.ask(terminate(&late, 2)).await.unwrap();
+    assert_eq!(ended.outcomes[0].outcome, Outcome::NotPlaced);
+    for _ in 0..2 {
+        assert_eq!(outcome(&group, place(&[&late], 1)).await, Outcome::Unanswered);
+        group.restart().await;
+    }
+    assert_eq!(group.nodes[0].leftovers(), Vec::<String>::new());
 }
 
 #[actix_rt::test]
@@ -349,7 +391,7 @@ async fn an_erasing_tried_again_leaves_a_placement_made_since_alone() {
     group.nodes[0].store.fail_next([full()]);
     group.store.fail_next([None, full()]);
     outcome(&group, place(&[&kept], 1)).await;
-    let placed = outcome(&group, place(&[&kept], 1)).await;
+    let placed = outcome(&group, place(&[&asked_anew(&kept)], 1)).await;
     assert!(node_of(&placed).is_some(), "{placed:?}");
     // The node has counted its start, and recorded the request and where it came to rest.
     let written = || async { (group.nodes[0].store.commits() == 3).then_some(()) };

@@ -3,7 +3,7 @@
 //! Everything here blocks except the records, and is called on threads made for blocking.
 
 use crate::{
-    actors::node::record::InstanceRecord,
+    actors::node::{record::InstanceRecord, threads::Threads},
     ambient::Ambient,
     blobs::disks::{BootFiles, Disks, Fetched},
     domain::id::InstanceId,
@@ -27,6 +27,7 @@ pub struct Host {
     pub disks: Arc<dyn Disks>,
     pub metadata: Arc<MetadataRegistry>,
     pub journal: Journal,
+    pub threads: Threads,
     pub ambient: Ambient,
     /// A directory an instance.
     pub instances: PathBuf,
@@ -51,17 +52,6 @@ impl Host {
     ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
         let mut batch = Batch::default();
         batch.put_record(record);
-        self.commit(batch)
-    }
-
-    pub fn erase(
-        self: &Arc<Self>,
-        records: &[InstanceRecord],
-    ) -> impl Future<Output = Result<(), StoreFault>> + use<> {
-        let mut batch = Batch::default();
-        for record in records {
-            batch.remove_record(record);
-        }
         self.commit(batch)
     }
 

@@ -187,7 +187,7 @@ impl InstanceActor {
             Step::SwitchOff => host.switch_off(&record).map(|()| Made::Nothing),
             Step::TearDown => host.tear_down(&record).map(|()| Made::Nothing),
         };
-        tokio::task::spawn_blocking(move || span.in_scope(work))
+        self.host.threads.run(move || span.in_scope(work))
     }
 
     fn finished(&mut self, step: Step, outcome: Result<Made, String>, context: &mut Context<Self>) {
@@ -288,13 +288,16 @@ impl InstanceActor {
         log::error!("instance `{instance}`: {} failed: {why}", step.phase().as_str());
         match step {
             Step::FetchImage | Step::PrepareDisk | Step::AttachNetwork | Step::StartDomain => {
-                let why = format!("{} failed: {why}", step.phase().as_str());
-                self.record.reason = Some(StateReason::internal_error(&why));
-                // An instance that ran before has a disk somebody may want.
-                self.record.goal = match self.record.settled {
-                    BootPhase::Running | BootPhase::Stopped => Goal::Stop,
-                    _ => Goal::End,
-                };
+                // Who has asked for something else meanwhile has that, whatever became of the start.
+                if self.record.goal == Goal::Run {
+                    let why = format!("{} failed: {why}", step.phase().as_str());
+                    self.record.reason = Some(StateReason::internal_error(&why));
+                    // An instance that ran before has a disk somebody may want.
+                    self.record.goal = match self.record.settled {
+                        BootPhase::Running | BootPhase::Stopped => Goal::Stop,
+                        _ => Goal::End,
+                    };
+                }
                 self.phase = step.phase();
                 self.keep(context);
                 self.go_on(context);

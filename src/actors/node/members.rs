@@ -63,7 +63,7 @@ impl Core {
         }
         self.host.commit(batch).await.map_err(not_recorded)?;
         let host = self.host.clone();
-        let set = tokio::task::spawn_blocking(move || {
+        let set = self.host.threads.run(move || {
             for record in &news {
                 host.datapath.set_members(&record.members).map_err(|fault| fault.to_string())?;
             }

@@ -11,13 +11,16 @@ pub mod instance;
 pub mod inventory;
 pub mod members;
 pub mod record;
+pub mod refused;
 pub mod report;
 pub mod requests;
 #[cfg(test)]
 mod tests;
+pub mod threads;
 
 use super::{
     address::{Address, Call},
+    forgotten::Forgotten,
     group::GroupManager,
     switchboard::serves,
 };
@@ -48,16 +51,14 @@ use host::Host;
 use inventory::Inventory;
 use members::{KnownMembers, MembersRecord};
 use record::InstanceRecord;
-use std::{
-    cell::RefCell,
-    rc::Rc,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use refused::Refused;
+use std::{cell::RefCell, rc::Rc, sync::Arc, time::Duration};
+use tokio::time::Instant;
 use tracing::{Instrument, debug_span};
 
-/// How often a node reports though nothing changed: its foreign guests may have.
-const REPORT_EVERY: Duration = Duration::from_secs(5);
+/// How often a node reports though nothing changed: its foreign guests may have, and whoever has
+/// begun anew above is to know within five seconds what there is.
+const REPORT_EVERY: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub struct NodeManager {
@@ -76,6 +77,9 @@ struct Core {
     /// What runs the guests.
     hypervisor: String,
     book: RefCell<Book>,
+    /// Never borrowed together with the book.
+    forgotten: RefCell<Forgotten>,
+    refused: RefCell<Refused>,
     members: tokio::sync::Mutex<KnownMembers>,
 }
 
@@ -128,10 +132,16 @@ pub struct RestoredNode {
 impl RestoredNode {
     /// Adopts its guests before it answers anybody.
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<NodeManager> {
-        NodeManager::start_in_arbiter(arbiter, |_| NodeManager {
-            core: Rc::new(self.core),
-            found: Some(self.found),
-        })
+        NodeManager::start_in_arbiter(arbiter, |_| self.manager())
+    }
+
+    /// The same among the tasks of whoever calls.
+    pub fn start_here(self) -> Addr<NodeManager> {
+        self.manager().start()
+    }
+
+    fn manager(self) -> NodeManager {
+        NodeManager { core: Rc::new(self.core), found: Some(self.found) }
     }
 }
 
@@ -169,6 +179,8 @@ impl NodeManager {
             total: parts.total,
             hypervisor: parts.hypervisor,
             book: RefCell::new(book),
+            forgotten: RefCell::new(Forgotten::load(&*parts.store)?),
+            refused: RefCell::default(),
             members: Default::default(),
         };
         Ok(RestoredNode { core, found: Found { records, members, domains } })
@@ -247,7 +259,7 @@ impl Handler<Changed> for NodeManager {
         if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
             self.core.book.borrow_mut().network_unswept = false;
             let host = self.core.host.clone();
-            tokio::task::spawn_blocking(move || host.sweep_network());
+            self.core.host.threads.run(move || host.sweep_network());
         }
         self.core.touch(&context.address());
     }

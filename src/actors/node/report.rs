@@ -13,10 +13,8 @@ use crate::{
     },
 };
 use actix::{Addr, AsyncContext, Context, Handler};
-use std::{
-    rc::Rc,
-    time::{Duration, Instant},
-};
+use std::{rc::Rc, time::Duration};
+use tokio::time::Instant;
 
 /// Changes that come this close together make one report.
 const TOGETHER: Duration = Duration::from_millis(50);
@@ -25,6 +23,8 @@ const TOGETHER_MAX: Duration = Duration::from_secs(1);
 /// Everything is told now and then, though it was heard: what those above could not do about it
 /// then they try again.
 const EVERYTHING_EVERY: Duration = Duration::from_secs(10);
+
+const EVERYTHING_EVERY_MAX: Duration = Duration::from_secs(60);
 
 /// A report of thousands of instances keeps everybody above busy for a while; it comes more rarely,
 /// so that reports take a tenth of their time.
@@ -48,9 +48,10 @@ enum Then {
     Later,
 }
 
-/// From telling everything to telling it again: at most a twentieth of the time goes into that.
+/// From telling everything to telling it again: a twentieth of the time goes into that, unless the
+/// answer was only late, or lost.
 fn rest_after(everything_took: Duration) -> Duration {
-    EVERYTHING_EVERY.max(20 * everything_took)
+    (20 * everything_took).clamp(EVERYTHING_EVERY, EVERYTHING_EVERY_MAX)
 }
 
 /// To itself: changes have been collected long enough.
@@ -179,7 +180,7 @@ impl Core {
             book.instances.iter().filter(runs).map(|k| k.report.instance.clone()).collect()
         };
         let host = self.host.clone();
-        let listed = tokio::task::spawn_blocking(move || host.hypervisor.domains()).await;
+        let listed = self.host.threads.run(move || host.hypervisor.domains()).await;
         let domains = match listed {
             Ok(Ok(domains)) => domains,
             Ok(Err(fault)) => {

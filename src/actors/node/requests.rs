@@ -24,6 +24,7 @@ use crate::{
         },
         report::{InstanceReport, NodeReport},
     },
+    store::Batch,
 };
 use actix::{Actor, Addr};
 use futures_util::future::join_all;
@@ -54,8 +55,14 @@ impl Core {
             }
             return answer;
         }
+        let generation = spec.filters_generation;
+        let is_over = self.forgotten.borrow().contains(&instance);
+        if is_over || self.refused.borrow().contains(&instance, generation) {
+            return Err(NodeFault::Overtaken(instance));
+        }
         let free = self.free();
         if !spec.resources.fits_in(free) {
+            self.refused.borrow_mut().add(instance, generation);
             return Err(NodeFault::InsufficientCapacity { wanted: spec.resources, free });
         }
         let record = InstanceRecord {
@@ -70,7 +77,11 @@ impl Core {
         self.know(&record, BootPhase::Accepted);
         if let Err(fault) = self.host.record(&record).await {
             self.book.borrow_mut().instances.remove(&instance);
-            return Err(not_recorded(fault));
+            let fault = not_recorded(fault);
+            if matches!(fault, NodeFault::NotRecorded(_)) {
+                self.refused.borrow_mut().add(instance, generation);
+            }
+            return Err(fault);
         }
         let (host, manager) = (self.host.clone(), myself.clone());
         let actor = InstanceActor::new(host, manager, record, BootPhase::Accepted, None);
@@ -140,7 +151,11 @@ impl Core {
         _: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
         let TerminateInstance { instance, revision } = asked;
-        let actor = self.require(&context, &instance)?;
+        let Some(actor) = self.find(&context, &instance)? else {
+            // Nor is it to come, with a boot that was overtaken on its way.
+            self.forget(&[], vec![instance.clone()]).await?;
+            return Err(NodeFault::InstanceNotFound(instance));
+        };
         self.send(
             &actor,
             Pursue {
@@ -242,36 +257,66 @@ impl Core {
         myself: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
         let mut ended = Vec::new();
+        let mut over = Vec::new();
+        // What has not ended is not forgotten here, and is not to be elsewhere.
+        let mut there = None;
         for instance in asked.instances {
             let actor = {
                 let mut book = self.book.borrow_mut();
                 let ended = |known: &Known| known.report.phase == BootPhase::Ended;
-                match book.instances.get(&instance).is_some_and(ended) {
-                    true => book.instances.change(&instance, |known| known.actor.take()).flatten(),
-                    false => None,
+                match book.instances.get(&instance).map(ended) {
+                    Some(true) => {
+                        book.instances.change(&instance, |known| known.actor.take()).flatten()
+                    }
+                    Some(false) => {
+                        there = Some(instance.clone());
+                        None
+                    }
+                    None => {
+                        over.push(instance);
+                        continue;
+                    }
                 }
             };
             let Some(actor) = actor else { continue };
+            over.push(instance.clone());
             match actor.send(Forget).await {
                 Ok(record) => ended.push(record),
                 Err(_) => log::error!("instance `{instance}`: its actor has ended already"),
             }
         }
-        if ended.is_empty() {
-            return Ok(self.accepted());
-        }
         // The book follows the disk: what is still recorded is still answered for.
-        if let Err(fault) = self.host.erase(&ended).await {
+        if let Err(fault) = self.forget(&ended, over).await {
             for record in ended {
                 self.begin(record, BootPhase::Ended, None, &myself);
             }
-            return Err(not_recorded(fault));
+            return Err(fault);
         }
         for record in &ended {
             self.book.borrow_mut().instances.remove(&record.spec.instance);
         }
         self.touch(&myself);
-        Ok(self.accepted())
+        match there {
+            Some(instance) => Err(NodeFault::Overtaken(instance)),
+            None => Ok(self.accepted()),
+        }
+    }
+
+    /// Takes records off the disk, and lets nothing that is over begin again.
+    async fn forget(
+        &self,
+        ended: &[InstanceRecord],
+        over: Vec<InstanceId>,
+    ) -> Result<(), NodeFault> {
+        let mut batch = Batch::default();
+        for record in ended {
+            batch.remove_record(record);
+        }
+        self.forgotten.borrow_mut().add(over, &mut batch);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.host.commit(batch).await.map_err(not_recorded)
     }
 
     pub(super) async fn read_console(
@@ -283,7 +328,7 @@ impl Core {
         self.require(&context, &asked.instance)?;
         let host = self.host.clone();
         let read =
-            tokio::task::spawn_blocking(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
+            self.host.threads.run(move || host.console(&asked.instance, CONSOLE_LIMIT_BYTES));
         match read.await {
             Ok(Ok(ConsoleTail { bytes, written_at })) => {
                 let since_epoch = written_at.and_then(|at| at.duration_since(UNIX_EPOCH).ok());

@@ -4,7 +4,7 @@ use crate::{
     actors::{
         address::AskError,
         node::record::InstanceRecord,
-        testing::{Node, account, spec, user, vcpus, wait},
+        testing::{Node, account, asked_anew, spec, user, vcpus, wait},
     },
     domain::{
         account::{Caller, Role},
@@ -448,8 +448,60 @@ async fn what_cannot_be_recorded_is_refused_and_leaves_nothing() {
     assert!(matches!(refused, Err(AskError::Refused(NodeFault::NotRecorded(_)))), "{refused:?}");
     assert_eq!(node.instance(&spec.instance).await, None);
     assert_eq!(node.leftovers(), Vec::<String>::new());
-    node.boot(&spec, 1).await.unwrap();
+    node.boot(&asked_anew(&spec), 1).await.unwrap();
     node.until(&spec.instance, BootPhase::Running).await;
+}
+
+#[actix_rt::test]
+async fn a_boot_that_was_refused_is_not_granted_when_it_arrives_once_more() {
+    let node = Node::start("n1", 4);
+    let (first, refused) = (spec(1, vcpus(3)), spec(2, vcpus(3)));
+    node.boot(&first, 1).await.unwrap();
+    let answer = node.boot(&refused, 1).await;
+    let full = matches!(answer, Err(AskError::Refused(NodeFault::InsufficientCapacity { .. })));
+    assert!(full, "{answer:?}");
+    node.ask(terminate(&first, 2)).await.unwrap();
+    node.until(&first.instance, BootPhase::Ended).await;
+    // Its group has asked another node meanwhile.
+    let overtaken = Err(AskError::Refused(NodeFault::Overtaken(refused.instance.clone())));
+    assert_eq!(node.boot(&refused, 1).await, overtaken);
+    node.boot(&asked_anew(&refused), 1).await.unwrap();
+}
+
+#[actix_rt::test]
+async fn a_boot_that_comes_when_its_instance_is_over_raises_nothing_over_restarts_too() {
+    let mut node = Node::start("n1", 4);
+    let spec = running(&node).await;
+    node.ask(terminate(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Ended).await;
+    node.ask(forget(&spec)).await.unwrap();
+    // This one was ended before its boot came at all.
+    let never = self::spec(7, vcpus(1));
+    let unknown = Err(AskError::Refused(NodeFault::InstanceNotFound(never.instance.clone())));
+    assert_eq!(node.ask(terminate(&never, 2)).await, unknown);
+    for _ in 0..2 {
+        for late in [&spec, &never] {
+            let overtaken = Err(AskError::Refused(NodeFault::Overtaken(late.instance.clone())));
+            assert_eq!(node.boot(&asked_anew(late), 3).await, overtaken);
+        }
+        node.restart();
+    }
+    assert_eq!(node.leftovers(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn an_instance_terminated_while_its_start_fails_is_ended() {
+    let node = Node::start("n1", 4);
+    let spec = stopped(&node).await;
+    node.hindrance.hold("start");
+    node.hindrance.fail_next("start");
+    let begun_before = node.hindrance.begun("start");
+    node.boot(&spec, 3).await.unwrap();
+    begun(&node, "start", begun_before + 1).await;
+    node.ask(terminate(&spec, 4)).await.unwrap();
+    node.hindrance.release("start");
+    node.until(&spec.instance, BootPhase::Ended).await;
+    assert_eq!(node.leftovers(), Vec::<String>::new());
 }
 
 #[actix_rt::test]
@@ -467,7 +519,7 @@ async fn a_boot_that_may_have_been_recorded_is_not_refused_and_may_be_asked_agai
             node.restart();
             node.until(&spec.instance, BootPhase::Running).await;
         }
-        node.boot(&spec, 1).await.unwrap();
+        node.boot(&asked_anew(&spec), 1).await.unwrap();
         node.until(&spec.instance, BootPhase::Running).await;
         assert_eq!(node.hindrance.begun("start"), 1);
     }
@@ -493,8 +545,10 @@ async fn where_an_instance_rests_is_recorded_once_the_disk_takes_it() {
 async fn last_words_are_kept_until_they_are_erased_and_then_for_good() {
     let mut node = Node::start("n1", 4);
     let spec = running(&node).await;
-    node.ask(forget(&spec)).await.unwrap();
-    assert!(node.runs(&spec.instance), "only what has ended is forgotten");
+    // Only what has ended is forgotten, and the asker is not to forget it either.
+    let still_there = Err(AskError::Refused(NodeFault::Overtaken(spec.instance.clone())));
+    assert_eq!(node.ask(forget(&spec)).await, still_there);
+    assert!(node.runs(&spec.instance));
     node.ask(terminate(&spec, 2)).await.unwrap();
     node.until(&spec.instance, BootPhase::Ended).await;
     node.restart();

@@ -109,7 +109,8 @@ impl InstanceActor {
         let host = self.host.clone();
         let interfaces = self.record.spec.interfaces.clone();
         async move {
-            let set = tokio::task::spawn_blocking(move || {
+            let threads = host.threads.clone();
+            let set = threads.run(move || {
                 interfaces.iter().try_for_each(|interface| {
                     host.datapath.set_filter(&interface.id, &interface.filter)
                 })

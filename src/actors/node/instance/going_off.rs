@@ -41,7 +41,7 @@ impl InstanceActor {
         context: &mut Context<Self>,
     ) {
         let (host, instance) = (self.host.clone(), self.record.spec.instance.clone());
-        let looked = tokio::task::spawn_blocking(move || {
+        let looked = self.host.threads.run(move || {
             let domains = host.hypervisor.domains().map_err(|fault| fault.to_string())?;
             Ok(!adoption::on(&domains).contains(&instance))
         });

@@ -59,7 +59,7 @@ impl InstanceActor {
         }
         self.rebooting = true;
         let (host, instance) = (self.host.clone(), self.record.spec.instance.clone());
-        let rebooted = tokio::task::spawn_blocking(move || host.hypervisor.reboot(&instance));
+        let rebooted = self.host.threads.run(move || host.hypervisor.reboot(&instance));
         context.spawn(rebooted.into_actor(self).map(|outcome, actor, context| {
             actor.rebooting = false;
             let instance = &actor.record.spec.instance;
