@@ -25,8 +25,13 @@ use crate::{
     ambient::Ambient,
     api::{self, action::Cloud, endpoint::Ec2},
     blobs::BlobFault,
-    config::{Configuration, credentials::RootCredentials, state_directory::StateDirectory},
+    config::{
+        Configuration, Role,
+        credentials::RootCredentials,
+        state_directory::{StateDirectory, create_private_directory},
+    },
     enclosure::Enclosure,
+    events::{self, EventLog, event::Event, writer::Writer},
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
@@ -114,33 +119,64 @@ pub fn run(start: Start) -> Result<(), BootFault> {
         let Start { configuration, state, front, card, enclosure, ready } = start;
         let (credentials, listener) =
             front.map(|Front { credentials, listener }| (credentials, listener)).unzip();
+        let (events, written) = begin_events(&configuration, &state)?;
+        let process = events.teller("process", &configuration.cloud.name);
         let ground = Ground {
             configuration: &configuration,
             state: &state,
             credentials: credentials.as_ref(),
             card: card.as_ref(),
             enclosure: enclosure.as_ref(),
+            events: &events,
         };
         let founded = Founded::begin(ground, Ambient::system()).await?;
         let served = match (&founded.cloud, listener) {
-            (Some(cloud), Some(listener)) => Some(serve(cloud, listener, &configuration)?),
+            (Some(cloud), Some(listener)) => Some(serve(cloud, listener, &configuration, &events)?),
             _ => None,
         };
+        process.tell(None, || started(&configuration));
         ready();
         host::asked_to_stop().await.map_err(BootFault::io("signals cannot be waited for"))?;
         log::info!("stopping; guests keep running and are taken up again at the next start");
+        process.tell(None, || Event::Stopping);
         if let Some(served) = served {
             served.stop(true).await;
         }
         founded.end();
+        drop(written);
         Ok(())
     })
+}
+
+/// The log of what happens here, unless it is to keep nothing, and who writes it.
+fn begin_events(
+    configuration: &Configuration,
+    state: &StateDirectory,
+) -> Result<(EventLog, Option<Writer>), BootFault> {
+    let keep_bytes = configuration.events.keep_mib << 20;
+    if keep_bytes == 0 {
+        return Ok((EventLog::off(), None));
+    }
+    let directory = state.events();
+    let fault = || BootFault::io(format!("`{}` cannot be used", directory.display()));
+    create_private_directory(&directory).map_err(fault())?;
+    let (log, writer) =
+        events::writer::begin(&directory, keep_bytes, Ambient::system()).map_err(fault())?;
+    Ok((log, Some(writer)))
+}
+
+fn started(configuration: &Configuration) -> Event {
+    let runs = |role: &Role| configuration.topology.runs(*role);
+    let roles = [Role::Cloud, Role::Group, Role::Node].into_iter().filter(runs);
+    let roles = roles.map(|role| role.to_string()).collect();
+    Event::Started { version: env!("CARGO_PKG_VERSION"), roles }
 }
 
 fn serve(
     cloud: &Cloud,
     listener: TcpListener,
     configuration: &Configuration,
+    events: &EventLog,
 ) -> Result<ServerHandle, BootFault> {
     let limits = api::server::Limits {
         in_flight_max: configuration.limits.max_in_flight,
@@ -151,6 +187,7 @@ fn serve(
         limits,
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
+        teller: events.teller("api", &configuration.cloud.name),
     };
     let server = api::server::serve(listener, Ec2(cloud.clone()), options)
         .map_err(BootFault::io("the endpoint cannot be served"))?;

@@ -24,3 +24,4 @@ pub mod ambient;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod events;

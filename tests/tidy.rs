@@ -23,11 +23,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("network", &["domain", "ledger"]),
     ("config", &["domain"]),
     ("transport", &["messages"]),
+    ("events", &["domain", "ambient"]),
     (
         "actors",
-        &["messages", "domain", "ambient", "store", "blobs", "hypervisor", "network", "metadata"],
+        &[
+            "messages",
+            "domain",
+            "ambient",
+            "events",
+            "store",
+            "blobs",
+            "hypervisor",
+            "network",
+            "metadata",
+        ],
     ),
-    ("api", &["actors", "messages", "domain", "ambient", "blobs"]),
+    ("api", &["actors", "messages", "domain", "ambient", "events", "blobs"]),
 ];
 
 /// A vocabulary that is not ours, and the only place that may speak it.

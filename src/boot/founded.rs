@@ -44,6 +44,7 @@ use crate::{
         settings::{CloudSettings, GroupCharter, Reach},
     },
     enclosure::Enclosure,
+    events::EventLog,
     messages::envelope::Outbound,
     transport::{
         NotAdmitted,
@@ -73,6 +74,8 @@ pub struct Ground<'a> {
     /// Of a process whose parent is another.
     pub card: Option<&'a Card>,
     pub enclosure: Option<&'a Enclosure>,
+    /// Where the managers tell what happens.
+    pub events: &'a EventLog,
 }
 
 /// The managers of a configuration, running.
@@ -257,7 +260,8 @@ impl<'a> Founding<'a> {
                 hypervisor: built.hypervisor,
             };
             let restored = NodeManager::restore(parts)
-                .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?;
+                .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?
+                .telling(self.ground.events.teller("node", node));
             built.events.connect(seat.begin(restored.start(&seat.on)));
             nodes.push((section.clone(), seat));
         }
@@ -282,6 +286,8 @@ impl<'a> Founding<'a> {
                 role: format!("group manager `{}`", section.name),
                 source,
             })?;
+            let teller = self.ground.events.teller("group", section.name.as_str());
+            let restored = restored.telling(teller, section.placement.as_str());
             let on = self.arbiter();
             let seat = Seat::new(group_identity(&self.name, &section.name)?, on);
             let arrived = restored.arrived.clone();
@@ -418,7 +424,8 @@ impl<'a> Founding<'a> {
             root: self.root.clone(),
         };
         let (restored, published) = CloudManager::restore(parts).map_err(fault)?;
-        manager.begin(restored.start(&manager.on));
+        let teller = self.ground.events.teller("cloud", &self.name);
+        manager.begin(restored.telling(teller).start(&manager.on));
         let cloud = Cloud {
             settings,
             ambient: self.ambient.clone(),

@@ -12,6 +12,7 @@ mod fault;
 mod position;
 
 mod cloud;
+mod events;
 mod group;
 mod instance_types;
 mod joined;
@@ -23,6 +24,7 @@ pub mod credentials;
 pub mod state_directory;
 
 pub use cloud::{CloudSection, RegionChoice};
+pub use events::EventsSection;
 pub use fault::ConfigFault;
 pub use group::GroupSection;
 pub use joined::JoinedFault;
@@ -54,6 +56,7 @@ pub struct Configuration {
     pub network: NetworkSection,
     pub topology: TopologySection,
     pub limits: LimitsSection,
+    pub events: EventsSection,
     /// Asked in this order.
     #[serde(rename = "sla", default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<SlaSection>,
@@ -87,6 +90,7 @@ impl Default for Configuration {
             network: NetworkSection::default(),
             topology: TopologySection::default(),
             limits: LimitsSection::default(),
+            events: EventsSection::default(),
             policies: Vec::new(),
             own_instance_types: BTreeMap::new(),
         }

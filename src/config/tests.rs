@@ -64,7 +64,7 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "# a comment\n[netwrok]",
         "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `node`, `network`, \
-         `topology`, `limits`, `sla`, `instance_types`; did you mean `network`?",
+         `topology`, `limits`, `events`, `sla`, `instance_types`; did you mean `network`?",
     );
     refused(
         "[topology]\ncolour = 1",

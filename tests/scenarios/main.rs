@@ -5,6 +5,7 @@ mod client;
 mod cloud;
 mod parts;
 
+mod events;
 mod eviction;
 mod kill;
 mod launching;

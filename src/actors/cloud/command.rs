@@ -49,8 +49,12 @@ impl Core {
                 &mut *chance,
             );
             scope::open(&mut draft);
-            let reply = asked.command.decide(&mut draft)?;
-            (reply, draft.decided())
+            let reply = asked.command.decide(&mut draft);
+            let decision = draft.decided();
+            if reply.is_err() && !asked.dry_run {
+                self.told.tell_refused(&decision.verdicts, &context.cause());
+            }
+            (reply?, decision)
         };
         if asked.dry_run {
             return Err(CloudFault::DryRun);

@@ -12,6 +12,7 @@ pub mod burial;
 pub mod command;
 pub mod console;
 pub mod driver;
+pub mod events;
 pub mod eviction;
 pub mod filters;
 pub mod image;
@@ -47,6 +48,7 @@ use crate::{
         scope::Scope,
         settings::CloudSettings,
     },
+    events::Teller,
     messages::{
         Ask, CallContext,
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
@@ -97,6 +99,7 @@ struct Core {
     groups: BTreeMap<GroupName, Address<GroupManager>>,
     members: Arc<dyn Membership>,
     root: AccountId,
+    told: events::Told,
     book: RefCell<Book>,
 }
 
@@ -143,6 +146,7 @@ impl CloudManager {
             groups: parts.groups,
             members: parts.members,
             root: parts.root,
+            told: events::Told::default(),
             book: RefCell::new(book),
         };
         Ok((RestoredCloud(core), published))
@@ -154,6 +158,12 @@ impl CloudManager {
 pub struct RestoredCloud(Core);
 
 impl RestoredCloud {
+    /// Tells from now on what happens.
+    pub fn telling(mut self, teller: Teller) -> RestoredCloud {
+        self.0.told = events::Told::by(teller);
+        self
+    }
+
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
         CloudManager::start_in_arbiter(arbiter, |_| CloudManager { core: Rc::new(self.0) })
     }
@@ -205,7 +215,8 @@ serves!(CloudManager:
 
 /// What is done about a question at this tier.
 fn span<M: Ask>(call: &Call<M>) -> Span {
-    debug_span!("cloud", request_id = %call.context.request_id, action = M::NAME)
+    let trace_id = call.context.trace_id.map(tracing::field::display);
+    debug_span!("cloud", request_id = %call.context.request_id, trace_id, action = M::NAME)
 }
 
 impl Handler<Call<ReportPlacements>> for CloudManager {
@@ -254,15 +265,17 @@ impl Core {
             return Ok(());
         }
         let batch = records::batch(&decision.changes);
-        let (sequence, epoch, commit) = {
+        let (sequence, epoch, commit, telling) = {
             let mut book = self.book.borrow_mut();
+            let telling = self.told.of(&book.state, &decision, &context.cause());
             book.state = decision.state.clone();
             book.in_flight += 1;
             book.made += 1;
-            (book.made, book.epoch, self.journal.commit_in(book.epoch, batch))
+            (book.made, book.epoch, self.journal.commit_in(book.epoch, batch), telling)
         };
         let outcome = commit.await;
         self.settle(outcome, sequence, epoch, decision.state)?;
+        self.told.tell(telling);
         self.enact(decision.effects, context);
         Ok(())
     }
@@ -341,6 +354,7 @@ impl Core {
     fn own_context(&self, what: &str) -> CallContext {
         CallContext {
             request_id: format!("cloud-{what}"),
+            trace_id: None,
             time_left_ms: 30_000,
             on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
         }

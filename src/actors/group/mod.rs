@@ -5,6 +5,7 @@
 //! keeps its instances: only a node's own word gives a placement up.
 
 pub mod arrival;
+pub mod events;
 pub mod eviction;
 pub mod forward;
 pub mod place;
@@ -27,6 +28,7 @@ use crate::{
         id::{AccountId, GroupName, InstanceId, NodeName},
         placement::PlacementPolicy,
     },
+    events::Teller,
     messages::{
         Ask, CallContext,
         cloud::ReportPlacements,
@@ -81,6 +83,9 @@ struct Core {
     /// Somebody's placing is done.
     placing_done: Notify,
     ticking: Cell<bool>,
+    teller: Teller,
+    /// What the log calls the policy.
+    policy: &'static str,
 }
 
 #[derive(Debug)]
@@ -139,6 +144,8 @@ impl GroupManager {
             book: RefCell::new(book),
             placing_done: Notify::new(),
             ticking: Cell::new(false),
+            teller: Teller::default(),
+            policy: "",
         };
         Ok(RestoredGroup { core, arrived })
     }
@@ -153,6 +160,12 @@ pub struct RestoredGroup {
 }
 
 impl RestoredGroup {
+    /// Tells from now on what happens; `policy` is what its placement is called.
+    pub fn telling(mut self, teller: Teller, policy: &'static str) -> RestoredGroup {
+        (self.core.teller, self.core.policy) = (teller, policy);
+        self
+    }
+
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
         GroupManager::start_in_arbiter(arbiter, |_| GroupManager { core: Rc::new(self.core) })
     }
@@ -213,7 +226,8 @@ macro_rules! answers {
             fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
-                let span = debug_span!("group", %request_id, action);
+                let trace_id = call.context.trace_id.map(tracing::field::display);
+                let span = debug_span!("group", %request_id, trace_id, action);
                 let core = self.core.clone();
                 Box::pin(async move { core.$method(call.context, call.body).await }.instrument(span))
             }
@@ -241,6 +255,7 @@ impl Core {
     fn own_context(&self, what: &str) -> CallContext {
         CallContext {
             request_id: format!("{}-{what}", self.name),
+            trace_id: None,
             time_left_ms: 30_000,
             on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
         }

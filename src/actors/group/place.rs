@@ -39,13 +39,15 @@ impl Core {
         for wanted in asked.instances {
             let boot = match self.node_of(&wanted.spec.instance) {
                 Some(node) => Boot::Where(node),
-                None => match self.choose(&wanted.spec.instance, wanted.spec.resources, &[]) {
-                    Some(placement) => {
-                        new.push(placement.clone());
-                        Boot::First(placement.node)
+                None => {
+                    match self.choose(&context, &wanted.spec.instance, wanted.spec.resources, &[]) {
+                        Some(placement) => {
+                            new.push(placement.clone());
+                            Boot::First(placement.node)
+                        }
+                        None => Boot::Nowhere,
                     }
-                    None => Boot::Nowhere,
-                },
+                }
             };
             placed.push((wanted, boot));
         }
@@ -53,7 +55,7 @@ impl Core {
         self.record(&new).await?;
         let outcomes = join_all(placed.into_iter().map(|(wanted, boot)| {
             let core = self.clone();
-            let context = context.clone();
+            let (context, cause) = (context.clone(), context.cause());
             async move {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
                 let outcome = match boot {
@@ -61,6 +63,7 @@ impl Core {
                     Boot::First(node) => core.boot(context, wanted, node).await,
                     Boot::Nowhere => core.no_room(),
                 };
+                core.tell_outcome(&cause, &instance, &outcome);
                 Done { instance, revision, outcome }
             }
         }))
@@ -80,6 +83,7 @@ impl Core {
     /// Takes room on a node that has it and is not among `except`.
     fn choose(
         &self,
+        context: &CallContext,
         instance: &InstanceId,
         resources: Resources,
         except: &[NodeName],
@@ -88,6 +92,7 @@ impl Core {
             self.book.borrow_mut().capacity.reserve(instance, &self.name, resources, except)?;
         let placement = Placement { instance: instance.clone(), node, resources };
         self.place(placement.clone());
+        self.tell_choice(&context.cause(), &placement, except);
         Some(placement)
     }
 
@@ -145,7 +150,7 @@ impl Core {
                 Err(AskError::Unanswered | AskError::Garbled(_)) => return Outcome::Unanswered,
             }
             tried.push(node);
-            let Some(next) = self.choose(&instance, resources, &tried) else {
+            let Some(next) = self.choose(&context, &instance, resources, &tried) else {
                 return failed.map_or_else(|| self.no_room(), Outcome::Refused);
             };
             if let Err(fault) = self.record(std::slice::from_ref(&next)).await {

@@ -163,6 +163,7 @@ pub fn own_context(identity: &Identity, what: &str) -> CallContext {
     let nobody = "000000000000".parse().expect("twelve digits are an account");
     CallContext {
         request_id: format!("{}-{what}", identity.name()),
+        trace_id: None,
         time_left_ms: 10_000,
         on_behalf_of: Caller { account: nobody, role: AccountRole::User },
     }

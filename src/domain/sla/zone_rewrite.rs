@@ -12,6 +12,10 @@ pub struct ZoneRewrite {
 }
 
 impl SlaPolicy for ZoneRewrite {
+    fn name(&self) -> &'static str {
+        "zone-rewrite"
+    }
+
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
         let region = &draft.scope.region;
         let asked = match &request.zone {
