@@ -12,16 +12,22 @@ pub mod enclosed_datapath;
 pub mod membership;
 pub mod purge;
 
+mod exporter;
 mod founded;
 mod founding;
 mod host;
 mod images;
 mod links;
+mod measured_store;
 mod node_host;
 mod topology;
 
 use crate::{
-    actors::node::RestoreFault,
+    actors::{
+        cloud::CloudManager,
+        group::GroupManager,
+        node::{NodeManager, RestoreFault},
+    },
     ambient::Ambient,
     api::{self, action::Cloud, endpoint::Ec2},
     blobs::BlobFault,
@@ -33,12 +39,14 @@ use crate::{
     enclosure::Enclosure,
     events::{self, EventLog, event::Event, writer::Writer},
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
+    metrics::{Meters, questions::Asked, requests::Requests},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
 };
 use actix_web::dev::ServerHandle;
 use founded::{Founded, Ground};
+use measured_store::MeasuredStore;
 use membership::{card::Card, registry::RegistryFault};
 use std::{fmt, io, net::TcpListener, sync::Arc};
 
@@ -121,6 +129,8 @@ pub fn run(start: Start) -> Result<(), BootFault> {
             front.map(|Front { credentials, listener }| (credentials, listener)).unzip();
         let (events, written) = begin_events(&configuration, &state)?;
         let process = events.teller("process", &configuration.cloud.name);
+        let scraped = bind_metrics(&configuration)?;
+        let meters = scraped.is_some().then(|| Arc::new(meters()));
         let ground = Ground {
             configuration: &configuration,
             state: &state,
@@ -128,11 +138,22 @@ pub fn run(start: Start) -> Result<(), BootFault> {
             card: card.as_ref(),
             enclosure: enclosure.as_ref(),
             events: &events,
+            meters: meters.as_ref(),
         };
         let founded = Founded::begin(ground, Ambient::system()).await?;
         let served = match (&founded.cloud, listener) {
-            (Some(cloud), Some(listener)) => Some(serve(cloud, listener, &configuration, &events)?),
+            (Some(cloud), Some(listener)) => {
+                let requests = meters.as_ref().map(|meters| meters.requests.clone());
+                Some(serve(cloud, listener, &configuration, &events, requests)?)
+            }
             _ => None,
+        };
+        let exporter = match scraped.zip(meters) {
+            Some((listener, meters)) => Some(
+                exporter::serve(listener, founded.sources(meters))
+                    .map_err(BootFault::io("metrics cannot be served"))?,
+            ),
+            None => None,
         };
         process.tell(None, || started(&configuration));
         ready();
@@ -141,6 +162,9 @@ pub fn run(start: Start) -> Result<(), BootFault> {
         process.tell(None, || Event::Stopping);
         if let Some(served) = served {
             served.stop(true).await;
+        }
+        if let Some(exporter) = exporter {
+            exporter.stop(false).await;
         }
         founded.end();
         drop(written);
@@ -177,6 +201,7 @@ fn serve(
     listener: TcpListener,
     configuration: &Configuration,
     events: &EventLog,
+    counted: Option<Arc<Requests>>,
 ) -> Result<ServerHandle, BootFault> {
     let limits = api::server::Limits {
         in_flight_max: configuration.limits.max_in_flight,
@@ -188,6 +213,7 @@ fn serve(
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
         teller: events.teller("api", &configuration.cloud.name),
+        counted,
     };
     let server = api::server::serve(listener, Ec2(cloud.clone()), options)
         .map_err(BootFault::io("the endpoint cannot be served"))?;
@@ -196,8 +222,33 @@ fn serve(
     Ok(handle)
 }
 
-fn open_store(directory: &std::path::Path, role: &str) -> Result<Arc<dyn Store>, BootFault> {
+fn bind_metrics(configuration: &Configuration) -> Result<Option<TcpListener>, BootFault> {
+    let Some(at) = configuration.metrics.listen else { return Ok(None) };
+    let fault = BootFault::io(format!("metrics cannot be served at {at}"));
+    TcpListener::bind(at).map(Some).map_err(fault)
+}
+
+/// Every action, code and question that can be counted.
+fn meters() -> Meters {
+    let codes = api::error::Code::ALL.iter().map(|code| code.as_str());
+    let requests = Requests::of(api::actions::NAMES.iter().copied(), codes);
+    let roles = [CloudManager::QUESTIONS, GroupManager::QUESTIONS, NodeManager::QUESTIONS];
+    Meters::new(requests, Asked::of(roles.into_iter().flatten().copied()))
+}
+
+/// Of a role; its commits are timed if there is somewhere to count them, under the role's name.
+fn open_store(
+    directory: &std::path::Path,
+    role: &'static str,
+    counted: Option<(&Meters, &str)>,
+) -> Result<Arc<dyn Store>, BootFault> {
     let store = SledStore::open(directory, crate::store::sled::Options::default())
-        .map_err(|source| BootFault::Store { role: role.to_owned(), source })?;
-    Ok(Arc::new(store))
+        .map_err(|source| BootFault::Store { role: format!("{role} manager"), source })?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    Ok(match counted {
+        Some((meters, name)) => {
+            Arc::new(MeasuredStore { store, commits: meters.commits(role, name) })
+        }
+        None => store,
+    })
 }

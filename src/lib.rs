@@ -25,3 +25,4 @@ pub mod boot;
 pub mod cli;
 pub mod config;
 pub mod events;
+pub mod metrics;

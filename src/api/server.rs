@@ -22,6 +22,7 @@ use crate::events::{
     Teller,
     event::{self, Event},
 };
+use crate::metrics::requests::Requests;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -99,6 +100,8 @@ pub struct Options {
     /// Makes each worker its own source of request ids.
     pub chance: Arc<dyn Fn() -> Box<dyn Chance> + Send + Sync>,
     pub teller: Teller,
+    /// Where requests are counted, if they are.
+    pub counted: Option<Arc<Requests>>,
 }
 
 impl fmt::Debug for Options {
@@ -124,6 +127,7 @@ pub fn serve<E: Endpoint>(
             clock: options.clock.clone(),
             chance: RefCell::new((options.chance)()),
             teller: options.teller.clone(),
+            counted: options.counted.clone(),
         });
         App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
             let gate = gate.clone();
@@ -150,6 +154,7 @@ struct Gate<E> {
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     chance: RefCell<Box<dyn Chance>>,
     teller: Teller,
+    counted: Option<Arc<Requests>>,
 }
 
 /// What is known of a request so far, however it ends.
@@ -180,9 +185,13 @@ impl<E: Endpoint> Gate<E> {
                 (error.status(), xml)
             }
         };
+        let took = begun.elapsed();
+        if let Some(counted) = &self.counted {
+            counted.answered(told.action.as_deref(), told.code.as_deref(), took);
+        }
         self.teller.tell(Some(&cause), || {
             told.status = status.as_u16();
-            told.duration_us = begun.elapsed().as_micros() as u64;
+            told.duration_us = took.as_micros() as u64;
             Event::Request(told)
         });
         let mut response = HttpResponse::build(status);

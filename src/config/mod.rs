@@ -16,6 +16,7 @@ mod events;
 mod group;
 mod instance_types;
 mod joined;
+mod metrics;
 mod node;
 mod sla;
 mod topology;
@@ -28,6 +29,7 @@ pub use events::EventsSection;
 pub use fault::ConfigFault;
 pub use group::GroupSection;
 pub use joined::JoinedFault;
+pub use metrics::MetricsSection;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 pub use sla::SlaSection;
 pub use topology::{Role, Topology, TopologySection};
@@ -57,6 +59,7 @@ pub struct Configuration {
     pub topology: TopologySection,
     pub limits: LimitsSection,
     pub events: EventsSection,
+    pub metrics: MetricsSection,
     /// Asked in this order.
     #[serde(rename = "sla", default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<SlaSection>,
@@ -91,6 +94,7 @@ impl Default for Configuration {
             topology: TopologySection::default(),
             limits: LimitsSection::default(),
             events: EventsSection::default(),
+            metrics: MetricsSection::default(),
             policies: Vec::new(),
             own_instance_types: BTreeMap::new(),
         }

@@ -7,8 +7,8 @@ use crate::{
 };
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines},
-    net::{SocketAddr, TcpListener},
+    io::{BufRead, BufReader, Lines, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
     thread,
@@ -204,6 +204,22 @@ impl Cloud {
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
         Follower { process, lines }
+    }
+
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// The figures of one of the processes.
+    pub fn metrics(&self, index: usize) -> String {
+        let at = self.processes[index].0.metrics.expect("it is configured to have metrics");
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200"), "{answer}");
+        body.to_owned()
     }
 
     fn log_file(&self) -> fs::File {

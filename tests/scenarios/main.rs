@@ -10,6 +10,7 @@ mod eviction;
 mod kill;
 mod launching;
 mod lifecycle;
+mod metrics;
 mod policies;
 mod reconfigured;
 mod tracing;

@@ -22,9 +22,13 @@ pub trait Decide: Command {
 impl<C: Decide> Handler<Call<Commanded<C>>> for CloudManager {
     type Result = ResponseFuture<Result<C::Reply, CloudFault>>;
 
-    fn handle(&mut self, call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (super::span(&call), self.core.clone());
-        Box::pin(async move { core.carry_out(call.context, call.body).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (super::span(&call), self.core.clone(), call.begin());
+        let carried_out = async move {
+            let _handling = handling;
+            core.carry_out(call.context, call.body).await
+        };
+        Box::pin(carried_out.instrument(span))
     }
 }
 

@@ -222,9 +222,10 @@ fn span<M: Ask>(call: &Call<M>) -> Span {
 impl Handler<Call<ReportPlacements>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
+    fn handle(&mut self, mut call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
         let taken = async move {
+            let _handling = handling;
             core.take_placements(call.body).await;
             Ok(())
         };
@@ -235,18 +236,26 @@ impl Handler<Call<ReportPlacements>> for CloudManager {
 impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<Heard, CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
-        Box::pin(async move { core.take_report(call.body.report).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
+        let taken = async move {
+            let _handling = handling;
+            core.take_report(call.body.report).await
+        };
+        Box::pin(taken.instrument(span))
     }
 }
 
 impl Handler<Call<ReadConsole>> for CloudManager {
     type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
-        Box::pin(async move { core.read_console(call.context, call.body).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
+        let read = async move {
+            let _handling = handling;
+            core.read_console(call.context, call.body).await
+        };
+        Box::pin(read.instrument(span))
     }
 }
 

@@ -223,13 +223,18 @@ macro_rules! answers {
         serves!(GroupManager: $($message),+);
         $(impl Handler<Call<$message>> for GroupManager {
             type Result = ResponseFuture<Result<$reply, GroupFault>>;
-            fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
+            fn handle(&mut self, mut call: Call<$message>, _: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
                 let trace_id = call.context.trace_id.map(tracing::field::display);
                 let span = debug_span!("group", %request_id, trace_id, action);
                 let core = self.core.clone();
-                Box::pin(async move { core.$method(call.context, call.body).await }.instrument(span))
+                let handling = call.begin();
+                let answered = async move {
+                    let _handling = handling;
+                    core.$method(call.context, call.body).await
+                };
+                Box::pin(answered.instrument(span))
             }
         })+
     };

@@ -310,7 +310,7 @@ macro_rules! answers {
         serves!(NodeManager: $($message),+);
         $(impl Handler<Call<$message>> for NodeManager {
             type Result = ResponseFuture<Result<$reply, NodeFault>>;
-            fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
+            fn handle(&mut self, mut call: Call<$message>, context: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
                 let instance = call.body.about().map(tracing::field::display);
@@ -318,7 +318,12 @@ macro_rules! answers {
                 let span = debug_span!("node", %request_id, trace_id, action, instance);
                 let core = self.core.clone();
                 let myself = context.address();
-                Box::pin(async move { core.$method(call.context, call.body, myself).await }.instrument(span))
+                let handling = call.begin();
+                let answered = async move {
+                    let _handling = handling;
+                    core.$method(call.context, call.body, myself).await
+                };
+                Box::pin(answered.instrument(span))
             }
         })+
     };

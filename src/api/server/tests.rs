@@ -70,6 +70,7 @@ impl Running {
             clock: Arc::new(|| NOW),
             chance: Arc::new(|| Box::new(Counting::default())),
             teller: Teller::default(),
+            counted: None,
         };
         let server = serve(listener, echo.clone(), options).unwrap();
         let handle = server.handle();
@@ -352,6 +353,7 @@ async fn told(headers: &[(&str, &str)]) -> (Option<crate::domain::trace::Cause>,
         clock: Arc::new(|| NOW),
         chance: RefCell::new(Box::new(Counting::default())),
         teller: log.teller("api", "test"),
+        counted: None,
     };
     let mut request = actix_web::test::TestRequest::get();
     for header in headers {
