@@ -21,6 +21,7 @@ cargo bench --locked --bench decisions
 cargo bench --locked --bench store
 cargo bench --locked --bench link
 cargo bench --locked --bench api
+cargo bench --locked --bench cluster
 if [ -z "$as_root" ]; then
 	cargo bench --locked --bench launch
 else

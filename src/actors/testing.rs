@@ -448,6 +448,8 @@ pub enum Fate {
     /// Only when this is notified.
     Late(Arc<Notify>),
     LoseQuestion,
+    /// There is no way to it now, which the asker learns.
+    NoWay,
     LoseAnswer,
     Twice,
 }
@@ -494,6 +496,7 @@ fn linked<A: Actor>(
                         board.put_through(envelope).await
                     }
                     Fate::LoseQuestion => Err(LinkFault::Unanswered),
+                    Fate::NoWay => Err(LinkFault::NotDelivered("it is cut off".into())),
                     Fate::LoseAnswer => {
                         let _ = board.put_through(envelope).await;
                         Err(LinkFault::Unanswered)

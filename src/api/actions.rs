@@ -76,6 +76,7 @@ actions! {
 
     // Regions and zones.
     describe_availability_zones::DescribeAvailabilityZones,
+    describe_capacity::DescribeCapacity,
     describe_regions::DescribeRegions,
 
     // Security groups.

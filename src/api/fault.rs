@@ -148,6 +148,13 @@ pub fn api_error(fault: CloudFault) -> ApiError {
                  seconds. Please try again later."
             ),
         ),
+        CloudFault::UnreliableCapacity { zone, percent } => (
+            Code::InsufficientInstanceCapacity,
+            format!(
+                "More than {percent} % of the instances launched in '{zone}' lately could not be \
+                 started. Please try again later."
+            ),
+        ),
         CloudFault::InsufficientCapacity { instance_type, zone, wanted, available } => (
             Code::InsufficientInstanceCapacity,
             format!(

@@ -5,6 +5,7 @@
 //! error. The environment is read here, once, and nowhere below.
 
 mod account;
+mod capacity;
 mod check_config;
 mod console;
 mod doctor;
@@ -59,6 +60,8 @@ enum Command {
     Down(down::Down),
     /// Say what the cloud is and runs
     Status(status::Status),
+    /// Show what zones and nodes have free, and how far that can be trusted
+    Capacity(capacity::Capacity),
     /// Look for what is missing or odd on this host
     Doctor(doctor::Doctor),
     /// Print shell lines that point any EC2 tool at the cloud
@@ -125,6 +128,7 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Up(up) => up.perform(&context),
         Command::Down(down) => down.perform(&context),
         Command::Status(status) => status.perform(&context),
+        Command::Capacity(capacity) => capacity.perform(&context),
         Command::Doctor(doctor) => doctor.perform(&context),
         Command::Env(env) => env.perform(&context),
         Command::Image(image) => image.perform(&context),

@@ -1,6 +1,10 @@
 //! The `[cloud]` section: where the API listens, and what its users see.
 
-use crate::domain::{id::RegionName, image::ImageIdFamily, settings::Regions};
+use crate::domain::{
+    id::RegionName,
+    image::ImageIdFamily,
+    settings::{MetaZoneListing, Regions},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{fmt, net::SocketAddr};
 
@@ -19,6 +23,7 @@ pub struct CloudSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_region: Option<RegionName>,
     pub image_id_family: ImageIdFamily,
+    pub meta_zones_listed: MetaZoneListing,
     pub terminated_shown_seconds: u64,
 }
 
@@ -65,6 +70,7 @@ impl Default for CloudSection {
             region: RegionChoice::Any,
             default_region: None,
             image_id_family: ImageIdFamily::Ami,
+            meta_zones_listed: MetaZoneListing::WhenAsked,
             terminated_shown_seconds: 3600,
         }
     }

@@ -5,7 +5,7 @@
 use super::{
     Configuration, GroupSection, NodeSection, RegionChoice, Role, instance_types, position::Step,
 };
-use crate::domain::port_filter::Cidr;
+use crate::domain::{id::RegionName, port_filter::Cidr};
 use std::net::Ipv4Addr;
 
 type Fault = (Vec<Step>, String);
@@ -21,6 +21,7 @@ pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_regions(configuration, &mut faults);
     check_groups(&configuration.groups, &mut faults);
+    check_meta_zones(configuration, &mut faults);
     check_nodes(configuration, &mut faults);
     check_instance_types(configuration, &mut faults);
     check_network(configuration, &mut faults);
@@ -108,6 +109,44 @@ fn reserved() -> [(Cidr, &'static str); 3] {
     ]
 }
 
+fn check_meta_zones(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let groups = &configuration.groups;
+    let meta_zones = &configuration.meta_zones;
+    for (index, meta) in meta_zones.iter().enumerate() {
+        let mut fault = |key: &str, message: String| {
+            faults.push((element("meta_zone", index, key), message));
+        };
+        let name = meta.name.as_str();
+        if meta_zones[..index].iter().any(|other| other.name == meta.name) {
+            fault("name", format!("there are two meta-zones named `{name}`"));
+        }
+        // Policies name groups and meta-zones alike.
+        if groups.iter().any(|group| group.name.as_str() == name) {
+            fault("name", format!("a group is named `{name}` as well"));
+        }
+        if let Some(region) = region_with_zone(configuration, name) {
+            fault("name", format!("`{name}` is a zone of the region `{region}`"));
+        }
+        let Some(listed) = &meta.groups else { continue };
+        if listed.is_empty() {
+            fault("groups", format!("the meta-zone `{name}` has no groups"));
+        }
+        if let Some(twice) = repeated(listed.iter()) {
+            fault("groups", format!("the group `{twice}` is named twice"));
+        }
+        for unknown in listed.iter().filter(|name| !groups.iter().any(|g| g.name == **name)) {
+            fault("groups", format!("there is no group `{unknown}`"));
+        }
+    }
+}
+
+/// Of the regions that are named; with any region, a zone's name goes before a meta-zone's there.
+fn region_with_zone<'a>(configuration: &'a Configuration, name: &str) -> Option<&'a RegionName> {
+    let RegionChoice::Named(regions) = &configuration.cloud.region else { return None };
+    let letters = || ('a'..='z').take(configuration.groups.len());
+    regions.iter().find(|region| letters().any(|letter| format!("{region}{letter}") == name))
+}
+
 fn check_nodes(configuration: &Configuration, faults: &mut Vec<Fault>) {
     let nodes = &configuration.nodes;
     for (index, node) in nodes.iter().enumerate() {
@@ -158,11 +197,12 @@ fn check_policies(configuration: &Configuration, faults: &mut Vec<Fault>) {
         for (key, message) in section.faults() {
             faults.push((element("sla", index, key), message));
         }
-        for (key, group) in [("from", &section.from), ("to", &section.to)] {
-            if let Some(group) = group
-                && !configuration.groups.iter().any(|known| known.name == *group)
-            {
-                faults.push((element("sla", index, key), format!("there is no group `{group}`")));
+        for (key, name) in [("from", &section.from), ("to", &section.to)] {
+            let Some(name) = name else { continue };
+            let is_group = configuration.groups.iter().any(|g| g.name.as_str() == name.as_str());
+            if !is_group && !configuration.meta_zones.iter().any(|meta| meta.name == *name) {
+                let message = format!("there is no group or meta-zone `{name}`");
+                faults.push((element("sla", index, key), message));
             }
         }
     }

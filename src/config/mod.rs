@@ -16,6 +16,7 @@ mod events;
 mod group;
 mod instance_types;
 mod joined;
+mod meta_zone;
 mod metrics;
 mod node;
 mod sla;
@@ -29,6 +30,7 @@ pub use events::EventsSection;
 pub use fault::ConfigFault;
 pub use group::GroupSection;
 pub use joined::JoinedFault;
+pub use meta_zone::MetaZoneSection;
 pub use metrics::MetricsSection;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 pub use sla::SlaSection;
@@ -52,6 +54,9 @@ pub struct Configuration {
     /// In the order of their zones' letters.
     #[serde(rename = "group")]
     pub groups: Vec<GroupSection>,
+    /// With `any`, which is added where the file does not have it.
+    #[serde(rename = "meta_zone")]
+    pub meta_zones: Vec<MetaZoneSection>,
     /// Without any, there is one in the first group.
     #[serde(rename = "node", default = "Vec::new")]
     pub nodes: Vec<NodeSection>,
@@ -89,6 +94,7 @@ impl Default for Configuration {
         Configuration {
             cloud: CloudSection::default(),
             groups: vec![GroupSection::default()],
+            meta_zones: vec![MetaZoneSection::any()],
             nodes: vec![NodeSection::default()],
             network: NetworkSection::default(),
             topology: TopologySection::default(),
@@ -120,6 +126,10 @@ pub fn check(text: &str, file: &str) -> Result<Configuration, Vec<ConfigFault>> 
     if let ([], [first, ..]) = (&configuration.nodes[..], &configuration.groups[..]) {
         let group = first.name.clone();
         configuration.nodes.push(NodeSection { group, ..NodeSection::default() });
+    }
+    let any = MetaZoneSection::any();
+    if configuration.meta_zones.iter().all(|meta| meta.name != any.name) {
+        configuration.meta_zones.push(any);
     }
     let faults = consistency::faults(&configuration);
     if faults.is_empty() {
@@ -169,11 +179,13 @@ impl Configuration {
         CloudSettings {
             regions: self.cloud.regions(),
             groups: self.groups.iter().map(GroupSection::settings).collect(),
+            meta_zones: self.meta_zones.iter().map(|meta| meta.settings(&self.groups)).collect(),
+            meta_zones_listed: self.cloud.meta_zones_listed,
             instance_types: self.instance_types(),
             image_id_family: self.cloud.image_id_family,
             terminated_shown: Duration::from_secs(self.cloud.terminated_shown_seconds),
             reach: Reach::default(),
-            sla: self.policies.iter().map(SlaSection::policy).collect(),
+            sla: self.policies.iter().map(|section| section.policy(&self.groups)).collect(),
         }
     }
 }

@@ -1,8 +1,10 @@
 //! An `[[sla]]`: a policy of the cloud's, and what tunes it.
 
+use super::GroupSection;
 use crate::domain::{
-    id::{AccountId, GroupName},
-    sla::{Accounts, Lifetime, Quota, SlaPolicy, StaleCapacity, ZoneRewrite},
+    id::{AccountId, ZoneName},
+    settings::ZoneChoice,
+    sla::{Accounts, ErrorRate, Lifetime, Quota, SlaPolicy, StaleCapacity, ZoneRewrite},
 };
 use serde::{Deserialize, Serialize};
 use std::{sync::Arc, time::Duration};
@@ -23,9 +25,12 @@ pub struct SlaSection {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_mib: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<GroupName>,
+    pub percent: Option<u64>,
+    /// The name of a group or of a meta-zone, which no group has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub to: Option<GroupName>,
+    pub from: Option<ZoneName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<ZoneName>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +42,9 @@ pub enum Policy {
     Quota,
     /// A zone that has said nothing for `seconds` gets nothing new.
     StaleCapacity,
-    /// Launches in group `from`, or in none, go to group `to`.
+    /// A zone of which more than `percent` of the latest starts failed gets nothing new.
+    ErrorRate,
+    /// Launches in `from`, or in none, go to `to`.
     ZoneRewrite,
 }
 
@@ -47,6 +54,7 @@ impl Policy {
             Policy::Lifetime => "lifetime",
             Policy::Quota => "quota",
             Policy::StaleCapacity => "stale-capacity",
+            Policy::ErrorRate => "error-rate",
             Policy::ZoneRewrite => "zone-rewrite",
         }
     }
@@ -57,6 +65,7 @@ impl Policy {
             Policy::Lifetime => (&["seconds"], &["accounts"]),
             Policy::Quota => (&[], &["accounts", "instances", "vcpus", "memory_mib"]),
             Policy::StaleCapacity => (&["seconds"], &[]),
+            Policy::ErrorRate => (&["percent"], &[]),
             Policy::ZoneRewrite => (&["to"], &["accounts", "from"]),
         }
     }
@@ -70,6 +79,7 @@ impl SlaSection {
             ("instances", self.instances.is_some()),
             ("vcpus", self.vcpus.is_some()),
             ("memory_mib", self.memory_mib.is_some()),
+            ("percent", self.percent.is_some()),
             ("from", self.from.is_some()),
             ("to", self.to.is_some()),
         ];
@@ -95,11 +105,21 @@ impl SlaSection {
         if self.seconds == Some(0) {
             faults.push(("seconds", "`seconds` must be at least 1".to_owned()));
         }
+        if self.percent.is_some_and(|percent| percent > 99) {
+            faults.push(("percent", "`percent` must be from 0 to 99".to_owned()));
+        }
         faults
     }
 
     /// Of a section without faults.
-    pub(super) fn policy(&self) -> Arc<dyn SlaPolicy> {
+    pub(super) fn policy(&self, groups: &[GroupSection]) -> Arc<dyn SlaPolicy> {
+        let choice = |name: &ZoneName| {
+            let group = groups.iter().find(|group| group.name.as_str() == name.as_str());
+            group.map_or_else(
+                || ZoneChoice::MetaZone(name.clone()),
+                |group| ZoneChoice::Group(group.name.clone()),
+            )
+        };
         let of = self.accounts.clone().map_or_else(Accounts::all, Accounts::only);
         let seconds = Duration::from_secs(self.seconds.unwrap_or_default());
         match self.policy {
@@ -111,10 +131,14 @@ impl SlaSection {
                 memory_mib: self.memory_mib,
             }),
             Policy::StaleCapacity => Arc::new(StaleCapacity { oldest: seconds }),
+            Policy::ErrorRate => {
+                let percent = self.percent.expect("`faults` has seen that it is there");
+                Arc::new(ErrorRate { percent })
+            }
             Policy::ZoneRewrite => Arc::new(ZoneRewrite {
                 of,
-                from: self.from.clone(),
-                to: self.to.clone().expect("`faults` has seen that it is there"),
+                from: self.from.as_ref().map(choice),
+                to: choice(self.to.as_ref().expect("`faults` has seen that it is there")),
             }),
         }
     }

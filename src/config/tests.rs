@@ -44,9 +44,25 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
     assert!(configuration.cloud.default_region.is_some() && configuration.cloud.links.is_some());
     assert!(configuration.groups[0].links.is_some() && configuration.topology.roles.is_some());
     assert!(configuration.metrics.listen.is_some());
-    assert_eq!(configuration.policies.len(), 4);
+    assert_eq!(configuration.policies.len(), 5);
+    assert!(configuration.meta_zones[0].groups.is_some());
     assert_eq!(configuration.instance_types().get("m1.small").unwrap().memory_mib, 256);
     assert_eq!(configuration.instance_types().get("huge").unwrap().disk_gib, 200);
+}
+
+#[test]
+fn the_files_for_hosts_of_a_cluster_are_sound_and_say_the_defaults() {
+    let cloud = accepted(include_str!("../../config/cloud.toml"));
+    assert_eq!((cloud.groups_here().count(), cloud.nodes_here()), (0, &[][..]));
+    let group = accepted(include_str!("../../config/group.toml"));
+    let node = accepted(include_str!("../../config/node.toml"));
+    assert_eq!(group.groups, Configuration::default().groups);
+    assert_eq!((node.nodes, node.network), {
+        let default = Configuration::default();
+        (default.nodes, default.network)
+    });
+    let docker = accepted(include_str!("../../docker/cloud.toml"));
+    assert_eq!(docker.groups_here().count(), 0);
 }
 
 #[test]
@@ -54,7 +70,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "\n[cloud]\nlisen = \"127.0.0.1:1\"",
         "f.toml:3: unknown field `lisen`, expected one of `name`, `listen`, `links`, `region`, \
-         `default_region`, `image_id_family`, `terminated_shown_seconds`; did you mean `listen`?",
+         `default_region`, `image_id_family`, `meta_zones_listed`, `terminated_shown_seconds`; did \
+         you mean `listen`?",
     );
     refused(
         "[[node]]\n[[node]]\nhipervisor = \"auto\"",
@@ -64,8 +81,9 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     );
     refused(
         "# a comment\n[netwrok]",
-        "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `node`, `network`, \
-         `topology`, `limits`, `events`, `metrics`, `sla`, `instance_types`; did you mean `network`?",
+        "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `meta_zone`, `node`, \
+         `network`, `topology`, `limits`, `events`, `metrics`, `sla`, `instance_types`; did you mean \
+         `network`?",
     );
     refused(
         "[topology]\ncolour = 1",
@@ -124,6 +142,58 @@ fn each_group_has_a_placement_of_its_own_and_the_cloud_knows_it() {
     for name in ["first-fit", "round-robin", "spread", "pack"] {
         accepted(&format!("[[group]]\nplacement = \"{name}\""));
     }
+}
+
+#[test]
+fn any_is_there_beside_further_meta_zones_unless_one_has_its_name() {
+    let known = |text: &str| {
+        let settings = accepted(text).cloud_settings();
+        let shown = settings.meta_zones.into_iter().map(|meta| {
+            let groups: Vec<String> = meta.groups.iter().map(ToString::to_string).collect();
+            format!("{} {} {}", meta.name, meta.policy.as_str(), groups.join("+"))
+        });
+        shown.collect::<Vec<_>>()
+    };
+    let groups = "[[group]]\nname = \"a\"\n[[group]]\nname = \"b\"\n\
+                  public_addresses = \"10.214.0.0/16\"\ngateway = \"10.214.0.1\"\n";
+    let meta = |lines: &str| known(&format!("{groups}[[meta_zone]]\n{lines}"));
+    assert_eq!(known(groups), ["any emptiest-first a+b"]);
+    assert_eq!(
+        meta("name = \"even\"\npolicy = \"balanced\"\ngroups = [\"b\", \"a\"]"),
+        ["even balanced b+a", "any emptiest-first a+b"]
+    );
+    assert_eq!(meta("name = \"any\"\npolicy = \"one-zone\""), ["any one-zone a+b"]);
+    assert_eq!(meta("name = \"x\"")[0], "x emptiest-first a+b");
+    for policy in ["emptiest-first", "first-listed", "balanced", "one-zone"] {
+        meta(&format!("name = \"m\"\npolicy = \"{policy}\""));
+    }
+}
+
+#[test]
+fn a_meta_zone_has_a_name_of_its_own_and_groups_that_are_there() {
+    let refused = |lines: &str, expected: &str| {
+        refused(&format!("[[group]]\nname = \"rack\"\n[[meta_zone]]\n{lines}"), expected);
+    };
+    refused("name = \"rack\"", "f.toml:4: a group is named `rack` as well");
+    refused(
+        "name = \"m\"\ngroups = [\"rock\", \"rack\", \"rack\"]",
+        "f.toml:5: the group `rack` is named twice\nf.toml:5: there is no group `rock`",
+    );
+    refused("name = \"m\"\ngroups = []", "f.toml:5: the meta-zone `m` has no groups");
+    refused(
+        "name = \"m\"\n[[meta_zone]]\nname = \"m\"",
+        "f.toml:6: there are two meta-zones named `m`",
+    );
+    refused("policy = \"balanced\"", "f.toml:3: `meta_zone`: missing field `name`");
+    refused(
+        "name = \"m\"\npolicy = \"onezone\"",
+        "f.toml:5: unknown variant `onezone`, expected one of `emptiest-first`, `first-listed`, \
+         `balanced`, `one-zone`; did you mean `one-zone`?",
+    );
+    refused(
+        "name = \"spaina\"\n[cloud]\nregion = [\"spain\"]",
+        "f.toml:4: `spaina` is a zone of the region `spain`",
+    );
 }
 
 #[test]
@@ -290,7 +360,7 @@ fn a_policy_says_which_keys_it_needs_and_which_it_does_not_have() {
     );
     refused(
         "[[sla]]\npolicy = \"zone-rewrite\"\nto = \"elsewhere\"",
-        "f.toml:3: there is no group `elsewhere`",
+        "f.toml:3: there is no group or meta-zone `elsewhere`",
     );
     refused(
         "[[sla]]\npolicy = \"stale-capacity\"\nseconds = 0",
@@ -299,6 +369,15 @@ fn a_policy_says_which_keys_it_needs_and_which_it_does_not_have() {
     refused(
         "[[sla]]\npolicy = \"quotas\"",
         "f.toml:2: unknown variant `quotas`, expected one of `lifetime`, `quota`, \
-         `stale-capacity`, `zone-rewrite`; did you mean `quota`?",
+         `stale-capacity`, `error-rate`, `zone-rewrite`; did you mean `quota`?",
     );
+    refused(
+        "[[sla]]\npolicy = \"error-rate\"",
+        "f.toml:2: the policy `error-rate` needs `percent`",
+    );
+    refused(
+        "[[sla]]\npolicy = \"error-rate\"\npercent = 100",
+        "f.toml:3: `percent` must be from 0 to 99",
+    );
+    accepted("[[sla]]\npolicy = \"zone-rewrite\"\nto = \"any\"\nfrom = \"laptop\"");
 }

@@ -6,7 +6,7 @@
 
 use super::{
     account::{AccessKey, Account},
-    capacity::{Capacity, Holding},
+    capacity::Capacity,
     id::{
         AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
         ReservationId, SecurityGroupId, SubnetId, VpcId,
@@ -334,18 +334,17 @@ impl CloudState {
             }
             self.instance_scopes.insert_mut(instance.id.clone(), instance.scope.clone());
         }
+        let (id, group) = (&instance.id, &instance.group);
         match (instance.holding(), self.node_of(instance)) {
-            (Some(resources), Some(node)) => {
-                let holding = Holding { group: instance.group.clone(), node, resources };
-                if self.capacity.holding(&instance.id) != Some(&holding) {
-                    let Holding { group, node, resources } = holding;
-                    self.capacity.hold(&instance.id, &group, &node, resources);
-                }
+            // Committed by its node's word that it runs.
+            (Some(resources), Some(node)) if instance.state == InstanceState::Pending => {
+                self.capacity.reserve_on(id, group, &node, resources);
             }
+            (Some(resources), Some(node)) => self.capacity.hold(id, group, &node, resources),
             (Some(resources), None) => {
-                self.capacity.reserve(&instance.id, &instance.group, resources, &[]);
+                self.capacity.reserve(id, group, resources, &[]);
             }
-            (None, _) => self.capacity.release(&instance.id),
+            (None, _) => self.capacity.release(id),
         }
         self.within(&instance.scope, |s| {
             s.instances.insert_mut(instance.id.clone(), instance.clone());

@@ -80,6 +80,8 @@ pub enum CloudFault {
     QuotaExceeded { quantity: Quantity, limit: u64, wanted: u32 },
     #[error("what is free in `{zone}` was last heard of more than {seconds} s ago")]
     StaleCapacity { zone: String, seconds: u64 },
+    #[error("more than {percent} % of what was started in `{zone}` lately did not come to run")]
+    UnreliableCapacity { zone: String, percent: u64 },
     #[error("no free addresses in `{0}`")]
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]

@@ -27,6 +27,7 @@ pub mod security_group;
 pub mod tag;
 pub mod vpc;
 
+pub mod allocation;
 pub mod capacity;
 pub mod filter;
 pub mod placement;

@@ -1,6 +1,7 @@
 //! What an administrator chose for the cloud; fixed while it runs.
 
 use super::{
+    allocation::{AllocationName, AllocationPolicy},
     id::{AccountId, GroupName, RegionName, ZoneName},
     image::ImageIdFamily,
     instance_type::InstanceTypes,
@@ -11,6 +12,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -60,6 +62,42 @@ pub struct GroupCharter {
     pub links: Option<SocketAddr>,
 }
 
+/// A name that users may give where they would name a zone, and that stands for a policy of which
+/// zones get the instances. It is the same in every region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaZone {
+    pub name: ZoneName,
+    pub policy: AllocationName,
+    /// In the order of preference, where the policy has one.
+    pub groups: Vec<GroupName>,
+}
+
+/// Where meta-zones appear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MetaZoneListing {
+    /// As EC2 does it with zones that are not opted in: to who asks for all zones or names one, so
+    /// that who takes every zone that is listed gets zones that subnets and volumes can be in.
+    #[default]
+    WhenAsked,
+    /// After the zones.
+    Always,
+}
+
+/// What stands for a zone, whatever the region.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ZoneChoice {
+    Group(GroupName),
+    MetaZone(ZoneName),
+}
+
+/// Where a launch may go, and how it is shared out.
+#[derive(Debug)]
+pub struct Candidates<'a> {
+    pub zones: Vec<(ZoneName, &'a GroupSettings)>,
+    pub policy: Arc<dyn AllocationPolicy>,
+}
+
 /// How a guest's public address is reached from the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
@@ -87,6 +125,9 @@ pub struct CloudSettings {
     pub regions: Regions,
     /// In the order of their zones' letters; at least one.
     pub groups: Vec<GroupSettings>,
+    /// In the order of the configuration; every group they name is there.
+    pub meta_zones: Vec<MetaZone>,
+    pub meta_zones_listed: MetaZoneListing,
     pub instance_types: InstanceTypes,
     pub image_id_family: ImageIdFamily,
     /// How long a terminated instance is still described.
@@ -115,6 +156,52 @@ impl CloudSettings {
         self.zones(region).find(|(name, _)| name == zone).map(|(_, group)| group)
     }
 
+    /// The meta-zones as they are known in a region, where a zone's own name goes first.
+    pub fn meta_zones<'a>(
+        &'a self,
+        region: &'a RegionName,
+    ) -> impl Iterator<Item = &'a MetaZone> + 'a {
+        let is_free = |meta: &&MetaZone| self.group_of_zone(region, &meta.name).is_none();
+        self.meta_zones.iter().filter(is_free)
+    }
+
+    /// The zones that a launch in this zone or meta-zone may go to, or in any if it names none;
+    /// `None` if there is no such zone.
+    pub fn candidates<'a>(
+        &'a self,
+        region: &'a RegionName,
+        zone: Option<&ZoneName>,
+    ) -> Option<Candidates<'a>> {
+        let Some(wanted) = zone else {
+            // EC2 puts a launch without a zone into one of its choice.
+            let zones = self.zones(region).collect();
+            return Some(Candidates { zones, policy: AllocationName::OneZone.policy() });
+        };
+        if let Some(group) = self.group_of_zone(region, wanted) {
+            let zones = vec![(wanted.clone(), group)];
+            return Some(Candidates { zones, policy: AllocationName::OneZone.policy() });
+        }
+        let meta = self.meta_zones.iter().find(|meta| meta.name == *wanted)?;
+        let zones = meta
+            .groups
+            .iter()
+            .filter_map(|name| self.zones(region).find(|(_, group)| group.name == *name));
+        Some(Candidates { zones: zones.collect(), policy: meta.policy.policy() })
+    }
+
+    /// What the choice is called in a region.
+    pub fn zone_chosen(&self, region: &RegionName, choice: &ZoneChoice) -> Option<ZoneName> {
+        match choice {
+            ZoneChoice::Group(name) => {
+                self.zones(region).find(|(_, group)| group.name == *name).map(|(zone, _)| zone)
+            }
+            ZoneChoice::MetaZone(name) => self
+                .meta_zones(region)
+                .find(|meta| meta.name == *name)
+                .map(|meta| meta.name.clone()),
+        }
+    }
+
     pub fn group(&self, name: &GroupName) -> Option<&GroupSettings> {
         self.groups.iter().find(|group| group.name == *name)
     }
@@ -131,6 +218,12 @@ impl CloudSettings {
                 gateway: "198.51.100.1".parse().unwrap(),
                 placement: PolicyName::FirstFit,
             }],
+            meta_zones: vec![MetaZone {
+                name: "any".parse().unwrap(),
+                policy: AllocationName::EmptiestFirst,
+                groups: vec!["zone-one".parse().unwrap()],
+            }],
+            meta_zones_listed: MetaZoneListing::WhenAsked,
             instance_types: InstanceTypes([("m1.small".to_owned(), small)].into()),
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: Duration::from_secs(3600),
@@ -143,6 +236,20 @@ impl CloudSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_zone_s_own_name_goes_before_a_meta_zone_s() {
+        let mut settings = CloudSettings::for_tests();
+        settings.meta_zones[0].name = "us-east-1a".parse().unwrap();
+        let name = &settings.meta_zones[0].name;
+        let known = |region: &str| settings.meta_zones(&region.parse().unwrap()).count();
+        assert_eq!((known("us-east-1"), known("us-west-1")), (0, 1));
+        let (east, west) = ("us-east-1".parse().unwrap(), "us-west-1".parse().unwrap());
+        assert_eq!(settings.candidates(&east, Some(name)).unwrap().zones[0].0, *name);
+        let elsewhere = settings.candidates(&west, Some(name)).unwrap();
+        assert_eq!(elsewhere.zones[0].0.as_str(), "us-west-1a");
+        assert!(settings.candidates(&west, Some(&"none".parse().unwrap())).is_none());
+    }
 
     #[test]
     fn out_of_the_hosts_sight_a_loopback_address_stands_for_a_public_one() {

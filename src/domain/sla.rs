@@ -4,12 +4,14 @@
 //! Policies are asked in the order of the configuration; each sees what those before it have made of
 //! a request. They decide only: what they change is drafted and recorded like anything else.
 
+mod error_rate;
 mod lifetime;
 mod quota;
 mod stale_capacity;
 mod verdict;
 mod zone_rewrite;
 
+pub use error_rate::ErrorRate;
 pub use lifetime::Lifetime;
 pub use quota::Quota;
 pub use stale_capacity::StaleCapacity;
@@ -24,17 +26,37 @@ use super::{
     instance::{Instance, LifecycleEvent, StateReason},
     resources::Resources,
 };
-use std::{fmt::Debug, sync::Arc};
+use std::{collections::BTreeSet, fmt::Debug, sync::Arc};
 
 /// A launch as it is asked for, before a place is sought.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LaunchRequest {
-    /// None: wherever there is room.
+    /// A zone or a meta-zone. None: wherever there is room.
     pub zone: Option<ZoneName>,
+    /// Groups that are to get none of it, whatever the zone.
+    pub except: BTreeSet<GroupName>,
     pub min_count: u32,
     pub max_count: u32,
     /// What each instance is to hold.
     pub each: Resources,
+}
+
+impl LaunchRequest {
+    /// Excludes the groups that are unfit. False if for that none is left to which the launch may
+    /// go. A zone that is not there has none: it is refused as what it is.
+    fn keep_out_of(&mut self, unfit: impl Fn(&GroupName) -> bool, draft: &Draft<'_>) -> bool {
+        let groups = draft.settings.groups.iter().map(|group| &group.name);
+        let unfit: BTreeSet<GroupName> = groups.filter(|group| unfit(group)).cloned().collect();
+        self.except.extend(unfit.iter().cloned());
+        let candidates = draft.settings.candidates(&draft.scope.region, self.zone.as_ref());
+        let zones = candidates.map(|candidates| candidates.zones).unwrap_or_default();
+        let mut names = zones.iter().map(|(_, group)| &group.name);
+        names.clone().any(|name| !self.except.contains(name)) || !names.any(|n| unfit.contains(n))
+    }
+
+    fn zone_asked_for(&self, draft: &Draft<'_>) -> String {
+        self.zone.as_ref().map_or_else(|| draft.scope.region.to_string(), ZoneName::to_string)
+    }
 }
 
 /// Hears of events. Every method does nothing unless a policy says otherwise.

@@ -189,7 +189,7 @@ fn capacity(groups: &[GroupName], state: &CloudState, page: &mut Page<'_>) -> fm
         page.gauges(about, values)?;
     }
     let reported = nodes().filter_map(|(group, node, capacity)| {
-        Some((place(group, node), capacity.reported_at?.as_millis() as f64 / 1000.0))
+        Some((place(group, node), capacity.quality.reported_at?.as_millis() as f64 / 1000.0))
     });
     let help = "When the node spoke last, since 1970";
     page.gauges(About("capacity_reported_timestamp", help, SECONDS), reported)

@@ -396,10 +396,12 @@ def test_what_only_administrators_may_do_is_refused_to_others(cloud, world, othe
         answer = cloud.call(parsed(world.fill(words)), other_account)
         assert answer.status in (400, 403), (words, answer)
         assert answer.find("Code") in ("UnauthorizedOperation", "AuthFailure"), (words, answer)
-    answer = cloud.call({"Action": "CreateAccount", "AccountName": "mine"}, other_account)
-    check_refused(
-        answer, 403, "UnauthorizedOperation", "You are not authorized to perform this operation.…"
-    )
+    for action in [{"Action": "CreateAccount", "AccountName": "mine"}, {"Action": "DescribeCapacity"}]:
+        answer = cloud.call(action, other_account)
+        check_refused(
+            answer, 403, "UnauthorizedOperation",
+            "You are not authorized to perform this operation.…",
+        )
     assert everything(world.owner) == before
 
 

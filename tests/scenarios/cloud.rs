@@ -3,6 +3,7 @@
 
 use crate::{
     client::{ACCESS_KEY, Client, Document, SECRET_KEY},
+    hosts::Hosts,
     parts::{self, Part},
 };
 use std::{
@@ -39,8 +40,10 @@ pub struct Cloud {
     /// What is logged, as `RUST_LOG` says it.
     logging: &'static str,
     pub address: SocketAddr,
-    /// Of this run of stories: where managers meet those of other processes.
+    /// Where managers meet those of other processes.
     ports: parts::Ports,
+    /// Each process is on one, if there are any.
+    hosts: Option<Hosts>,
 }
 
 impl Cloud {
@@ -70,9 +73,31 @@ impl Cloud {
             logging,
             address: free_address(),
             ports: parts::Ports::default(),
+            hosts: None,
         };
         cloud.configure(configuration);
         cloud
+    }
+
+    /// A cloud of three processes, each on a host of its own.
+    pub fn on_hosts(logging: &'static str, configuration: &str) -> Cloud {
+        let hosts = Hosts::lay();
+        let mut cloud = Cloud {
+            processes: Vec::new(),
+            directory: tempfile::tempdir().unwrap(),
+            topology: "cloud | group | node".to_owned(),
+            logging,
+            address: hosts.api(),
+            ports: parts::Ports::on(&hosts),
+            hosts: Some(hosts),
+        };
+        cloud.configure(configuration);
+        cloud
+    }
+
+    /// The network namespace that a process is in.
+    pub fn host(&self, index: usize) -> &str {
+        &self.hosts.as_ref().expect("it is on hosts").names[index]
     }
 
     /// From its next beginning on.
@@ -143,7 +168,7 @@ impl Cloud {
         });
     }
 
-    fn start_process(&mut self, index: usize) {
+    pub fn start_process(&mut self, index: usize) {
         let (part, process) = &self.processes[index];
         assert!(process.is_none(), "it runs already");
         if let Some(joins) = part.joins.clone() {
@@ -156,7 +181,7 @@ impl Cloud {
         }
         let (part, _) = &self.processes[index];
         let log = self.log_file();
-        let mut command = self.command(part);
+        let mut command = self.command(index);
         command.arg("up").args(["--config".as_ref(), self.configuration_of(part).as_os_str()]);
         if part.joins.is_none() {
             command.args(["--listen", &self.address.to_string()]);
@@ -169,8 +194,17 @@ impl Cloud {
         self.processes[index].1 = Some(child.unwrap());
     }
 
-    fn command(&self, part: &Part) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mallee"));
+    fn command(&self, index: usize) -> Command {
+        let part = &self.processes[index].0;
+        let program = env!("CARGO_BIN_EXE_mallee");
+        let mut command = match &self.hosts {
+            None => Command::new(program),
+            Some(hosts) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", &hosts.names[index], program]);
+                command
+            }
+        };
         command
             .args(["--state".as_ref(), self.state_of(part).as_os_str()])
             .env("RUST_LOG", self.logging)
@@ -181,7 +215,7 @@ impl Cloud {
 
     /// Runs a command on the host of one of the processes.
     fn mallee(&self, index: usize, arguments: &[&str]) -> String {
-        let done = self.command(&self.processes[index].0).args(arguments).output().unwrap();
+        let done = self.command(index).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{arguments:?}: {said}\n{}", self.log());
         String::from_utf8(done.stdout).unwrap()
@@ -199,7 +233,7 @@ impl Cloud {
     }
 
     pub fn follow_events(&self) -> Follower {
-        let mut command = self.command(&self.processes[0].0);
+        let mut command = self.command(0);
         command.args(["events", "--follow", "--output", "json"]);
         let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -227,7 +261,7 @@ impl Cloud {
         fs::OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
 
-    fn wait_until_it_answers(&mut self) {
+    pub fn wait_until_it_answers(&mut self) {
         let client = self.client();
         self.wait("the cloud answers", |cloud| {
             let log = cloud.log();
@@ -249,7 +283,12 @@ impl Cloud {
 
     pub fn kill_process(&mut self, index: usize) {
         let mut parent = self.processes[index].1.take().expect("it runs");
-        for program in children(parent.id()) {
+        // One that was started a moment ago may not have become two yet.
+        let programs = self.wait("there is a program to be killed", |_| {
+            let programs = children(parent.id());
+            (!programs.is_empty() || parent.try_wait().unwrap().is_some()).then_some(programs)
+        });
+        for program in programs {
             // SAFETY: a system call on a process of our own making.
             unsafe { libc::kill(program, libc::SIGKILL) };
         }
@@ -258,19 +297,31 @@ impl Cloud {
 
     /// The process of a node stands still, as on a host that is cut off.
     pub fn freeze(&self, node: &str) {
-        self.signal(node, libc::SIGSTOP);
+        self.freeze_process(self.index_of(node));
     }
 
     pub fn thaw(&self, node: &str) {
-        self.signal(node, libc::SIGCONT);
+        self.thaw_process(self.index_of(node));
     }
 
-    fn signal(&self, node: &str, signal: i32) {
-        let parent = self.processes[self.index_of(node)].1.as_ref().expect("it runs");
-        for program in children(parent.id()) {
+    pub fn freeze_process(&self, index: usize) {
+        self.signal(index, libc::SIGSTOP);
+    }
+
+    pub fn thaw_process(&self, index: usize) {
+        self.signal(index, libc::SIGCONT);
+    }
+
+    fn signal(&self, index: usize, signal: i32) {
+        for program in self.programs(index) {
             // SAFETY: as above.
             unsafe { libc::kill(program, signal) };
         }
+    }
+
+    /// The processes below the parent that reaps for them.
+    pub fn programs(&self, index: usize) -> Vec<i32> {
+        children(self.processes[index].1.as_ref().expect("it runs").id())
     }
 
     fn index_of(&self, node: &str) -> usize {
@@ -291,13 +342,23 @@ impl Cloud {
     }
 
     /// Looks until there is something, or fails with what the cloud has logged.
-    pub fn wait<T>(&mut self, what: &str, mut look: impl FnMut(&mut Cloud) -> Option<T>) -> T {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn wait<T>(&mut self, what: &str, look: impl FnMut(&mut Cloud) -> Option<T>) -> T {
+        self.wait_within(PATIENCE, look).unwrap_or_else(|| panic!("never: {what}\n{}", self.log()))
+    }
+
+    pub fn wait_within<T>(
+        &mut self,
+        patience: Duration,
+        mut look: impl FnMut(&mut Cloud) -> Option<T>,
+    ) -> Option<T> {
+        let deadline = Instant::now() + patience;
         loop {
             if let Some(found) = look(self) {
-                return found;
+                return Some(found);
             }
-            assert!(Instant::now() < deadline, "never: {what}\n{}", self.log());
+            if Instant::now() >= deadline {
+                return None;
+            }
             thread::yield_now();
             thread::park_timeout(Duration::from_millis(10));
         }

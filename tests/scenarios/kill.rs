@@ -22,6 +22,8 @@ use std::{
 };
 
 const KILLS: usize = 50;
+const RUNS: u64 = 10;
+const KILLS_OF_A_RUN: usize = 6;
 
 /// What the clients were told.
 #[derive(Default)]
@@ -36,17 +38,7 @@ fn fifty_kills_lose_no_acknowledged_instance_and_leak_nothing() {
         "local",
         "vcpus = 200\nsimulated = { seed = 1, start_delay_ms = [0, 30] }",
     );
-    let image = cloud.client().ask("DescribeImages", &[]).first("imageId").unwrap();
-    let told = Arc::new(Mutex::new(Told::default()));
-    let done = Arc::new(AtomicBool::new(false));
-    let stream: Vec<_> = (0..4)
-        .map(|seed| {
-            let (client, image) = (cloud.client(), image.clone());
-            let (told, done) = (told.clone(), done.clone());
-            thread::spawn(move || launch_and_terminate(seed, &client, &image, &told, &done))
-        })
-        .collect();
-
+    let stream = Stream::begin(&cloud, 100);
     let mut chance = ChaCha8Rng::seed_from_u64(2);
     for _ in 0..KILLS {
         // The moment is random; the stream goes on meanwhile.
@@ -54,12 +46,67 @@ fn fifty_kills_lose_no_acknowledged_instance_and_leak_nothing() {
         cloud.kill();
         cloud.begin();
     }
-    done.store(true, Ordering::SeqCst);
-    for thread in stream {
-        thread.join().unwrap();
-    }
-    check_books(&mut cloud, &told.lock().unwrap());
+    let told = stream.end();
+    assert!(told.launched.len() > KILLS, "the stream was a trickle: {}", told.launched.len());
+    check_books(&mut cloud, &told);
     terminate_everything(&mut cloud);
+}
+
+/// Each role of a cloud of three processes is killed, in no order, while clients go on.
+#[test]
+fn kills_of_any_role_at_random_lose_no_acknowledged_instance_and_leak_nothing() {
+    for seed in 0..RUNS {
+        let mut cloud = Cloud::start_with(
+            "cloud | group | node",
+            "vcpus = 200\nsimulated = { seed = 1, start_delay_ms = [0, 30] }",
+        );
+        let stream = Stream::begin(&cloud, 1000 * (seed + 1));
+        let mut chance = ChaCha8Rng::seed_from_u64(seed);
+        for _ in 0..KILLS_OF_A_RUN {
+            // The moment is random; the stream goes on meanwhile.
+            thread::park_timeout(Duration::from_millis(u64::from(chance.next_u32() % 400)));
+            let role = chance.next_u32() as usize % 3;
+            cloud.kill_process(role);
+            cloud.start_process(role);
+        }
+        cloud.wait_until_it_answers();
+        let told = stream.end();
+        check_books(&mut cloud, &told);
+        terminate_everything(&mut cloud);
+    }
+}
+
+/// Four clients that launch and terminate.
+struct Stream {
+    told: Arc<Mutex<Told>>,
+    done: Arc<AtomicBool>,
+    clients: Vec<thread::JoinHandle<()>>,
+}
+
+impl Stream {
+    fn begin(cloud: &Cloud, seed: u64) -> Stream {
+        let image = cloud.client().ask("DescribeImages", &[]).first("imageId").unwrap();
+        let told = Arc::new(Mutex::new(Told::default()));
+        let done = Arc::new(AtomicBool::new(false));
+        let clients = (0..4)
+            .map(|number| {
+                let (client, image) = (cloud.client(), image.clone());
+                let (told, done) = (told.clone(), done.clone());
+                let seed = seed + number;
+                thread::spawn(move || launch_and_terminate(seed, &client, &image, &told, &done))
+            })
+            .collect();
+        Stream { told, done, clients }
+    }
+
+    fn end(self) -> Told {
+        self.done.store(true, Ordering::SeqCst);
+        for client in self.clients {
+            client.join().unwrap();
+        }
+        let mut told = self.told.lock().unwrap();
+        std::mem::take(&mut *told)
+    }
 }
 
 fn launch_and_terminate(
@@ -69,7 +116,7 @@ fn launch_and_terminate(
     told: &Mutex<Told>,
     done: &AtomicBool,
 ) {
-    let mut chance = ChaCha8Rng::seed_from_u64(100 + seed);
+    let mut chance = ChaCha8Rng::seed_from_u64(seed);
     let mut mine: Vec<String> = Vec::new();
     let mut number = 0;
     while !done.load(Ordering::SeqCst) {
@@ -98,7 +145,7 @@ fn launch_and_terminate(
 }
 
 fn check_books(cloud: &mut Cloud, told: &Told) {
-    assert!(told.launched.len() > KILLS, "the stream was a trickle: {}", told.launched.len());
+    assert!(!told.launched.is_empty(), "nothing was launched");
     let client = cloud.client();
     let settled = cloud.wait("everything comes to rest", |_| {
         let described = states(&client.ask("DescribeInstances", &[]));

@@ -3,6 +3,7 @@
 
 mod client;
 mod cloud;
+mod hosts;
 mod parts;
 
 mod events;
@@ -11,6 +12,8 @@ mod kill;
 mod launching;
 mod lifecycle;
 mod metrics;
+mod partitions;
 mod policies;
 mod reconfigured;
 mod tracing;
+mod zones;

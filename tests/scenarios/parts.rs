@@ -1,6 +1,6 @@
 //! The processes that a cloud is made of: one configuration taken apart, each with what is its own.
 
-use crate::cloud::free_address;
+use crate::{cloud::free_address, hosts::Hosts};
 use std::{collections::BTreeMap, net::SocketAddr};
 use toml::{Table, Value};
 
@@ -29,6 +29,11 @@ pub struct Joins {
 pub struct Ports(BTreeMap<String, SocketAddr>);
 
 impl Ports {
+    pub fn on(hosts: &Hosts) -> Ports {
+        let managers = ["the cloud", "laptop"];
+        Ports(managers.map(|name| (name.to_owned(), hosts.links(name))).into())
+    }
+
     fn of(&mut self, manager: &str) -> Value {
         let port = self.0.entry(manager.to_owned()).or_insert_with(free_address);
         Value::String(port.to_string())
@@ -96,7 +101,7 @@ fn roles_of(topology: &str, whole: Table, ports: &mut Ports) -> Vec<Part> {
     for group in &groups {
         let own = beside("group", group);
         if group_is_away {
-            let file = Table::from_iter([("node".to_owned(), list(&own))]);
+            let file = Table::from_iter([("node".to_owned(), list(&of_the_group_joined(&own)))]);
             parts.push(Part {
                 name: format!("group-{}", name(group)),
                 configuration: with_roles(file, process_of("group")),
@@ -112,7 +117,8 @@ fn roles_of(topology: &str, whole: Table, ports: &mut Ports) -> Vec<Part> {
             group: node["group"].as_str().unwrap().to_owned(),
             name: name(node),
         };
-        let file = Table::from_iter([("node".to_owned(), list(&[node.clone()]))]);
+        let own = of_the_group_joined(std::slice::from_ref(node));
+        let file = Table::from_iter([("node".to_owned(), list(&own))]);
         parts.push(Part {
             name: format!("node-{}", name(node)),
             configuration: with_roles(file, "node"),
@@ -122,6 +128,16 @@ fn roles_of(topology: &str, whole: Table, ports: &mut Ports) -> Vec<Part> {
         });
     }
     parts
+}
+
+/// A host that joined is told its group, and its file has no other.
+fn of_the_group_joined(nodes: &[Table]) -> Vec<Table> {
+    let without = |node: &Table| {
+        let mut node = node.clone();
+        node.remove("group");
+        node
+    };
+    nodes.iter().map(without).collect()
 }
 
 fn with_roles(mut file: Table, roles: &str) -> String {

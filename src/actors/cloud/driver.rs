@@ -200,17 +200,28 @@ impl Core {
             return;
         };
         let Wishes { place, stop, force_stop, terminate, reboot, update, forget } = wishes;
+        let starting = place.iter().map(|wanted| (wanted.spec.instance.clone(), wanted.revision));
+        let starting: Vec<_> = starting.collect();
         macro_rules! send {
             ($wanted:expr, $message:expr) => {
+                send!($wanted, $message, |_, _| {})
+            };
+            ($wanted:expr, $message:expr, $observe:expr) => {
                 if !$wanted.is_empty() {
                     let core = self.clone();
                     let context = context.clone();
                     let answer = address.ask(context.clone(), $message);
-                    actix_rt::spawn(async move { core.take_outcomes(answer.await).await });
+                    actix_rt::spawn(async move {
+                        let answer = answer.await;
+                        $observe(&core, &answer);
+                        core.take_outcomes(answer).await;
+                    });
                 }
             };
         }
-        send!(place, PlaceInstances { instances: place });
+        send!(place, PlaceInstances { instances: place }, |core: &Rc<Core>, answer: &_| {
+            core.observe_starts(&starting, answer);
+        });
         send!(stop, StopInstances { instances: stop, force: false });
         send!(force_stop, StopInstances { instances: force_stop, force: true });
         send!(terminate, TerminateInstances { instances: terminate });
@@ -255,6 +266,7 @@ impl Core {
         };
         self.enact(due, self.own_context("retry"));
         self.carry_out_evictions().await;
+        self.notice_silence().await;
         self.tell_policies_the_time().await;
         self.bury().await;
     }

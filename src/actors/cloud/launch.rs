@@ -3,15 +3,16 @@
 //! Nothing is reserved before everything named has been found, and all of it is one draft: a
 //! launch that cannot reach its minimum leaves no trace.
 
+mod places;
+
 use super::command::Decide;
 use crate::domain::{
-    capacity::Room,
     cloud_state::{ClientToken, Entry, ScopeState},
     draft::{Draft, Effect},
     fault::CloudFault,
     id::{
-        AttachmentId, ImageId, InstanceId, InterfaceId, PrefixedId, ReservationId, SecurityGroupId,
-        SubnetId, VolumeId,
+        AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, PrefixedId, ReservationId,
+        SecurityGroupId, SubnetId, VolumeId, VpcId,
     },
     image::{BootSource, Image, ImageKind},
     instance::{Instance, InstanceState, Interface, StateReason},
@@ -21,13 +22,17 @@ use crate::domain::{
     port_filter::Cidr,
     resources::Resources,
     security_group::DEFAULT_GROUP_NAME,
-    settings::GroupSettings,
     sla::LaunchRequest,
     tag::{self, TagSet, Tags},
-    vpc::{self, Subnet},
+    vpc,
 };
 use crate::messages::cloud::{LaunchReservation, Launched, SecurityGroupName};
-use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
+use places::{Place, Places};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    sync::Arc,
+};
 
 impl Decide for LaunchReservation {
     fn decide(mut self, draft: &mut Draft<'_>) -> Result<Launched, CloudFault> {
@@ -36,10 +41,10 @@ impl Decide for LaunchReservation {
         }
         let parameters = self.client_token.is_some().then(|| fingerprint(&self));
         check_counts(&self)?;
-        ask_policies(&mut self, draft)?;
-        let resolved = resolve(&self, draft)?;
+        let except = ask_policies(&mut self, draft)?;
+        let (resolved, places) = resolve(&self, except, draft)?;
         let reservation = ReservationId::random(draft.chance);
-        let instances = reserve(&self, &resolved, &reservation, draft)?;
+        let instances = reserve(&self, &resolved, places, &reservation, draft)?;
         if let (Some(token), Some(parameters)) = (&self.client_token, parameters) {
             draft.put(Entry::ClientToken(Arc::new(ClientToken {
                 scope: draft.scope.clone(),
@@ -53,19 +58,24 @@ impl Decide for LaunchReservation {
     }
 }
 
-/// Policies may refuse the launch, or make another of it. A subnet has the last word on the zone.
-fn ask_policies(asked: &mut LaunchReservation, draft: &Draft<'_>) -> Result<(), CloudFault> {
+/// Policies may refuse the launch, make another of it, or keep it out of groups. A subnet has the
+/// last word on the zone.
+fn ask_policies(
+    asked: &mut LaunchReservation,
+    draft: &Draft<'_>,
+) -> Result<BTreeSet<GroupName>, CloudFault> {
     let (_, each) = instance_type(asked, draft)?;
     let subnet = asked.subnet.as_ref().and_then(|id| draft.own().subnets.get(id).cloned());
     let zone = subnet.as_ref().map(|subnet| subnet.zone.clone()).or_else(|| asked.zone.clone());
     let (min_count, max_count) = (asked.min_count, asked.max_count);
-    let mut request = LaunchRequest { zone, min_count, max_count, each };
+    let except = BTreeSet::new();
+    let mut request = LaunchRequest { zone, except, min_count, max_count, each };
     draft.settings.sla.request(&mut request, draft)?;
     if subnet.is_none() {
         asked.zone = request.zone;
     }
     (asked.min_count, asked.max_count) = (request.min_count, request.max_count);
-    Ok(())
+    Ok(request.except)
 }
 
 fn instance_type(
@@ -118,12 +128,14 @@ struct Resolved {
     instance_type: String,
     resources: Resources,
     key: Option<Arc<KeyPair>>,
-    subnet: Arc<Subnet>,
     security_groups: Vec<SecurityGroupId>,
-    group: GroupSettings,
 }
 
-fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, CloudFault> {
+fn resolve(
+    asked: &LaunchReservation,
+    except: BTreeSet<GroupName>,
+    draft: &Draft<'_>,
+) -> Result<(Resolved, Places), CloudFault> {
     let own = draft.own();
     let image = image(&asked.image, ImageKind::Machine, draft)?;
     let kernel = part(asked.kernel.as_ref(), image.kernel.as_ref(), ImageKind::Kernel, draft)?;
@@ -136,24 +148,20 @@ fn resolve(asked: &LaunchReservation, draft: &Draft<'_>) -> Result<Resolved, Clo
             Some(own.key_pairs.get(name).ok_or_else(|| CloudFault::KeyPairNotFound(name.clone()))?)
         }
     };
-    let subnet = subnet(asked, resources, &own, draft)?;
-    let security_groups = security_groups(&asked.security_groups, &subnet, &own)?;
-    let group = draft
-        .settings
-        .group_of_zone(&draft.scope.region, &subnet.zone)
-        .ok_or_else(|| CloudFault::UnknownZone(subnet.zone.to_string()))?
-        .clone();
-    Ok(Resolved {
+    let places = Places::of(asked, except, &own, draft)?;
+    // Several places are default subnets, all of the default VPC.
+    let vpc = &places.places[0].subnet.vpc;
+    let security_groups = security_groups(&asked.security_groups, vpc, &own)?;
+    let resolved = Resolved {
         image,
         kernel,
         ramdisk,
         instance_type,
         resources,
         key: key.cloned(),
-        subnet,
         security_groups,
-        group,
-    })
+    };
+    Ok((resolved, places))
 }
 
 fn check_counts(asked: &LaunchReservation) -> Result<(), CloudFault> {
@@ -226,50 +234,9 @@ fn root_gib(
     }
 }
 
-/// The subnet asked for, or the default subnet of the zone asked for, or of the zone that can take
-/// most of what is asked for, and among those that can take it all, of the emptiest.
-fn subnet(
-    asked: &LaunchReservation,
-    resources: Resources,
-    own: &ScopeState,
-    draft: &Draft<'_>,
-) -> Result<Arc<Subnet>, CloudFault> {
-    if let Some(id) = &asked.subnet {
-        let subnet = own.subnets.get(id).ok_or_else(|| CloudFault::SubnetNotFound(id.clone()))?;
-        return match &asked.zone {
-            Some(zone) if *zone != subnet.zone => Err(CloudFault::InvalidParameter(format!(
-                "The zone '{zone}' does not contain the subnet '{id}'"
-            ))),
-            _ => Ok(subnet.clone()),
-        };
-    }
-    let region = &draft.scope.region;
-    let zone = match &asked.zone {
-        Some(zone) => zone.clone(),
-        None => {
-            let (capacity, count) = (&draft.state.capacity, asked.max_count.into());
-            let room = |name| capacity.room(name, resources, count);
-            // The first of equals, so that ties are stable and no group is overlooked.
-            let mut best: Option<(Room, _)> = None;
-            for (zone, group) in draft.settings.zones(region) {
-                let room = room(&group.name);
-                if best.as_ref().is_none_or(|(most, _)| room > *most) {
-                    best = Some((room, zone));
-                }
-            }
-            best.map(|(_, zone)| zone).ok_or_else(|| CloudFault::UnknownZone(region.to_string()))?
-        }
-    };
-    own.subnets
-        .values()
-        .find(|subnet| subnet.is_default && subnet.zone == zone)
-        .cloned()
-        .ok_or_else(|| CloudFault::UnknownZone(zone.to_string()))
-}
-
 fn security_groups(
     asked: &[SecurityGroupName],
-    subnet: &Subnet,
+    vpc: &VpcId,
     own: &ScopeState,
 ) -> Result<Vec<SecurityGroupId>, CloudFault> {
     let default = [SecurityGroupName::Name(DEFAULT_GROUP_NAME.to_owned())];
@@ -282,7 +249,7 @@ fn security_groups(
                 group.ok_or_else(|| CloudFault::SecurityGroupNotFound(id.clone()))?.id.clone()
             }
             SecurityGroupName::Name(name) => {
-                let group = own.security_group_named(&subnet.vpc, name);
+                let group = own.security_group_named(vpc, name);
                 group.ok_or_else(|| CloudFault::SecurityGroupNameNotFound(name.clone()))?.id.clone()
             }
         };
@@ -297,42 +264,72 @@ fn security_groups(
 fn reserve(
     asked: &LaunchReservation,
     resolved: &Resolved,
+    mut places: Places,
     reservation: &ReservationId,
     draft: &mut Draft<'_>,
 ) -> Result<Vec<InstanceId>, CloudFault> {
+    let max_count = asked.max_count as usize;
     let mut ids = Vec::new();
-    while ids.len() < asked.max_count as usize {
-        let id = InstanceId::random(draft.chance);
-        let capacity = &mut draft.state.capacity;
-        if capacity.reserve(&id, &resolved.group.name, resolved.resources, &[]).is_none() {
+    let mut exhausted = None;
+    // More than once where a place could not take its share.
+    while ids.len() < max_count {
+        let wanted = (max_count - ids.len()) as u64;
+        let shares = places.shares(wanted, resolved.resources, draft);
+        if shares.is_empty() {
             break;
         }
-        let index = ids.len() as u32;
-        let mut instance = match instance(id.clone(), index, asked, resolved, reservation, draft) {
-            Ok(instance) => instance,
-            // Capacity is no use without an address.
-            Err(CloudFault::AddressesExhausted(_)) if ids.len() >= asked.min_count as usize => {
-                draft.state.capacity.release(&id);
-                break;
+        for (number, count) in shares {
+            let place = &mut places.places[number];
+            for index in (ids.len()..max_count).take(count as usize) {
+                match launch_one(index as u32, asked, resolved, place, reservation, draft) {
+                    Ok(Some(id)) => ids.push(id),
+                    Ok(None) => place.exhausted = true,
+                    // Capacity is no use without an address.
+                    Err(fault @ CloudFault::AddressesExhausted(_)) => {
+                        place.exhausted = true;
+                        exhausted = Some(fault);
+                    }
+                    Err(fault) => return Err(fault),
+                }
+                if place.exhausted {
+                    break;
+                }
+                place.given += 1;
             }
-            Err(fault) => return Err(fault),
-        };
-        draft.settings.sla.commit(&mut instance, draft);
-        tag_new(asked, &instance, draft)?;
-        draft.members_changed(&instance);
-        draft.put(Entry::Instance(Arc::new(instance)));
-        draft.effect(Effect::Drive(id.clone()));
-        ids.push(id);
+        }
     }
-    if ids.len() < asked.min_count as usize {
-        return Err(CloudFault::InsufficientCapacity {
-            instance_type: resolved.instance_type.clone(),
-            zone: resolved.subnet.zone.to_string(),
-            wanted: asked.min_count,
-            available: ids.len() as u64,
-        });
+    if ids.len() >= asked.min_count as usize {
+        return Ok(ids);
     }
-    Ok(ids)
+    Err(exhausted.unwrap_or_else(|| CloudFault::InsufficientCapacity {
+        instance_type: resolved.instance_type.clone(),
+        zone: places.name,
+        wanted: asked.min_count,
+        available: ids.len() as u64,
+    }))
+}
+
+/// None: the place has no room. Where there are no addresses, nothing has been reserved.
+fn launch_one(
+    index: u32,
+    asked: &LaunchReservation,
+    resolved: &Resolved,
+    place: &Place,
+    reservation: &ReservationId,
+    draft: &mut Draft<'_>,
+) -> Result<Option<InstanceId>, CloudFault> {
+    let id = InstanceId::random(draft.chance);
+    let mut instance = instance(id.clone(), index, asked, resolved, place, reservation, draft)?;
+    let (group, resources) = (&place.group.name, resolved.resources);
+    if draft.state.capacity.reserve(&id, group, resources, &[]).is_none() {
+        return Ok(None);
+    }
+    draft.settings.sla.commit(&mut instance, draft);
+    tag_new(asked, &instance, draft)?;
+    draft.members_changed(&instance);
+    draft.put(Entry::Instance(Arc::new(instance)));
+    draft.effect(Effect::Drive(id.clone()));
+    Ok(Some(id))
 }
 
 fn instance(
@@ -340,10 +337,11 @@ fn instance(
     launch_index: u32,
     asked: &LaunchReservation,
     resolved: &Resolved,
+    place: &Place,
     reservation: &ReservationId,
     draft: &mut Draft<'_>,
 ) -> Result<Instance, CloudFault> {
-    let interfaces = interfaces(resolved, draft)?;
+    let interfaces = interfaces(place, draft)?;
     Ok(Instance {
         scope: draft.scope.clone(),
         id,
@@ -362,8 +360,8 @@ fn instance(
         user_data: asked.user_data.clone(),
         client_token: asked.client_token.clone(),
         interfaces,
-        zone: resolved.subnet.zone.clone(),
-        group: resolved.group.name.clone(),
+        zone: place.subnet.zone.clone(),
+        group: place.group.name.clone(),
         node: None,
         state: InstanceState::Pending,
         state_reason: Some(StateReason::pending()),
@@ -390,15 +388,15 @@ fn instance(
 }
 
 /// The paper's two: public first, so that the guest's first NIC has the default route.
-fn interfaces(resolved: &Resolved, draft: &mut Draft<'_>) -> Result<Vec<Interface>, CloudFault> {
-    let public_range = resolved.group.public_addresses;
+fn interfaces(place: &Place, draft: &mut Draft<'_>) -> Result<Vec<Interface>, CloudFault> {
+    let public_range = place.group.public_addresses;
     let taken = &draft.state.public_addresses;
     let public = free_address(public_range, draft.chance, |address| {
-        address == resolved.group.gateway || taken.contains_key(&address)
+        address == place.group.gateway || taken.contains_key(&address)
     })
     .ok_or_else(|| CloudFault::AddressesExhausted(public_range.to_string()))?;
     let own = draft.own();
-    let subnet = &resolved.subnet;
+    let subnet = &place.subnet;
     let private = free_address(subnet.cidr, draft.chance, |address| {
         own.private_addresses.contains_key(&(subnet.vpc.clone(), address))
     })

@@ -26,6 +26,7 @@ pub mod refresh;
 pub mod report;
 pub mod scope;
 pub mod security_group;
+pub mod silence;
 pub mod sla;
 pub mod tag;
 #[cfg(test)]
@@ -43,7 +44,7 @@ use crate::{
         cloud_state::CloudState,
         draft::{Decision, Draft},
         fault::CloudFault,
-        id::{AccountId, GroupName},
+        id::{AccountId, GroupName, NodeName},
         membership::Membership,
         scope::Scope,
         settings::CloudSettings,
@@ -63,7 +64,13 @@ use crate::{
 use actix::{Actor, Addr, ArbiterHandle, AsyncContext, Context, Handler, ResponseFuture};
 use arc_swap::ArcSwap;
 use driver::Driver;
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+    sync::Arc,
+    time::Duration,
+};
 use tracing::{Instrument, Span, debug_span};
 
 /// The last durable state, for anybody to read.
@@ -115,12 +122,15 @@ struct Book {
     kept: u64,
     epoch: Epoch,
     driver: Driver,
+    /// Nodes that are known to be silent.
+    silent: BTreeSet<(GroupName, NodeName)>,
 }
 
 impl CloudManager {
     /// Rebuilds the state from the records; nothing runs before it is started.
     pub fn restore(parts: CloudParts) -> Result<(RestoredCloud, Published), StoreFault> {
         let mut state = records::load(&*parts.store)?;
+        state.capacity.listen_from(parts.ambient.now());
         // The group decides in the end; choosing as it does, the cloud seldom has to be corrected.
         for group in &parts.settings.groups {
             state.capacity.place_by(&group.name, group.placement.policy());
@@ -137,6 +147,7 @@ impl CloudManager {
             made: 0,
             kept: 0,
             epoch: journal.epoch(),
+            silent: BTreeSet::new(),
         };
         let core = Core {
             settings: parts.settings,

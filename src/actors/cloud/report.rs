@@ -7,6 +7,7 @@ use super::Core;
 use crate::{
     domain::{
         boot_phase::BootPhase,
+        capacity::Observation,
         cloud_state::Entry,
         draft::{Draft, Effect},
         fault::CloudFault,
@@ -45,7 +46,8 @@ impl Core {
                 Reading::News => heard.insert(key.clone(), report.generation),
             };
             let foreign = report.foreign_total();
-            let at = report.made_at;
+            // By the clock here: those of the hosts may differ.
+            let at = self.ambient.now();
             book.state.capacity.report(&group, &report.node, report.total, foreign, at);
             for stated in &report.instances {
                 let why = stated.impairment.as_deref();
@@ -260,9 +262,24 @@ fn record(
     if after.state == instance.state {
         return;
     }
+    if instance.state == InstanceState::Pending {
+        let observation = start_observed(&after);
+        draft.state.capacity.observe(&after.id, observation, draft.now);
+    }
     if !after.state.exists() {
         draft.effect(Effect::Forget(after.id.clone()));
         draft.members_changed(&after);
     }
     draft.put(Entry::Instance(Arc::new(after)));
+}
+
+/// What is stated of an instance that was to be started. One that ended by its own doing, before it
+/// was told to run, did run.
+fn start_observed(after: &Instance) -> Observation {
+    let own_doing = |reason: &StateReason| reason.code.starts_with("Client.");
+    match after.state {
+        InstanceState::Running => Observation::Started,
+        _ if after.state_reason.as_ref().is_some_and(own_doing) => Observation::Started,
+        _ => Observation::Failed,
+    }
 }

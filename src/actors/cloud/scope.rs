@@ -4,7 +4,7 @@
 use crate::domain::{
     cloud_state::Entry,
     draft::Draft,
-    id::{PrefixedId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId},
+    id::{PrefixedId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId, ZoneName},
     port_filter::{Cidr, Direction, Traffic},
     security_group::{DEFAULT_GROUP_NAME, Peer, SecurityGroup, SecurityGroupRule},
     vpc::{self, Subnet, Vpc},
@@ -13,7 +13,9 @@ use std::sync::Arc;
 
 /// Makes what is missing; usually nothing.
 pub fn open(draft: &mut Draft<'_>) {
-    if draft.state.scope(&draft.scope).is_some_and(|own| own.default_vpc().is_some()) {
+    if let Some(vpc) = draft.own().default_vpc().cloned() {
+        // Of a zone that has come to the configuration since.
+        open_subnets(draft, &vpc);
         return;
     }
     let vpc = Vpc {
@@ -30,8 +32,11 @@ pub fn open(draft: &mut Draft<'_>) {
 }
 
 fn open_subnets(draft: &mut Draft<'_>, vpc: &Vpc) {
-    let zones: Vec<_> = draft.settings.zones(&draft.scope.region).map(|(zone, _)| zone).collect();
-    for (index, zone) in zones.into_iter().enumerate() {
+    let own = draft.own();
+    let has = |zone: &ZoneName| own.subnets.values().any(|s| s.is_default && s.zone == *zone);
+    let zones = draft.settings.zones(&draft.scope.region).map(|(zone, _)| zone).enumerate();
+    let without: Vec<_> = zones.filter(|(_, zone)| !has(zone)).collect();
+    for (index, zone) in without {
         let Some(cidr) = vpc::default_subnet_cidr(index) else { break };
         let subnet = Subnet {
             scope: draft.scope.clone(),

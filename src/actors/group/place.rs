@@ -122,6 +122,7 @@ impl Core {
         let (instance, resources) = (spec.instance.clone(), spec.resources);
         let mut tried = Vec::new();
         let mut failed = None;
+        let mut out_of_reach = false;
         let mut node = first;
         loop {
             let Some(address) = self.node(&node) else { return Outcome::Unanswered };
@@ -144,6 +145,7 @@ impl Core {
                 Err(AskError::Refused(fault)) => return Outcome::Refused(fault.to_string()),
                 // Certainly not done: the room can be given to others, and another node asked.
                 Err(AskError::NotDelivered) => {
+                    out_of_reach = true;
                     self.give_up(std::slice::from_ref(&instance)).await;
                 }
                 // Perhaps done: the room stays taken until the node says.
@@ -151,7 +153,12 @@ impl Core {
             }
             tried.push(node);
             let Some(next) = self.choose(&context, &instance, resources, &tried) else {
-                return failed.map_or_else(|| self.no_room(), Outcome::Refused);
+                return match failed {
+                    // One with room may be reached again in a moment, or be evicted.
+                    _ if out_of_reach => Outcome::Unanswered,
+                    Some(why) => Outcome::Refused(why),
+                    None => self.no_room(),
+                };
             };
             if let Err(fault) = self.record(std::slice::from_ref(&next)).await {
                 return Outcome::Refused(fault.to_string());

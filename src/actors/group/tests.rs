@@ -10,7 +10,7 @@ use crate::{
     domain::{boot_phase::BootPhase, id::NodeName, placement::PolicyName, resources::Resources},
     messages::{
         group::{
-            DescribeInstances, DescribeResources, ForgetInstances, GroupFault, Outcome,
+            DescribeInstances, DescribeResources, EvictNode, ForgetInstances, GroupFault, Outcome,
             PlaceInstances, ReportNode, StopInstances, TerminateInstances, Wanted,
         },
         node::{self, DescribeNode, InstanceSpec, NodeFault},
@@ -165,6 +165,43 @@ async fn an_instance_whose_answer_was_lost_stays_on_its_node() {
     let again = outcome(&group, place(&[&spec], 1)).await;
     assert_eq!(node_of(&again), Some(&group.nodes[0].name));
     assert_eq!(group.nodes[1].instance(&spec.instance).await, None);
+}
+
+#[actix_rt::test]
+async fn a_node_out_of_reach_is_passed_over_and_waited_for_if_no_other_has_room() {
+    let group = Group::start(vec![Node::start("n1", 4), Node::start("n2", 4)]).await;
+    let (first, second) = (&group.nodes[0], &group.nodes[1]);
+    group.meet(first, &losing("node.boot_instance", Fate::NoWay, 2)).await;
+    group.meet(second, &fair()).await;
+    let placed = outcome(&group, place(&[&spec(1, vcpus(3))], 1)).await;
+    assert_eq!(node_of(&placed), Some(&second.name));
+    let waiting = spec(2, vcpus(3));
+    assert_eq!(outcome(&group, place(&[&waiting], 1)).await, Outcome::Unanswered);
+    assert_eq!(group.free_vcpus().await, 5);
+    let placed = outcome(&group, place(&[&waiting], 1)).await;
+    assert_eq!(node_of(&placed), Some(&first.name));
+}
+
+#[actix_rt::test]
+async fn a_node_that_is_evicted_has_no_room_and_no_say_and_its_instances_are_placed_anew() {
+    let mut group = Group::start(vec![Node::start("n1", 4), Node::start("n2", 4)]).await;
+    let spec = spec(1, vcpus(3));
+    let placed = outcome(&group, place(&[&spec], 1)).await;
+    assert_eq!(node_of(&placed), Some(&group.nodes[0].name));
+    let evict = EvictNode { node: group.nodes[0].name.clone() };
+    for _ in 0..2 {
+        group.ask(evict.clone()).await.unwrap();
+        assert_eq!(group.free_vcpus().await, 4);
+    }
+    let report = group.nodes[0].ask(DescribeNode).await.unwrap();
+    let refused = group.ask(ReportNode { report }).await;
+    assert_eq!(refused, Err(AskError::Refused(GroupFault::UnknownNode(evict.node.clone()))));
+    // Not after a restart either, and though the evicted node has the instance still.
+    let evicted = group.nodes.remove(0);
+    group.restart().await;
+    let placed = outcome(&group, place(&[&spec], 2)).await;
+    assert_eq!(node_of(&placed), Some(&group.nodes[0].name));
+    assert!(evicted.runs(&spec.instance));
 }
 
 #[actix_rt::test]

@@ -1,9 +1,10 @@
 //! DescribeInstanceStatus: whether running instances are known to be well.
 //!
 //! What is known comes from their nodes' reports. An instance is `ok` while its node reports,
-//! `impaired` when the node has been silent for longer than it may or says itself that something is
-//! wrong or was taken out of the configuration (what that is stands in the node's log: EC2 has no place for it), and `initializing` until the
-//! node has spoken of it again after it began to run. There are no scheduled events.
+//! `impaired` when the node has been silent for longer than it may, says itself that something is
+//! wrong (what that is stands in the node's log: EC2 has no place for it) or was taken out of the
+//! configuration, and `initializing` until the node has spoken of it again after it began to run.
+//! `impairedSince` tells its age. There are no scheduled events.
 
 use crate::{
     api::{
@@ -17,6 +18,7 @@ use crate::{
         time::DateTime,
     },
     domain::{
+        capacity::SILENCE_MAX,
         cloud_state::CloudState,
         filter::Described,
         id::InstanceId,
@@ -25,12 +27,9 @@ use crate::{
     },
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, time::Duration};
+use std::borrow::Cow;
 
 use super::describe_instances::find;
-
-/// A node silent for longer is not known to be there.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -89,7 +88,7 @@ struct Detail {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Health {
     NotApplicable,
-    /// The cloud has not heard of the node since it was started.
+    /// The cloud was started not long ago and has not heard of the node since.
     Unknown,
     Initializing,
     Ok,
@@ -109,11 +108,12 @@ impl Health {
         }
         let capacity = &state.capacity;
         let node = instance.node.as_ref().and_then(|node| capacity.node(&instance.group, node));
-        match node.and_then(|node| node.reported_at) {
+        let quality = node.map(|node| &node.quality);
+        if capacity.silence(quality, now) > SILENCE_MAX {
+            return Health::Impaired { since: capacity.last_heard(quality) + SILENCE_MAX };
+        }
+        match quality.and_then(|quality| quality.reported_at) {
             None => Health::Unknown,
-            Some(reported) if now.since(reported) > SILENCE_MAX => {
-                Health::Impaired { since: reported + SILENCE_MAX }
-            }
             Some(reported) if reported <= instance.state_since => Health::Initializing,
             Some(_) => Health::Ok,
         }
@@ -234,7 +234,14 @@ impl Action for DescribeInstanceStatus {
 
 #[cfg(test)]
 mod tests {
-    use crate::api::actions::testing::TestCloud;
+    use super::Health;
+    use crate::{
+        api::actions::testing::TestCloud,
+        domain::{
+            capacity::{Capacity, SILENCE_MAX},
+            cloud_state::{Change, CloudState, Entry},
+        },
+    };
     use std::time::Duration;
 
     async fn statuses(cloud: &TestCloud, query: &str) -> Vec<String> {
@@ -283,6 +290,22 @@ mod tests {
         cloud.settle().await;
         assert_eq!(statuses(&cloud, "").await[..2], ["ok", "passed"]);
         assert!(statuses(&cloud, impaired).await.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_never_spoke_to_a_restarted_cloud_is_silent_since_the_restart() {
+        let cloud = TestCloud::start().await;
+        let id = cloud.launch(1).await.remove(0);
+        cloud.settle().await;
+        let instance = cloud.state().instance(&id).unwrap().clone();
+        let begun = instance.state_since + Duration::from_secs(3600);
+        let mut state = CloudState { capacity: Capacity::default(), ..(*cloud.state()).clone() };
+        state.capacity.listen_from(begun);
+        state.apply(&Change::Put(Entry::Instance(instance.clone())));
+        assert_eq!(Health::of(&instance, &state, begun + SILENCE_MAX), Health::Unknown);
+        let later = begun + SILENCE_MAX + Duration::from_secs(1);
+        let impaired = Health::Impaired { since: begun + SILENCE_MAX };
+        assert_eq!(Health::of(&instance, &state, later), impaired);
     }
 
     #[actix_web::test]

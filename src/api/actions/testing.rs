@@ -22,6 +22,7 @@ use crate::{
     blobs::{BlobCheck, BlobFault},
     domain::{
         account::{AccessKey, Account, Caller, Role, SecretKey},
+        allocation::AllocationName,
         blob::BlobId,
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
@@ -33,7 +34,7 @@ use crate::{
         placement::PolicyName,
         resources::Resources,
         scope::Scope,
-        settings::{CloudSettings, GroupSettings},
+        settings::{CloudSettings, GroupSettings, MetaZone, MetaZoneListing},
         time::Timestamp,
         trace::Cause,
     },
@@ -134,6 +135,15 @@ impl TestCloud {
 
     pub fn in_region(&self, region: &str) -> TestCloud {
         TestCloud { region: region.parse().unwrap(), ..self.clone() }
+    }
+
+    /// The same cloud, set to list meta-zones always.
+    pub fn listing_meta_zones(&self) -> TestCloud {
+        let mut changed = self.clone();
+        let mut settings = CloudSettings::clone(&self.cloud.settings);
+        settings.meta_zones_listed = MetaZoneListing::Always;
+        changed.cloud.settings = Arc::new(settings);
+        changed
     }
 
     pub fn advance(&self, by: Duration) {
@@ -307,7 +317,16 @@ fn settings() -> CloudSettings {
         ("t3.micro", resources(2, 1024)),
         ("m5.large", resources(2, 8192)),
     ];
+    let meta_zone = |name: &str, policy| MetaZone {
+        name: name.parse().unwrap(),
+        policy,
+        groups: ["zone-one", "zone-two"].map(|group| group.parse().unwrap()).into(),
+    };
     CloudSettings {
+        meta_zones: vec![
+            meta_zone("any", AllocationName::EmptiestFirst),
+            meta_zone("whole", AllocationName::OneZone),
+        ],
         groups: vec![
             group("zone-one", "198.51.100.0/24", "198.51.100.1"),
             group("zone-two", "203.0.113.0/24", "203.0.113.1"),

@@ -2,7 +2,10 @@
 
 use crate::{
     api::action::Exchange,
-    domain::id::{GroupName, RegionName, ZoneName},
+    domain::{
+        allocation::AllocationName,
+        id::{GroupName, RegionName, ZoneName},
+    },
 };
 
 /// A zone of the region asked for.
@@ -23,6 +26,34 @@ pub fn zones(exchange: &Exchange) -> Vec<Zone> {
             id: zone_id(region, index),
             name,
             group: group.name.clone(),
+        })
+        .collect()
+}
+
+/// A meta-zone, as the exchange's region knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetaZone {
+    pub name: ZoneName,
+    pub id: String,
+    pub policy: AllocationName,
+    /// In the order that counts for the policy.
+    pub zones: Vec<ZoneName>,
+}
+
+/// The meta-zones of the exchange's region, in the order of the configuration.
+pub fn meta_zones(exchange: &Exchange) -> Vec<MetaZone> {
+    let region = &exchange.scope.region;
+    let zones = zones(exchange);
+    let named =
+        |group: &GroupName| zones.iter().find(|zone| zone.group == *group).map(|z| z.name.clone());
+    let prefix = abbreviated(region.as_str()).unwrap_or_else(|| region.to_string());
+    let meta_zones = exchange.settings.meta_zones(region);
+    meta_zones
+        .map(|meta| MetaZone {
+            name: meta.name.clone(),
+            id: format!("{prefix}-{}", meta.name),
+            policy: meta.policy,
+            zones: meta.groups.iter().filter_map(named).collect(),
         })
         .collect()
 }

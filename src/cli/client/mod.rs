@@ -3,16 +3,20 @@
 //! One call after another, each with a deadline. No retries: a cloud on this machine answers or is
 //! not there.
 
+mod capacity;
 mod image;
 mod instance;
 mod request;
 mod zone;
 
+pub use capacity::{CapacityAnswer, Figures, MetaZone, ZoneCapacity};
 pub use image::{ImageAnswer, Location, register_image};
 pub use instance::InstanceAnswer;
 pub use request::Request;
 pub use zone::{RoomAnswer, ZoneAnswer};
 
+#[cfg(test)]
+pub use capacity::tests::described as capacity_for_tests;
 #[cfg(test)]
 pub use instance::tests::described as described_for_tests;
 

@@ -2,7 +2,7 @@
 //!
 //! Figures and order change in one place, together: the order cannot be of other figures.
 
-use super::{NodeCapacity, Room};
+use super::{NodeCapacity, Quality, Room};
 use crate::domain::{
     id::NodeName,
     placement::{
@@ -20,6 +20,8 @@ pub struct GroupCapacity {
     nodes: RedBlackTreeMapSync<NodeName, Ranked>,
     index: Index,
     last_chosen: Option<NodeName>,
+    /// Of all nodes together.
+    quality: Quality,
 }
 
 /// The rank is the one that the index knows the node by.
@@ -32,7 +34,8 @@ struct Ranked {
 impl GroupCapacity {
     pub fn place_by(&mut self, policy: Arc<dyn PlacementPolicy>) {
         let nodes = std::mem::take(&mut self.nodes);
-        *self = GroupCapacity { policy, ..GroupCapacity::default() };
+        let quality = std::mem::take(&mut self.quality);
+        *self = GroupCapacity { policy, quality, ..GroupCapacity::default() };
         for (name, ranked) in &nodes {
             self.change(name, |capacity| *capacity = ranked.capacity.clone());
         }
@@ -44,6 +47,14 @@ impl GroupCapacity {
 
     pub fn nodes(&self) -> impl Iterator<Item = (&NodeName, &NodeCapacity)> {
         self.nodes.iter().map(|(name, ranked)| (name, &ranked.capacity))
+    }
+
+    pub fn quality(&self) -> &Quality {
+        &self.quality
+    }
+
+    pub fn quality_mut(&mut self) -> &mut Quality {
+        &mut self.quality
     }
 
     pub fn change(&mut self, name: &NodeName, change: impl FnOnce(&mut NodeCapacity)) {
@@ -102,6 +113,7 @@ impl Default for GroupCapacity {
             nodes: RedBlackTreeMapSync::default(),
             index: Index::default(),
             last_chosen: None,
+            quality: Quality::default(),
         }
     }
 }

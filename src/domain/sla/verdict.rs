@@ -106,7 +106,13 @@ mod tests {
     use crate::domain::resources::Resources;
 
     fn launch() -> LaunchRequest {
-        LaunchRequest { zone: None, min_count: 1, max_count: 5, each: Resources::NONE }
+        LaunchRequest {
+            zone: None,
+            except: Default::default(),
+            min_count: 1,
+            max_count: 5,
+            each: Resources::NONE,
+        }
     }
 
     #[test]

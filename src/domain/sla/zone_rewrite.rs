@@ -1,14 +1,14 @@
-//! Sends launches that ask for one zone, or for none, to another.
+//! Sends launches that ask for one zone or meta-zone, or for none, to another.
 
 use super::{Accounts, LaunchRequest, SlaPolicy};
-use crate::domain::{draft::Draft, fault::CloudFault, id::GroupName};
+use crate::domain::{draft::Draft, fault::CloudFault, settings::ZoneChoice};
 
 #[derive(Debug)]
 pub struct ZoneRewrite {
     pub of: Accounts,
     /// None: requests that name no zone.
-    pub from: Option<GroupName>,
-    pub to: GroupName,
+    pub from: Option<ZoneChoice>,
+    pub to: ZoneChoice,
 }
 
 impl SlaPolicy for ZoneRewrite {
@@ -17,18 +17,13 @@ impl SlaPolicy for ZoneRewrite {
     }
 
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
-        let region = &draft.scope.region;
-        let asked = match &request.zone {
-            None => None,
-            Some(zone) => match draft.settings.group_of_zone(region, zone) {
-                Some(group) => Some(&group.name),
-                // It is refused as what it is.
-                None => return Ok(()),
-            },
+        let name = |choice| draft.settings.zone_chosen(&draft.scope.region, choice);
+        let asked = match &self.from {
+            None => request.zone.is_none(),
+            Some(from) => request.zone.is_some() && request.zone == name(from),
         };
-        if self.of.include(&draft.scope.account) && asked == self.from.as_ref() {
-            let mut zones = draft.settings.zones(region);
-            request.zone = zones.find(|(_, group)| group.name == self.to).map(|(zone, _)| zone);
+        if asked && self.of.include(&draft.scope.account) {
+            request.zone = name(&self.to);
         }
         Ok(())
     }
