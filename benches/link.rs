@@ -59,6 +59,7 @@ fn question() -> Outbound {
     let account = "111122223333".parse().expect("this is a well-formed account");
     let context = CallContext {
         request_id: "2f4c0000-0000-4000-8000-000000009d10".into(),
+        trace_id: None,
         time_left_ms: 10_000,
         on_behalf_of: Caller { account, role: Role::User },
     };

@@ -12,28 +12,41 @@ pub mod enclosed_datapath;
 pub mod membership;
 pub mod purge;
 
+mod exporter;
 mod founded;
 mod founding;
 mod host;
 mod images;
 mod links;
+mod measured_store;
 mod node_host;
 mod topology;
 
 use crate::{
-    actors::node::RestoreFault,
+    actors::{
+        cloud::CloudManager,
+        group::GroupManager,
+        node::{NodeManager, RestoreFault},
+    },
     ambient::Ambient,
     api::{self, action::Cloud, endpoint::Ec2},
     blobs::BlobFault,
-    config::{Configuration, credentials::RootCredentials, state_directory::StateDirectory},
+    config::{
+        Configuration, Role,
+        credentials::RootCredentials,
+        state_directory::{StateDirectory, create_private_directory},
+    },
     enclosure::Enclosure,
+    events::{self, EventLog, event::Event, writer::Writer},
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
+    metrics::{Meters, questions::Asked, requests::Requests},
     network::NetworkFault,
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
 };
 use actix_web::dev::ServerHandle;
 use founded::{Founded, Ground};
+use measured_store::MeasuredStore;
 use membership::{card::Card, registry::RegistryFault};
 use std::{fmt, io, net::TcpListener, sync::Arc};
 
@@ -114,33 +127,81 @@ pub fn run(start: Start) -> Result<(), BootFault> {
         let Start { configuration, state, front, card, enclosure, ready } = start;
         let (credentials, listener) =
             front.map(|Front { credentials, listener }| (credentials, listener)).unzip();
+        let (events, written) = begin_events(&configuration, &state)?;
+        let process = events.teller("process", &configuration.cloud.name);
+        let scraped = bind_metrics(&configuration)?;
+        let meters = scraped.is_some().then(|| Arc::new(meters()));
         let ground = Ground {
             configuration: &configuration,
             state: &state,
             credentials: credentials.as_ref(),
             card: card.as_ref(),
             enclosure: enclosure.as_ref(),
+            events: &events,
+            meters: meters.as_ref(),
         };
         let founded = Founded::begin(ground, Ambient::system()).await?;
         let served = match (&founded.cloud, listener) {
-            (Some(cloud), Some(listener)) => Some(serve(cloud, listener, &configuration)?),
+            (Some(cloud), Some(listener)) => {
+                let requests = meters.as_ref().map(|meters| meters.requests.clone());
+                Some(serve(cloud, listener, &configuration, &events, requests)?)
+            }
             _ => None,
         };
+        let exporter = match scraped.zip(meters) {
+            Some((listener, meters)) => Some(
+                exporter::serve(listener, founded.sources(meters))
+                    .map_err(BootFault::io("metrics cannot be served"))?,
+            ),
+            None => None,
+        };
+        process.tell(None, || started(&configuration));
         ready();
         host::asked_to_stop().await.map_err(BootFault::io("signals cannot be waited for"))?;
         log::info!("stopping; guests keep running and are taken up again at the next start");
+        process.tell(None, || Event::Stopping);
         if let Some(served) = served {
             served.stop(true).await;
         }
+        if let Some(exporter) = exporter {
+            exporter.stop(false).await;
+        }
         founded.end();
+        drop(written);
         Ok(())
     })
+}
+
+/// The log of what happens here, unless it is to keep nothing, and who writes it.
+fn begin_events(
+    configuration: &Configuration,
+    state: &StateDirectory,
+) -> Result<(EventLog, Option<Writer>), BootFault> {
+    let keep_bytes = configuration.events.keep_mib << 20;
+    if keep_bytes == 0 {
+        return Ok((EventLog::off(), None));
+    }
+    let directory = state.events();
+    let fault = || BootFault::io(format!("`{}` cannot be used", directory.display()));
+    create_private_directory(&directory).map_err(fault())?;
+    let (log, writer) =
+        events::writer::begin(&directory, keep_bytes, Ambient::system()).map_err(fault())?;
+    Ok((log, Some(writer)))
+}
+
+fn started(configuration: &Configuration) -> Event {
+    let runs = |role: &Role| configuration.topology.runs(*role);
+    let roles = [Role::Cloud, Role::Group, Role::Node].into_iter().filter(runs);
+    let roles = roles.map(|role| role.to_string()).collect();
+    Event::Started { version: env!("CARGO_PKG_VERSION"), roles }
 }
 
 fn serve(
     cloud: &Cloud,
     listener: TcpListener,
     configuration: &Configuration,
+    events: &EventLog,
+    counted: Option<Arc<Requests>>,
 ) -> Result<ServerHandle, BootFault> {
     let limits = api::server::Limits {
         in_flight_max: configuration.limits.max_in_flight,
@@ -151,6 +212,8 @@ fn serve(
         limits,
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
+        teller: events.teller("api", &configuration.cloud.name),
+        counted,
     };
     let server = api::server::serve(listener, Ec2(cloud.clone()), options)
         .map_err(BootFault::io("the endpoint cannot be served"))?;
@@ -159,8 +222,33 @@ fn serve(
     Ok(handle)
 }
 
-fn open_store(directory: &std::path::Path, role: &str) -> Result<Arc<dyn Store>, BootFault> {
+fn bind_metrics(configuration: &Configuration) -> Result<Option<TcpListener>, BootFault> {
+    let Some(at) = configuration.metrics.listen else { return Ok(None) };
+    let fault = BootFault::io(format!("metrics cannot be served at {at}"));
+    TcpListener::bind(at).map(Some).map_err(fault)
+}
+
+/// Every action, code and question that can be counted.
+fn meters() -> Meters {
+    let codes = api::error::Code::ALL.iter().map(|code| code.as_str());
+    let requests = Requests::of(api::actions::NAMES.iter().copied(), codes);
+    let roles = [CloudManager::QUESTIONS, GroupManager::QUESTIONS, NodeManager::QUESTIONS];
+    Meters::new(requests, Asked::of(roles.into_iter().flatten().copied()))
+}
+
+/// Of a role; its commits are timed if there is somewhere to count them, under the role's name.
+fn open_store(
+    directory: &std::path::Path,
+    role: &'static str,
+    counted: Option<(&Meters, &str)>,
+) -> Result<Arc<dyn Store>, BootFault> {
     let store = SledStore::open(directory, crate::store::sled::Options::default())
-        .map_err(|source| BootFault::Store { role: role.to_owned(), source })?;
-    Ok(Arc::new(store))
+        .map_err(|source| BootFault::Store { role: format!("{role} manager"), source })?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    Ok(match counted {
+        Some((meters, name)) => {
+            Arc::new(MeasuredStore { store, commits: meters.commits(role, name) })
+        }
+        None => store,
+    })
 }

@@ -24,4 +24,6 @@ pub mod ambient;
 pub mod boot;
 pub mod cli;
 pub mod config;
+pub mod events;
+pub mod metrics;
 pub mod simulation;

@@ -23,9 +23,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("network", &["domain", "ledger"]),
     ("config", &["domain"]),
     ("transport", &["messages"]),
+    ("events", &["domain", "ambient"]),
+    ("metrics", &["domain"]),
     (
         "actors",
-        &["messages", "domain", "ambient", "store", "blobs", "hypervisor", "network", "metadata"],
+        &[
+            "messages",
+            "domain",
+            "ambient",
+            "events",
+            "metrics",
+            "store",
+            "blobs",
+            "hypervisor",
+            "network",
+            "metadata",
+        ],
     ),
     (
         "simulation",
@@ -41,12 +54,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "metadata",
         ],
     ),
-    ("api", &["actors", "messages", "domain", "ambient", "blobs"]),
+    ("api", &["actors", "messages", "domain", "ambient", "events", "metrics", "blobs"]),
 ];
 
 /// A vocabulary that is not ours, and the only place that may speak it.
 const FOREIGN: &[(&[&str], &str)] = &[
     (&["use virt", "virt::domain", "virt::connect"], "src/hypervisor/libvirt"),
+    (&["use prometheus_client"], "src/metrics"),
     (&["use sled", "sled::Db", "sled::Config", "sled::Tree"], "src/store/sled"),
     (&["use tun_tap", "tun_tap::Iface"], "src/network/host/tap.rs"),
     (&["use rustls", "use tokio_rustls", "use rcgen", "use x509_parser"], "src/transport"),

@@ -8,14 +8,29 @@ use crate::messages::{
     Ask, CallContext,
     envelope::{BODY_LIMIT_BYTES, Envelope, LinkFault, Outbound},
 };
+use crate::metrics::questions::{Asked, Handling, Mailbox, Outcome, Waiting};
 use actix::{Actor, Addr, Handler, Message, Recipient, WeakAddr, dev::ToEnvelope};
-use std::{fmt, future::Future, time::Duration};
+use std::{
+    fmt,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// What a mailbox receives: the question and the circumstances of asking.
 #[derive(Debug)]
 pub struct Call<M> {
     pub context: CallContext,
     pub body: M,
+    /// It is counted as waiting until it is taken up.
+    pub waiting: Option<Waiting>,
+}
+
+impl<M: Ask> Call<M> {
+    /// To be held while it is worked on, which is measured if somebody wants to know.
+    pub fn begin(&mut self) -> Option<Handling> {
+        self.waiting.take().map(|waiting| waiting.begin(M::NAME))
+    }
 }
 
 impl<M: Ask> Message for Call<M> {
@@ -45,6 +60,15 @@ pub enum Address<A: Actor> {
     /// A parent: known, and not kept alive.
     Parent(WeakAddr<A>),
     Remote(Recipient<Outbound>),
+    /// Any of these, and what is asked there is counted.
+    Measured(Box<Address<A>>, Asking),
+}
+
+/// Where questions are counted: at the asker, and in the mailbox if that is in this process.
+#[derive(Debug, Clone)]
+pub struct Asking {
+    pub asked: Arc<Asked>,
+    pub mailbox: Option<Arc<Mailbox>>,
 }
 
 impl<A: Actor> Clone for Address<A> {
@@ -53,6 +77,9 @@ impl<A: Actor> Clone for Address<A> {
             Address::Local(addr) => Address::Local(addr.clone()),
             Address::Parent(addr) => Address::Parent(addr.clone()),
             Address::Remote(link) => Address::Remote(link.clone()),
+            Address::Measured(address, asking) => {
+                Address::Measured(address.clone(), asking.clone())
+            }
         }
     }
 }
@@ -63,6 +90,7 @@ impl<A: Actor> fmt::Debug for Address<A> {
             Address::Local(_) => "Local",
             Address::Parent(_) => "Parent",
             Address::Remote(_) => "Remote",
+            Address::Measured(..) => "Measured",
         })
     }
 }
@@ -71,6 +99,14 @@ impl<A: Actor> fmt::Debug for Address<A> {
 pub type Answer<M> = Result<<M as Ask>::Reply, AskError<<M as Ask>::Fault>>;
 
 impl<A: Actor> Address<A> {
+    /// The same, and what is asked there is counted, if it is to be.
+    pub fn measured(self, asking: Option<Asking>) -> Address<A> {
+        match asking {
+            Some(asking) => Address::Measured(Box::new(self), asking),
+            None => self,
+        }
+    }
+
     pub fn ask<M>(
         &self,
         context: CallContext,
@@ -84,18 +120,57 @@ impl<A: Actor> Address<A> {
         let address = self.clone();
         async move {
             match address {
-                Address::Local(addr) => ask_local(addr, context, body).await,
-                Address::Parent(addr) => match addr.upgrade() {
-                    Some(addr) => ask_local(addr, context, body).await,
-                    None => Err(AskError::NotDelivered),
-                },
-                Address::Remote(link) => ask_remote(link, context, body).await,
+                Address::Measured(address, asking) => {
+                    let begun = Instant::now();
+                    let answer = ask_at(*address, asking.mailbox, context, body).await;
+                    asking.asked.ended(M::NAME, outcome::<M>(&answer), begun.elapsed());
+                    answer
+                }
+                address => ask_at(address, None, context, body).await,
             }
         }
     }
 }
 
-async fn ask_local<A, M>(addr: Addr<A>, context: CallContext, body: M) -> Answer<M>
+async fn ask_at<A, M>(
+    address: Address<A>,
+    mailbox: Option<Arc<Mailbox>>,
+    context: CallContext,
+    body: M,
+) -> Answer<M>
+where
+    M: Ask,
+    A: Serves<M> + Handler<Call<M>>,
+    A::Context: ToEnvelope<A, Call<M>>,
+{
+    let waiting = || mailbox.as_ref().map(Mailbox::receive);
+    match address {
+        Address::Local(addr) => ask_local(addr, waiting(), context, body).await,
+        Address::Parent(addr) => match addr.upgrade() {
+            Some(addr) => ask_local(addr, waiting(), context, body).await,
+            None => Err(AskError::NotDelivered),
+        },
+        Address::Remote(link) => ask_remote(link, context, body).await,
+        // Counted already by who measured it first.
+        Address::Measured(address, _) => Box::pin(ask_at(*address, mailbox, context, body)).await,
+    }
+}
+
+fn outcome<M: Ask>(answer: &Answer<M>) -> Outcome {
+    match answer {
+        Ok(_) => Outcome::Answered,
+        Err(AskError::Refused(_)) => Outcome::Refused,
+        Err(AskError::Unanswered | AskError::Garbled(_)) => Outcome::Unanswered,
+        Err(AskError::NotDelivered) => Outcome::NotDelivered,
+    }
+}
+
+async fn ask_local<A, M>(
+    addr: Addr<A>,
+    waiting: Option<Waiting>,
+    context: CallContext,
+    body: M,
+) -> Answer<M>
 where
     M: Ask,
     A: Serves<M> + Handler<Call<M>>,
@@ -105,7 +180,7 @@ where
     if !addr.connected() {
         return Err(AskError::NotDelivered);
     }
-    match actix_rt::time::timeout(limit, addr.send(Call { context, body })).await {
+    match actix_rt::time::timeout(limit, addr.send(Call { context, body, waiting })).await {
         // A mailbox that closes after sending may have closed while answering: unknown, not undone.
         Err(_) | Ok(Err(_)) => Err(AskError::Unanswered),
         Ok(Ok(reply)) => reply.map_err(AskError::Refused),

@@ -5,9 +5,10 @@ use crate::messages::{
     Ask,
     envelope::{Envelope, LinkFault},
 };
+use crate::metrics::questions::Mailbox;
 use actix::{Addr, Handler, dev::ToEnvelope};
 use futures_util::future::LocalBoxFuture;
-use std::{collections::BTreeMap, fmt, rc::Rc};
+use std::{cell::OnceCell, collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
 type Line = Box<dyn Fn(Envelope) -> LocalBoxFuture<'static, Result<Vec<u8>, LinkFault>>>;
 
@@ -15,6 +16,8 @@ type Line = Box<dyn Fn(Envelope) -> LocalBoxFuture<'static, Result<Vec<u8>, Link
 #[derive(Default)]
 pub struct Switchboard {
     lines: BTreeMap<&'static str, Line>,
+    /// What is put through is counted there, once that is known.
+    mailbox: Rc<OnceCell<Arc<Mailbox>>>,
 }
 
 impl fmt::Debug for Switchboard {
@@ -43,8 +46,9 @@ impl Switchboard {
         A::Context: ToEnvelope<A, Call<M>>,
     {
         let may_ask = Rc::new(may_ask);
+        let mailbox = self.mailbox.clone();
         let line: Line = Box::new(move |envelope| {
-            let (addr, may_ask) = (addr.clone(), may_ask.clone());
+            let (addr, may_ask, mailbox) = (addr.clone(), may_ask.clone(), mailbox.clone());
             Box::pin(async move {
                 let body: M = postcard::from_bytes(&envelope.body)
                     .map_err(|fault| LinkFault::NotDelivered(fault.to_string()))?;
@@ -56,13 +60,23 @@ impl Switchboard {
                 if !addr.connected() {
                     return Err(LinkFault::NotDelivered("the role has stopped".into()));
                 }
-                let call = Call { context: envelope.context, body };
+                let waiting = mailbox.get().map(Mailbox::receive);
+                let call = Call { context: envelope.context, body, waiting };
                 let reply = addr.send(call).await.map_err(|_| LinkFault::Unanswered)?;
                 postcard::to_stdvec(&reply).map_err(|_| LinkFault::Unanswered)
             })
         });
         let previous = self.lines.insert(M::NAME, line);
         assert!(previous.is_none(), "`{}` is served twice", M::NAME);
+    }
+
+    /// Counts from now on what is put through.
+    pub fn counting(self, mailbox: Option<Arc<Mailbox>>) -> Switchboard {
+        if let Some(mailbox) = mailbox {
+            let counted = self.mailbox.set(mailbox);
+            assert!(counted.is_ok(), "a board is of one role");
+        }
+        self
     }
 
     /// Takes a question off the board.
@@ -86,6 +100,10 @@ macro_rules! serves {
     ($actor:ty: $($message:ty),+ $(,)?) => {
         $(impl $crate::actors::address::Serves<$message> for $actor {})+
         impl $actor {
+            /// The names of all that may be asked of it.
+            pub const QUESTIONS: &'static [&'static str] =
+                &[$(<$message as $crate::messages::Ask>::NAME),+];
+
             /// Puts every question of this role through to `addr`.
             pub fn attach(
                 addr: &actix::Addr<$actor>,

@@ -90,7 +90,12 @@ pub fn user() -> Caller {
 }
 
 pub fn on_behalf_of(caller: Caller) -> CallContext {
-    CallContext { request_id: "test".to_owned(), time_left_ms: 20_000, on_behalf_of: caller }
+    CallContext {
+        request_id: "test".to_owned(),
+        trace_id: None,
+        time_left_ms: 20_000,
+        on_behalf_of: caller,
+    }
 }
 
 /// Looks until there is something.

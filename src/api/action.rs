@@ -24,6 +24,7 @@ use crate::{
         membership::{Invitation, Membership, MembershipFault},
         scope::Scope,
         settings::CloudSettings,
+        trace::Cause,
     },
     messages::{
         Ask, CallContext,
@@ -51,7 +52,7 @@ const PATIENCE_MS: u64 = 30_000;
 pub struct Exchange {
     pub caller: Caller,
     pub scope: Scope,
-    pub request_id: String,
+    pub cause: Cause,
     pub dry_run: bool,
     /// The state as of the request's arrival. `latest` has what happened since.
     pub state: Arc<CloudState>,
@@ -82,13 +83,13 @@ impl Exchange {
         cloud: &Cloud,
         caller: Caller,
         scope: Scope,
-        request_id: String,
+        cause: Cause,
         dry_run: bool,
     ) -> Result<Exchange, ApiError> {
         let mut exchange = Exchange {
             caller,
             scope,
-            request_id,
+            cause,
             dry_run,
             state: cloud.published.load_full(),
             settings: cloud.settings.clone(),
@@ -164,7 +165,7 @@ impl Exchange {
     ) -> Result<T, ApiError> {
         outcome.map_err(|_| ApiError::internal())?.map_err(|fault| match fault {
             MembershipFault::NotRecorded(why) => {
-                log::error!("request {}: {why}", self.request_id);
+                log::error!("request {}: {why}", self.cause.request_id);
                 ApiError::internal()
             }
             refused => ApiError::new(Code::InvalidParameterValue, refused.to_string()),
@@ -179,14 +180,15 @@ impl Exchange {
         <CloudManager as Actor>::Context: ToEnvelope<CloudManager, Call<M>>,
     {
         let context = CallContext {
-            request_id: self.request_id.clone(),
+            request_id: self.cause.request_id.clone(),
+            trace_id: self.cause.trace_id,
             time_left_ms: PATIENCE_MS,
             on_behalf_of: self.caller.clone(),
         };
         self.cloud.ask(context, message).await.map_err(|error| match error {
             AskError::Refused(fault) => fault::api_error(fault),
             AskError::NotDelivered | AskError::Unanswered | AskError::Garbled(_) => {
-                log::error!("request {}: {error}", self.request_id);
+                log::error!("request {}: {error}", self.cause.request_id);
                 ApiError::internal()
             }
         })

@@ -127,7 +127,9 @@ async fn run<A: Action>(call: &ActionCall<'_>, exchange: &Exchange) -> Result<St
         return Err(ApiError::dry_run());
     }
     match call.service {
-        Service::Ec2 => response::render(A::NAME, call.version, &exchange.request_id, &answer),
-        Service::Sts => response::render_sts(A::NAME, &exchange.request_id, &answer),
+        Service::Ec2 => {
+            response::render(A::NAME, call.version, &exchange.cause.request_id, &answer)
+        }
+        Service::Sts => response::render_sts(A::NAME, &exchange.cause.request_id, &answer),
     }
 }

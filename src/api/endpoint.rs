@@ -53,8 +53,7 @@ impl Endpoint for Ec2 {
             parameters: &request.parameters,
         };
         let exchange =
-            Exchange::begin(&self.0, caller, scope, request.request_id.clone(), request.dry_run)
-                .await?;
+            Exchange::begin(&self.0, caller, scope, request.cause.clone(), request.dry_run).await?;
         actions::perform(&call, &exchange).await
     }
 }

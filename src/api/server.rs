@@ -17,6 +17,12 @@ use super::service::Service;
 use super::signature::{self, Credentials, Received, Signed};
 use crate::domain::chance::Chance;
 use crate::domain::time::Timestamp;
+use crate::domain::trace::{Cause, TraceId, TraceParent};
+use crate::events::{
+    Teller,
+    event::{self, Event},
+};
+use crate::metrics::requests::Requests;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -26,7 +32,7 @@ use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tracing::{Instrument, debug_span};
 
@@ -52,7 +58,7 @@ pub struct SignedRequest {
     pub parameters: Parameters,
     /// The client asks only whether it might.
     pub dry_run: bool,
-    pub request_id: String,
+    pub cause: Cause,
 }
 
 /// How much a client may ask of the server.
@@ -93,6 +99,9 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Makes each worker its own source of request ids.
     pub chance: Arc<dyn Fn() -> Box<dyn Chance> + Send + Sync>,
+    pub teller: Teller,
+    /// Where requests are counted, if they are.
+    pub counted: Option<Arc<Requests>>,
 }
 
 impl fmt::Debug for Options {
@@ -117,6 +126,8 @@ pub fn serve<E: Endpoint>(
             admission: admission.clone(),
             clock: options.clock.clone(),
             chance: RefCell::new((options.chance)()),
+            teller: options.teller.clone(),
+            counted: options.counted.clone(),
         });
         App::new().default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
             let gate = gate.clone();
@@ -142,14 +153,26 @@ struct Gate<E> {
     admission: Arc<Semaphore>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     chance: RefCell<Box<dyn Chance>>,
+    teller: Teller,
+    counted: Option<Arc<Requests>>,
+}
+
+/// What is known of a request so far, however it ends.
+#[derive(Debug)]
+struct Known {
+    cause: Cause,
+    service: Service,
+    told: event::Request,
 }
 
 impl<E: Endpoint> Gate<E> {
     async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
         let _busy = connection::busy(&request);
-        let request_id = random_uuid(self.chance.borrow_mut().as_mut());
-        let mut service = Service::Ec2;
-        let answered = self.try_answer(&request, payload, &request_id, &mut service).await;
+        let begun = Instant::now();
+        let mut known = self.begin(request.headers());
+        let answered = self.try_answer(&request, payload, &mut known).await;
+        let Known { cause, service, mut told } = known;
+        let request_id = cause.request_id.clone();
         let (status, xml) = match answered {
             Ok(xml) => (StatusCode::OK, xml),
             Err(error) => {
@@ -158,9 +181,19 @@ impl<E: Endpoint> Gate<E> {
                     Service::Ec2 => error.render(&request_id),
                     Service::Sts => error.render_sts(&request_id),
                 };
+                told.code = Some(error.code.as_str().to_owned());
                 (error.status(), xml)
             }
         };
+        let took = begun.elapsed();
+        if let Some(counted) = &self.counted {
+            counted.answered(told.action.as_deref(), told.code.as_deref(), took);
+        }
+        self.teller.tell(Some(&cause), || {
+            told.status = status.as_u16();
+            told.duration_us = took.as_micros() as u64;
+            Event::Request(told)
+        });
         let mut response = HttpResponse::build(status);
         response.insert_header((CONTENT_TYPE, CONTENT));
         response.insert_header(("x-amzn-requestid", request_id));
@@ -171,13 +204,26 @@ impl<E: Endpoint> Gate<E> {
         response.body(xml)
     }
 
-    /// `service` becomes the one asked for as soon as that is known.
+    /// The request's id, and its trace: the client's, or one that begins with it and is called the
+    /// same.
+    fn begin(&self, headers: &HeaderMap) -> Known {
+        let id = random_uuid(self.chance.borrow_mut().as_mut());
+        let parent = trace_parent(headers);
+        let trace_id = parent.map(|parent| parent.trace).or_else(|| TraceId::of(id));
+        let cause = Cause { request_id: uuid_text(id), trace_id };
+        let told = event::Request {
+            parent_span_id: parent.map(|parent| parent.span),
+            ..event::Request::default()
+        };
+        Known { cause, service: Service::Ec2, told }
+    }
+
+    /// What becomes known on the way stands in `known`.
     async fn try_answer(
         &self,
         request: &HttpRequest,
         payload: web::Payload,
-        request_id: &str,
-        service: &mut Service,
+        known: &mut Known,
     ) -> Result<String, ApiError> {
         check_path(request.path())?;
         check_protocol(request.method(), request.headers())?;
@@ -188,7 +234,8 @@ impl<E: Endpoint> Gate<E> {
 
         let parameters = Parameters::parse(request.query_string(), &body)?;
         let version = parameters.get_once("Version")?;
-        *service = Service::of_version(version);
+        let service = Service::of_version(version);
+        known.service = service;
         let received = Received {
             method: request.method().as_str(),
             path: request.uri().path(),
@@ -197,21 +244,27 @@ impl<E: Endpoint> Gate<E> {
             body: &body,
         };
         let now = (self.clock)();
-        let sender = signature::verify(&received, &parameters, *service, &self.endpoint, now)
+        let sender = signature::verify(&received, &parameters, service, &self.endpoint, now)
             .map_err(|refused| {
-                log::debug!("request {request_id} not believed: {refused}");
-                refused.into_api_error(*service)
+                log::debug!("request {} not believed: {refused}", known.cause.request_id);
+                refused.into_api_error(service)
             })?;
+        known.told.account = Some(sender.account().clone());
+        known.told.region = sender.region().map(ToString::to_string);
+        let action = action(&parameters)?;
+        known.told.action = Some(action.to_owned());
         let request = SignedRequest {
-            action: action(&parameters)?.to_owned(),
+            action: action.to_owned(),
             version: version.unwrap_or(DEFAULT_VERSION).to_owned(),
             dry_run: is_dry_run(&parameters)?,
             sender,
-            service: *service,
+            service,
             parameters,
-            request_id: request_id.to_owned(),
+            cause: known.cause.clone(),
         };
-        let span = debug_span!("api", %request_id, action = %request.action);
+        let Cause { request_id, trace_id } = &request.cause;
+        let trace_id = trace_id.map(tracing::field::display);
+        let span = debug_span!("api", %request_id, trace_id, action = %request.action);
         self.endpoint.answer(request).instrument(span).await
     }
 
@@ -309,12 +362,23 @@ fn is_dry_run(parameters: &Parameters) -> Result<bool, ApiError> {
     }
 }
 
+/// What the client says of its trace. One that is malformed, or not the only one, was not said.
+fn trace_parent(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut said = headers.get_all("traceparent");
+    let only = said.next().filter(|_| said.next().is_none())?;
+    only.to_str().ok()?.parse().ok()
+}
+
 /// A random (version 4) UUID, which is the shape of AWS's request ids.
-fn random_uuid(chance: &mut dyn Chance) -> String {
+fn random_uuid(chance: &mut dyn Chance) -> [u8; 16] {
     let mut bytes = [0; 16];
     chance.fill(&mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
+    bytes
+}
+
+fn uuid_text(bytes: [u8; 16]) -> String {
     let n = u128::from_be_bytes(bytes);
     format!(
         "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",

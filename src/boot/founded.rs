@@ -6,7 +6,9 @@
 //! may be has a door.
 
 use super::{
-    BootFault, founding,
+    BootFault,
+    exporter::Sources,
+    founding,
     images::relay::{Relay, RelaySource},
     images::{local::LocalImages, remote::RemoteImages},
     membership::{
@@ -26,7 +28,7 @@ use super::{
 };
 use crate::{
     actors::{
-        address::Address,
+        address::{Address, Asking},
         cloud::{CloudManager, CloudParts},
         group::{GroupManager, GroupParts, MeetCloud, MeetNode, arrival::NodeArrived},
         node::{Fenced, MeetGroup, NodeManager, NodeParts},
@@ -44,11 +46,15 @@ use crate::{
         settings::{CloudSettings, GroupCharter, Reach},
     },
     enclosure::Enclosure,
+    events::EventLog,
     messages::envelope::Outbound,
+    metrics::{Meters, questions::Mailbox},
+    store::Store,
     transport::{
         NotAdmitted,
         credentials::{CredentialFault, CurrentCredentials},
         identity::{Identity, Peer},
+        link::Link,
         listener::{self, Door, LinkTo, Listener, Reception},
         renewal::Renewal,
     },
@@ -57,6 +63,7 @@ use actix::{Actor, Addr, Arbiter, ArbiterHandle, Recipient};
 use std::{
     collections::BTreeMap,
     net::{SocketAddr, TcpListener},
+    path::Path,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -73,6 +80,10 @@ pub struct Ground<'a> {
     /// Of a process whose parent is another.
     pub card: Option<&'a Card>,
     pub enclosure: Option<&'a Enclosure>,
+    /// Where the managers tell what happens.
+    pub events: &'a EventLog,
+    /// What happens is counted, if this is here.
+    pub meters: Option<&'a Arc<Meters>>,
 }
 
 /// The managers of a configuration, running.
@@ -84,6 +95,7 @@ pub struct Founded {
     groups: BTreeMap<GroupName, Seat<GroupManager>>,
     manager: Option<Seat<CloudManager>>,
     doors: Vec<Addr<Listener>>,
+    uplinks: Vec<Addr<Link>>,
     /// Links end with it.
     wiring: Wiring,
     arbiters: Vec<Arbiter>,
@@ -103,16 +115,26 @@ impl Founded {
             false => (None, None),
         };
         founding.introduce(&nodes, &groups, manager.as_ref()).await?;
-        let Founding { wiring, doors, arbiters, .. } = founding;
+        let Founding { wiring, doors, uplinks, arbiters, .. } = founding;
         let groups = groups.into_iter().map(|(name, group)| (name, group.seat)).collect();
-        Ok(Founded { cloud, nodes, groups, manager, doors, wiring, arbiters })
+        Ok(Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, arbiters })
+    }
+
+    /// Where the figures of this process are from.
+    pub fn sources(&self, meters: Arc<Meters>) -> Sources {
+        let cloud = self.cloud.as_ref().map(|cloud| {
+            let groups = cloud.settings.groups.iter().map(|group| group.name.clone()).collect();
+            (groups, cloud.published.clone())
+        });
+        let doors = self.doors.iter().cloned().chain(self.wiring.doors()).collect();
+        Sources { meters, cloud, doors, uplinks: self.uplinks.clone() }
     }
 
     /// Stops every role. What was acknowledged is on the disk already, so a role whose thread is in
     /// the middle of something long (fetching an image) is not waited for beyond `END_PATIENCE`.
     pub fn end(self) {
-        let Founded { cloud, nodes, groups, manager, doors, wiring, arbiters } = self;
-        drop((cloud, nodes, groups, manager, doors, wiring));
+        let Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, arbiters } = self;
+        drop((cloud, nodes, groups, manager, doors, uplinks, wiring));
         for arbiter in &arbiters {
             arbiter.stop();
         }
@@ -161,6 +183,7 @@ struct Founding<'a> {
     relay: Option<Arc<Relay>>,
     wiring: Wiring,
     doors: Vec<Addr<Listener>>,
+    uplinks: Vec<Addr<Link>>,
     arbiters: Vec<Arbiter>,
 }
 
@@ -217,8 +240,34 @@ impl<'a> Founding<'a> {
             relay,
             wiring,
             doors: Vec::new(),
+            uplinks: Vec::new(),
             arbiters: Vec::new(),
         })
+    }
+
+    fn mailbox(
+        &self,
+        role: &'static str,
+        name: &str,
+        questions: &'static [&'static str],
+    ) -> Option<Arc<Mailbox>> {
+        let meters = self.ground.meters?;
+        Some(meters.mailbox(Mailbox::of(role, name, questions.iter().copied())))
+    }
+
+    /// How what is asked of a role is counted, in its mailbox too if that is here.
+    fn asking<A: Actor>(&self, of: Option<&Seat<A>>) -> Option<Asking> {
+        let asked = self.ground.meters?.asked.clone();
+        Some(Asking { asked, mailbox: of.and_then(|seat| seat.mailbox.clone()) })
+    }
+
+    fn store(
+        &self,
+        directory: &Path,
+        role: &'static str,
+        name: &str,
+    ) -> Result<Arc<dyn Store>, BootFault> {
+        open_store(directory, role, self.ground.meters.map(|meters| (&**meters, name)))
     }
 
     fn arbiter(&mut self) -> ArbiterHandle {
@@ -244,9 +293,16 @@ impl<'a> Founding<'a> {
         for section in configuration.nodes_here() {
             let on = self.arbiter();
             let (group, node) = (section.group.as_str(), section.name.as_str());
-            let seat = Seat::new(Identity::node_manager(&self.name, group, node)?, on);
+            let seat = Seat::new(Identity::node_manager(&self.name, group, node)?, on)
+                .counting(self.mailbox("node", node, NodeManager::QUESTIONS));
             let images = self.images();
-            let surroundings = Surroundings { state, ambient: &self.ambient, enclosure, images };
+            let surroundings = Surroundings {
+                state,
+                ambient: &self.ambient,
+                enclosure,
+                images,
+                meters: self.ground.meters.map(|meters| &**meters),
+            };
             let built = node_host::build(configuration, section, surroundings, &seat.on)?;
             let parts = NodeParts {
                 name: section.name.clone(),
@@ -257,7 +313,8 @@ impl<'a> Founding<'a> {
                 hypervisor: built.hypervisor,
             };
             let restored = NodeManager::restore(parts)
-                .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?;
+                .map_err(|source| BootFault::Node { node: section.name.to_string(), source })?
+                .telling(self.ground.events.teller("node", node));
             built.events.connect(seat.begin(restored.start(&seat.on)));
             nodes.push((section.clone(), seat));
         }
@@ -271,7 +328,8 @@ impl<'a> Founding<'a> {
         let Ground { configuration, state, .. } = self.ground;
         let mut groups = BTreeMap::new();
         for section in configuration.groups_here() {
-            let store = open_store(&state.group_records(&section.name), "group manager")?;
+            let store =
+                self.store(&state.group_records(&section.name), "group", section.name.as_str())?;
             let parts = GroupParts {
                 name: section.name.clone(),
                 store,
@@ -282,12 +340,16 @@ impl<'a> Founding<'a> {
                 role: format!("group manager `{}`", section.name),
                 source,
             })?;
+            let teller = self.ground.events.teller("group", section.name.as_str());
+            let restored = restored.telling(teller, section.placement.as_str());
             let on = self.arbiter();
-            let seat = Seat::new(group_identity(&self.name, &section.name)?, on);
+            let mailbox = self.mailbox("group", section.name.as_str(), GroupManager::QUESTIONS);
+            let seat = Seat::new(group_identity(&self.name, &section.name)?, on).counting(mailbox);
             let arrived = restored.arrived.clone();
             let addr = seat.begin(restored.start(&seat.on));
             for (node, at) in nodes.iter().filter(|(node, _)| node.group == section.name) {
-                let known = MeetNode(node.name.clone(), self.wiring.child(&seat, at).await?);
+                let child = self.wiring.child(&seat, at).await?.measured(self.asking(Some(at)));
+                let known = MeetNode(node.name.clone(), child);
                 let _ = addr.send(known).await;
             }
             let (above, uplink) = self.above(section, &seat)?;
@@ -303,7 +365,7 @@ impl<'a> Founding<'a> {
 
     /// What a group asks of the cloud for its nodes, and its link there.
     fn above(
-        &self,
+        &mut self,
         section: &GroupSection,
         seat: &Seat<GroupManager>,
     ) -> Result<(Option<Above>, Option<Recipient<Outbound>>), BootFault> {
@@ -322,6 +384,8 @@ impl<'a> Founding<'a> {
         let revoked = Arc::new(revoked);
         let desk = RevocationDesk { revoked: revoked.clone() };
         let link = uplink.connect(seat, move |board| board.serve::<TakeRevoked, _>(desk.start()));
+        self.uplinks.push(link.clone());
+        let link = link.recipient();
         self.stay_a_member(uplink, &link, &seat.on);
         let above = Above::There {
             own: uplink.identity().clone(),
@@ -348,6 +412,8 @@ impl<'a> Founding<'a> {
         };
         let charter = self.charter(section);
         let (parent, judge) = (seat.clone(), above.clone());
+        let asking = self.asking::<NodeManager>(None);
+        let arriving = asking.clone();
         let reception = move || {
             let charters = BTreeMap::from([(charter.settings.name.clone(), charter)]);
             let desk = CharterDesk { charters }.start();
@@ -364,7 +430,8 @@ impl<'a> Founding<'a> {
                 }),
                 arrived: Rc::new(move |peer, link| {
                     if let Ok(node) = node_name(peer) {
-                        group.do_send(NodeArrived(node, Address::Remote(link)));
+                        let address = Address::Remote(link).measured(arriving.clone());
+                        group.do_send(NodeArrived(node, address));
                     }
                 }),
                 register,
@@ -376,7 +443,8 @@ impl<'a> Founding<'a> {
             let identity =
                 Identity::node_manager(&self.name, section.name.as_str(), node.as_str())?;
             let link = link_to(&listener, identity).await?;
-            let _ = seat.started().send(MeetNode(node, Address::Remote(link))).await;
+            let address = Address::Remote(link).measured(asking.clone());
+            let _ = seat.started().send(MeetNode(node, address)).await;
         }
         seat.on.spawn(above.readmit(listener));
         Ok(())
@@ -388,16 +456,18 @@ impl<'a> Founding<'a> {
     ) -> Result<(Seat<CloudManager>, Cloud), BootFault> {
         let Ground { configuration, state, credentials, enclosure, .. } = self.ground;
         let credentials = credentials.ok_or(BootFault::NotJoined)?;
-        let store = open_store(&state.cloud_records(), "cloud manager")?;
+        let store = self.store(&state.cloud_records(), "cloud", &self.name)?;
         let fault = |source| BootFault::Store { role: "cloud manager".into(), source };
         founding::ensure(&*store, configuration, credentials, &self.ambient).map_err(fault)?;
         let reach = if enclosure.is_some() { Reach::Loopback } else { Reach::Routed };
         let settings = Arc::new(CloudSettings { reach, ..configuration.cloud_settings() });
         let on = self.arbiter();
-        let manager = Seat::new(Identity::cloud_manager(&self.name, &self.name)?, on);
+        let manager = Seat::new(Identity::cloud_manager(&self.name, &self.name)?, on)
+            .counting(self.mailbox("cloud", &self.name, CloudManager::QUESTIONS));
         let mut below = BTreeMap::new();
         for (name, group) in groups {
-            below.insert(name.clone(), self.wiring.child(&manager, &group.seat).await?);
+            let child = self.wiring.child(&manager, &group.seat).await?;
+            below.insert(name.clone(), child.measured(self.asking(Some(&group.seat))));
         }
         if let (Some(at), Some(registry)) = (configuration.cloud.links, self.registry.clone()) {
             let away =
@@ -418,14 +488,15 @@ impl<'a> Founding<'a> {
             root: self.root.clone(),
         };
         let (restored, published) = CloudManager::restore(parts).map_err(fault)?;
-        manager.begin(restored.start(&manager.on));
+        let teller = self.ground.events.teller("cloud", &self.name);
+        manager.begin(restored.telling(teller).start(&manager.on));
         let cloud = Cloud {
             settings,
             ambient: self.ambient.clone(),
             blobs: self.blobs.clone().expect("the cloud's process has the images"),
             members,
             published,
-            manager: self.wiring.endpoint(&manager),
+            manager: self.wiring.endpoint(&manager).measured(self.asking(Some(&manager))),
         };
         Ok((manager, cloud))
     }
@@ -476,7 +547,7 @@ impl<'a> Founding<'a> {
         for (group, came) in came {
             let link = link_to(&listener, group_identity(&self.name, &group)?).await?;
             manager.on.spawn(tell_revoked(registry.clone(), group.clone(), link.clone(), came));
-            below.insert(group, Address::Remote(link));
+            below.insert(group, Address::Remote(link).measured(self.asking::<GroupManager>(None)));
         }
         manager.on.spawn(async move { readmit(registry.watch(), &listener).await });
         Ok(below)
@@ -507,21 +578,25 @@ impl<'a> Founding<'a> {
         manager: Option<&Seat<CloudManager>>,
     ) -> Result<(), BootFault> {
         for group in groups.values() {
+            let asking = self.asking(manager);
             let above = match (&group.uplink, manager) {
                 (Some(link), _) => Address::Remote(link.clone()),
                 (None, Some(manager)) => self.wiring.parent(manager, &group.seat).await?,
                 (None, None) => return Err(BootFault::NotJoined),
             };
-            let _ = group.seat.started().send(MeetCloud(above)).await;
+            let _ = group.seat.started().send(MeetCloud(above.measured(asking))).await;
         }
         for (node, seat) in nodes {
             match (groups.get(&node.group), &self.uplink) {
                 (Some(group), _) => {
                     let above = self.wiring.parent(&group.seat, seat).await?;
+                    let above = above.measured(self.asking(Some(&group.seat)));
                     let _ = seat.started().send(MeetGroup(above)).await;
                 }
                 (None, Some(uplink)) => {
                     let link = uplink.connect(seat, |_| {});
+                    self.uplinks.push(link.clone());
+                    let link = link.recipient();
                     self.stay_a_member(uplink, &link, &seat.on);
                     let (revoked, node) = (uplink.revoked(), seat.started());
                     seat.on.spawn(async move {
@@ -531,7 +606,8 @@ impl<'a> Founding<'a> {
                         }
                     });
                     // It answers whenever it is there.
-                    seat.started().do_send(MeetGroup(Address::Remote(link)));
+                    let above = Address::Remote(link).measured(self.asking::<GroupManager>(None));
+                    seat.started().do_send(MeetGroup(above));
                 }
                 (None, None) => return Err(BootFault::NotJoined),
             }

@@ -79,6 +79,10 @@ impl Links {
         Ok(Links { authority, clock, desks: BTreeMap::new() })
     }
 
+    pub fn doors(&self) -> Vec<Addr<Listener>> {
+        self.desks.values().map(|desk| desk.listener.clone()).collect()
+    }
+
     /// The address a parent, which may not have begun yet, has of its child.
     pub async fn child<P: Parent, C: Role>(
         &mut self,
@@ -110,9 +114,9 @@ impl Links {
             seed: 0,
             revoked: Arc::default(),
         };
-        let addr = child.started();
+        let (addr, mailbox) = (child.started(), child.mailbox.clone());
         let link = Link::start_in_arbiter(&child.on, move |_| {
-            let board = Rc::new(C::for_parent(&addr));
+            let board = Rc::new(C::for_parent(&addr).counting(mailbox));
             Link::dial(dial, Rc::new(move |_, envelope| put_through(board.clone(), envelope)))
         });
         let address = Address::Remote(link.recipient());

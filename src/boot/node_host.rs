@@ -22,6 +22,7 @@ use crate::{
         simulated::{SimulatedHypervisor, SimulatedOptions},
     },
     metadata::{self, TokenKey, registry::MetadataRegistry},
+    metrics::Meters,
     network::{
         Datapath, NetworkFault,
         host::{HostDatapath, HostOptions},
@@ -47,6 +48,7 @@ pub struct Surroundings<'a> {
     pub ambient: &'a Ambient,
     pub enclosure: Option<&'a Enclosure>,
     pub images: Arc<dyn BlobSource>,
+    pub meters: Option<&'a Meters>,
 }
 
 /// A node ready to be restored.
@@ -92,7 +94,7 @@ impl Events {
 pub fn build(
     configuration: &Configuration,
     section: &NodeSection,
-    Surroundings { state, ambient, enclosure, images }: Surroundings<'_>,
+    Surroundings { state, ambient, enclosure, images, meters }: Surroundings<'_>,
     arbiter: &ArbiterHandle,
 ) -> Result<Built, BootFault> {
     let directory = state.node(&section.name);
@@ -101,7 +103,11 @@ pub fn build(
         create_private_directory(path)
             .map_err(BootFault::io(format!("`{}` cannot be made", path.display())))?;
     }
-    let store = super::open_store(&directory.records(), "node manager")?;
+    let store = super::open_store(
+        &directory.records(),
+        "node",
+        meters.map(|meters| (meters, section.name.as_str())),
+    )?;
     let events = Events::default();
     let metadata = Arc::new(MetadataRegistry::default());
     let simulated = section.hypervisor == HypervisorChoice::Simulated;

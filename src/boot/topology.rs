@@ -13,7 +13,8 @@ use crate::{
         cloud::{ReportGroup, ReportPlacements},
         group::ReportNode,
     },
-    transport::{identity::Identity, loopback::Loopback},
+    metrics::questions::Mailbox,
+    transport::{identity::Identity, listener::Listener, loopback::Loopback},
 };
 use actix::{Actor, Addr, ArbiterHandle};
 use std::{
@@ -27,17 +28,29 @@ pub struct Seat<A: Actor> {
     pub identity: Identity,
     pub on: ArbiterHandle,
     pub addr: Arc<OnceLock<Addr<A>>>,
+    /// If what is asked of it is counted.
+    pub mailbox: Option<Arc<Mailbox>>,
 }
 
 impl<A: Actor> Clone for Seat<A> {
     fn clone(&self) -> Seat<A> {
-        Seat { identity: self.identity.clone(), on: self.on.clone(), addr: self.addr.clone() }
+        Seat {
+            identity: self.identity.clone(),
+            on: self.on.clone(),
+            addr: self.addr.clone(),
+            mailbox: self.mailbox.clone(),
+        }
     }
 }
 
 impl<A: Actor> Seat<A> {
     pub fn new(identity: Identity, on: ArbiterHandle) -> Seat<A> {
-        Seat { identity, on, addr: Arc::default() }
+        Seat { identity, on, addr: Arc::default(), mailbox: None }
+    }
+
+    /// What is asked of it is counted.
+    pub fn counting(self, mailbox: Option<Arc<Mailbox>>) -> Seat<A> {
+        Seat { mailbox, ..self }
     }
 
     /// It begins, once.
@@ -155,6 +168,14 @@ impl Wiring {
         }
     }
 
+    /// Where links between roles of this process are met.
+    pub fn doors(&self) -> Vec<Addr<Listener>> {
+        match self {
+            Wiring::Local | Wiring::Loopback => Vec::new(),
+            Wiring::Linked(links) => links.doors(),
+        }
+    }
+
     /// The address that the endpoint has of the cloud manager, which is always in its process.
     pub fn endpoint(&self, cloud: &Seat<CloudManager>) -> Address<CloudManager> {
         match self {
@@ -165,11 +186,11 @@ impl Wiring {
 }
 
 fn through_bytes<A: Role>(seat: &Seat<A>) -> Address<A> {
-    let addr = seat.started();
+    let (addr, mailbox) = (seat.started(), seat.mailbox.clone());
     let link = Loopback::start_in_arbiter(&seat.on, move |_| {
         let mut board = Switchboard::default();
         A::attach_to(&addr, &mut board);
-        let board = Rc::new(board);
+        let board = Rc::new(board.counting(mailbox));
         Loopback::new(Box::new(move |envelope| {
             let board = board.clone();
             Box::pin(async move { board.put_through(envelope).await })

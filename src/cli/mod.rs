@@ -11,6 +11,7 @@ mod console;
 mod doctor;
 mod down;
 mod env;
+mod events;
 mod image;
 mod join;
 mod node;
@@ -74,6 +75,8 @@ enum Command {
     Ssh(ssh::Ssh),
     /// Show an instance's console
     Console(console::Console),
+    /// Show what happened in the processes of this host: requests, decisions, transitions
+    Events(events::Events),
     /// Check a configuration file and start nothing
     CheckConfig(check_config::CheckConfig),
     /// Manage accounts
@@ -132,6 +135,7 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Run(run) => run.perform(&context),
         Command::Ssh(ssh) => ssh.perform(&context),
         Command::Console(console) => console.perform(&context),
+        Command::Events(events) => events.perform(&context),
         Command::CheckConfig(check) => check.perform(),
         Command::Account(account) => account.perform(&context),
         Command::Token(token) => token.perform(&context),

@@ -41,6 +41,9 @@ fn everything_a_user_is_told_to_type_is_understood() {
         "ssh web -- uname -a",
         "console i-12345678 --follow",
         "check-config config/laptop.toml",
+        "events",
+        "events --follow --output json --since 2026-01-02T03:04:05Z",
+        "events --since 10m",
         "account create ann",
         "--state /s status",
     ] {

@@ -12,10 +12,12 @@ mod fault;
 mod position;
 
 mod cloud;
+mod events;
 mod group;
 mod instance_types;
 mod joined;
 mod meta_zone;
+mod metrics;
 mod node;
 mod sla;
 mod topology;
@@ -24,10 +26,12 @@ pub mod credentials;
 pub mod state_directory;
 
 pub use cloud::{CloudSection, RegionChoice};
+pub use events::EventsSection;
 pub use fault::ConfigFault;
 pub use group::GroupSection;
 pub use joined::JoinedFault;
 pub use meta_zone::MetaZoneSection;
+pub use metrics::MetricsSection;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
 pub use sla::SlaSection;
 pub use topology::{Role, Topology, TopologySection};
@@ -59,6 +63,8 @@ pub struct Configuration {
     pub network: NetworkSection,
     pub topology: TopologySection,
     pub limits: LimitsSection,
+    pub events: EventsSection,
+    pub metrics: MetricsSection,
     /// Asked in this order.
     #[serde(rename = "sla", default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<SlaSection>,
@@ -93,6 +99,8 @@ impl Default for Configuration {
             network: NetworkSection::default(),
             topology: TopologySection::default(),
             limits: LimitsSection::default(),
+            events: EventsSection::default(),
+            metrics: MetricsSection::default(),
             policies: Vec::new(),
             own_instance_types: BTreeMap::new(),
         }

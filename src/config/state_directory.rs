@@ -104,6 +104,11 @@ impl StateDirectory {
         self.0.join("log")
     }
 
+    /// What happened here, for `mallee events`.
+    pub fn events(&self) -> PathBuf {
+        self.0.join("events")
+    }
+
     pub fn cloud_records(&self) -> PathBuf {
         self.0.join("cloud/records")
     }

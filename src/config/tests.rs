@@ -43,6 +43,7 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
     assert!(node.libvirt_uri.is_some() && node.dns.is_some());
     assert!(configuration.cloud.default_region.is_some() && configuration.cloud.links.is_some());
     assert!(configuration.groups[0].links.is_some() && configuration.topology.roles.is_some());
+    assert!(configuration.metrics.listen.is_some());
     assert_eq!(configuration.policies.len(), 5);
     assert!(configuration.meta_zones[0].groups.is_some());
     assert_eq!(configuration.instance_types().get("m1.small").unwrap().memory_mib, 256);
@@ -81,7 +82,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "# a comment\n[netwrok]",
         "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `meta_zone`, `node`, \
-         `network`, `topology`, `limits`, `sla`, `instance_types`; did you mean `network`?",
+         `network`, `topology`, `limits`, `events`, `metrics`, `sla`, `instance_types`; did you mean \
+         `network`?",
     );
     refused(
         "[topology]\ncolour = 1",

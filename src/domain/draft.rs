@@ -13,9 +13,10 @@ use super::{
     instance::Instance,
     scope::Scope,
     settings::CloudSettings,
+    sla::Verdict,
     time::Timestamp,
 };
-use std::collections::BTreeSet;
+use std::{cell::RefCell, collections::BTreeSet};
 
 /// Something to be asked of the groups after the changes are durable. Effects only point at the
 /// state; what to ask is read from it then, so that a repeated or late effect does no harm.
@@ -45,6 +46,8 @@ pub struct Draft<'a> {
     pub chance: &'a mut dyn Chance,
     changes: Vec<Change>,
     effects: BTreeSet<Effect>,
+    /// Policies that are only asked have a say too.
+    verdicts: RefCell<Vec<Verdict>>,
 }
 
 /// A decision taken.
@@ -53,6 +56,8 @@ pub struct Decision {
     pub state: CloudState,
     pub changes: Vec<Change>,
     pub effects: BTreeSet<Effect>,
+    /// What policies made of it.
+    pub verdicts: Vec<Verdict>,
 }
 
 impl<'a> Draft<'a> {
@@ -73,6 +78,7 @@ impl<'a> Draft<'a> {
             chance,
             changes: Vec::new(),
             effects: BTreeSet::new(),
+            verdicts: RefCell::default(),
         }
     }
 
@@ -100,6 +106,16 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// How many changes there are so far.
+    pub fn changes(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// For whoever wants to know why: it is no part of what is decided.
+    pub fn note(&self, verdict: Verdict) {
+        self.verdicts.borrow_mut().push(verdict);
+    }
+
     pub fn require_administrator(&self, what: &str) -> Result<(), CloudFault> {
         if self.caller.is_administrator() {
             Ok(())
@@ -109,7 +125,12 @@ impl<'a> Draft<'a> {
     }
 
     pub fn decided(self) -> Decision {
-        Decision { state: self.state, changes: self.changes, effects: self.effects }
+        Decision {
+            state: self.state,
+            changes: self.changes,
+            effects: self.effects,
+            verdicts: self.verdicts.into_inner(),
+        }
     }
 
     fn change(&mut self, change: Change) {

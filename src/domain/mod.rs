@@ -7,6 +7,7 @@ pub mod chance;
 pub mod id;
 pub mod scope;
 pub mod time;
+pub mod trace;
 
 pub mod boot_phase;
 pub mod instance;

@@ -48,6 +48,16 @@ impl PolicyName {
     pub const ALL: [PolicyName; 4] =
         [PolicyName::FirstFit, PolicyName::RoundRobin, PolicyName::Spread, PolicyName::Pack];
 
+    /// As the configuration has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            PolicyName::FirstFit => "first-fit",
+            PolicyName::RoundRobin => "round-robin",
+            PolicyName::Spread => "spread",
+            PolicyName::Pack => "pack",
+        }
+    }
+
     pub fn policy(self) -> Arc<dyn PlacementPolicy> {
         match self {
             PolicyName::FirstFit => Arc::new(FirstFit),

@@ -8,12 +8,14 @@ mod error_rate;
 mod lifetime;
 mod quota;
 mod stale_capacity;
+mod verdict;
 mod zone_rewrite;
 
 pub use error_rate::ErrorRate;
 pub use lifetime::Lifetime;
 pub use quota::Quota;
 pub use stale_capacity::StaleCapacity;
+pub use verdict::{Occasion, Verdict, Word};
 pub use zone_rewrite::ZoneRewrite;
 
 use super::{
@@ -59,6 +61,9 @@ impl LaunchRequest {
 
 /// Hears of events. Every method does nothing unless a policy says otherwise.
 pub trait SlaPolicy: Debug + Send + Sync {
+    /// What the log calls it: as the configuration does.
+    fn name(&self) -> &'static str;
+
     /// A launch is asked for by the draft's caller: it may be refused or rewritten.
     fn request(&self, _: &mut LaunchRequest, _: &Draft<'_>) -> Result<(), CloudFault> {
         Ok(())
@@ -108,19 +113,40 @@ impl SlaPolicies {
         request: &mut LaunchRequest,
         draft: &Draft<'_>,
     ) -> Result<(), CloudFault> {
-        self.0.iter().try_for_each(|policy| policy.request(request, draft))
+        self.0.iter().try_for_each(|policy| {
+            let before = request.clone();
+            let outcome = policy.request(request, draft);
+            Verdict::of_request(policy.name(), &before, request, &outcome)
+                .into_iter()
+                .for_each(|verdict| draft.note(verdict));
+            outcome
+        })
     }
 
     pub fn commit(&self, instance: &mut Instance, draft: &Draft<'_>) {
-        self.0.iter().for_each(|policy| policy.commit(instance, draft));
+        for policy in &self.0 {
+            let before = instance.clone();
+            policy.commit(instance, draft);
+            if *instance != before {
+                draft.note(Verdict::of_commit(policy.name(), &instance.id));
+            }
+        }
     }
 
     pub fn timer(&self, draft: &mut Draft<'_>) {
-        self.0.iter().for_each(|policy| policy.timer(draft));
+        for policy in &self.0 {
+            let before = draft.changes();
+            policy.timer(draft);
+            Verdict::of_changes(policy.name(), Occasion::Timer, before, draft);
+        }
     }
 
     pub fn capacity_changed(&self, group: &GroupName, draft: &mut Draft<'_>) {
-        self.0.iter().for_each(|policy| policy.capacity_changed(group, draft));
+        for policy in &self.0 {
+            let before = draft.changes();
+            policy.capacity_changed(group, draft);
+            Verdict::of_changes(policy.name(), Occasion::Capacity, before, draft);
+        }
     }
 }
 

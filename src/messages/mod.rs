@@ -10,7 +10,11 @@ pub mod group;
 pub mod node;
 pub mod report;
 
-use crate::domain::{account::Caller, id::InstanceId};
+use crate::domain::{
+    account::Caller,
+    id::InstanceId,
+    trace::{Cause, TraceId},
+};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A question one role asks another.
@@ -31,6 +35,9 @@ pub trait Ask: Serialize + DeserializeOwned + Send + 'static {
 pub struct CallContext {
     /// One id from the API to the node, in every log line and span.
     pub request_id: String,
+    /// Of the client's trace, or the one that began with the request; none of what no request asked
+    /// for.
+    pub trace_id: Option<TraceId>,
     /// What is left of the asker's patience; shrinks at every hop.
     pub time_left_ms: u64,
     /// Whose wish it is, checked again where it is carried out.
@@ -38,6 +45,11 @@ pub struct CallContext {
 }
 
 impl CallContext {
+    /// What is done for this call is done for that.
+    pub fn cause(&self) -> Cause {
+        Cause { request_id: self.request_id.clone(), trace_id: self.trace_id }
+    }
+
     /// The same call with at most this much time.
     pub fn within(&self, limit_ms: u64) -> CallContext {
         CallContext { time_left_ms: self.time_left_ms.min(limit_ms), ..self.clone() }

@@ -430,6 +430,7 @@ impl SimulatedCloud {
 fn context(caller: Caller) -> CallContext {
     CallContext {
         request_id: "simulated".to_owned(),
+        trace_id: None,
         time_left_ms: PATIENCE_MS,
         on_behalf_of: caller,
     }

@@ -8,6 +8,7 @@ use crate::{
 pub fn envelope(name: &str, time_left_ms: u64, body: &[u8]) -> Envelope {
     let context = CallContext {
         request_id: "r-1".into(),
+        trace_id: None,
         time_left_ms,
         on_behalf_of: Caller {
             account: "111122223333".parse().expect("this is a well-formed account"),

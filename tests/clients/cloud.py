@@ -54,7 +54,7 @@ class Cloud:
         self.number = free_number()
         self.prefix = f"mt{self.number}"
         self.network = f"10.214.{self.number}."
-        self.port, self.metadata_port = free_ports(2)
+        self.port, self.metadata_port, self.metrics_port = free_ports(3)
         self.root = AccessKey("AKIAMALLEECLIENTSTST", secrets.token_urlsafe(30))
         self.account = "210987654321"
         # Short: the path of a guest's monitor socket begins with it.
@@ -108,6 +108,9 @@ simulated = {{ start_delay_ms = [10, 50] }}
 [network]
 prefix = "{self.prefix}"
 metadata_port = {self.metadata_port}
+
+[metrics]
+listen = "127.0.0.1:{self.metrics_port}"
 
 [instance_types."{HUGE}"]
 vcpus = 100000

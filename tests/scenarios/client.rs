@@ -18,6 +18,8 @@ pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 pub struct Client {
     pub address: SocketAddr,
     pub region: String,
+    /// What it says of its trace.
+    pub trace_parent: Option<String>,
 }
 
 /// An answer, or a refusal with its code.
@@ -54,6 +56,10 @@ impl Document {
 }
 
 impl Client {
+    pub fn traced(&self, trace_parent: &str) -> Client {
+        Client { trace_parent: Some(trace_parent.to_owned()), ..self.clone() }
+    }
+
     /// `Err` of the outer result: no answer, so that whether it was done is unknown.
     pub fn call(&self, action: &str, parameters: &[(&str, &str)]) -> io::Result<Answer> {
         let mut form = format!("Action={action}&Version=2016-11-15");
@@ -111,9 +117,11 @@ impl Client {
         let signed = "content-type;host;x-amz-date";
         let authorization =
             v4::sign(&received, ACCESS_KEY, SECRET_KEY, &scope, &time, signed).unwrap();
+        let trace = self.trace_parent.as_ref();
+        let trace = trace.map(|parent| format!("traceparent: {parent}\r\n")).unwrap_or_default();
         format!(
             "POST / HTTP/1.1\r\nHost: {host}\r\nContent-Type: {content}\r\nX-Amz-Date: {time}\r\n\
-             Authorization: {authorization}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+             Authorization: {authorization}\r\nContent-Length: {}\r\n{trace}Connection: close\r\n\r\n",
             form.len()
         )
     }

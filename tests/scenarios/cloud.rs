@@ -8,9 +8,10 @@ use crate::{
 };
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    io::{BufRead, BufReader, Lines, Read, Write},
+    net::{SocketAddr, TcpListener, TcpStream},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -131,7 +132,7 @@ impl Cloud {
     }
 
     pub fn client_in(&self, region: &str) -> Client {
-        Client { address: self.address, region: region.to_owned() }
+        Client { address: self.address, region: region.to_owned(), trace_parent: None }
     }
 
     /// Starts every process, those below first if they are members already, and waits until the
@@ -218,6 +219,41 @@ impl Cloud {
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{arguments:?}: {said}\n{}", self.log());
         String::from_utf8(done.stdout).unwrap()
+    }
+
+    /// What `mallee events` shows on the hosts of all processes.
+    pub fn events(&self, arguments: &[&str]) -> String {
+        let arguments = [&["events"], arguments].concat();
+        (0..self.processes.len()).map(|index| self.mallee(index, &arguments)).collect()
+    }
+
+    /// Of the process of the cloud.
+    pub fn events_directory(&self) -> PathBuf {
+        self.state_of(&self.processes[0].0).join("events")
+    }
+
+    pub fn follow_events(&self) -> Follower {
+        let mut command = self.command(0);
+        command.args(["events", "--follow", "--output", "json"]);
+        let mut process = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Follower { process, lines }
+    }
+
+    pub fn processes(&self) -> usize {
+        self.processes.len()
+    }
+
+    /// The figures of one of the processes.
+    pub fn metrics(&self, index: usize) -> String {
+        let at = self.processes[index].0.metrics.expect("it is configured to have metrics");
+        let mut stream = TcpStream::connect(at).unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200"), "{answer}");
+        body.to_owned()
     }
 
     fn log_file(&self) -> fs::File {
@@ -346,6 +382,33 @@ impl Cloud {
         let log = self.whole_log();
         let from = log.len().saturating_sub(8000);
         log.get(from..).unwrap_or(&log).to_owned()
+    }
+}
+
+/// `mallee events --follow`.
+pub struct Follower {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Follower {
+    /// All that it shows until the line that has this in it.
+    pub fn until(&mut self, last: &str) -> Vec<String> {
+        let mut shown = Vec::new();
+        for line in self.lines.by_ref() {
+            shown.push(line.unwrap());
+            if shown.last().is_some_and(|line| line.contains(last)) {
+                return shown;
+            }
+        }
+        panic!("it ended before `{last}`: {shown:#?}");
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 }
 

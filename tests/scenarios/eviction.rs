@@ -22,6 +22,17 @@ fn two_on_the_first(cloud: &mut Cloud) -> Vec<String> {
     instances
 }
 
+/// What is told of evictions: by whom, and which step of it, in order.
+fn evictions(cloud: &Cloud) -> Vec<String> {
+    let told = cloud.events(&["--output", "json"]);
+    let mut told: Vec<serde_json::Value> =
+        told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    told.retain(|event| event["event"] == "eviction" && event["node"] == "n1");
+    told.sort_by_key(|event| event["at"].as_str().unwrap().to_owned());
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    told.iter().map(|event| text(&event["role"]) + " " + &text(&event["outcome"])).collect()
+}
+
 fn addresses(cloud: &Cloud, instance: &str) -> Vec<String> {
     let described = describe(&cloud.client(), &[instance.to_owned()]);
     [described.all("ipAddress"), described.all("privateIpAddress")].concat()
@@ -50,10 +61,16 @@ fn an_evicted_node_s_instances_end_or_run_elsewhere_as_they_asked_and_never_twic
         cloud.wait_for(&client, &instances[1..], "running");
         assert_eq!(addresses(&cloud, &instances[1]), before, "{topology}");
 
+        let begun = ["cloud begun", "group taken", "cloud settled"];
+        cloud.wait("it is told", |cloud| (evictions(cloud) == begun).then_some(()));
+
         // When the node comes back it is told that it is none any more, and ends its guests.
         cloud.thaw("n1");
         cloud.wait("the evicted node has ended its guests", |cloud| {
             kept_in(&cloud.node_named("n1").join("domains")).is_empty().then_some(())
+        });
+        cloud.wait("it is told", |cloud| {
+            evictions(cloud).contains(&"node fenced".to_owned()).then_some(())
         });
         let described = states(&describe(&client, &instances));
         let expected = [(&instances[0], "terminated"), (&instances[1], "running")];

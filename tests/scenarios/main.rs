@@ -6,10 +6,12 @@ mod cloud;
 mod hosts;
 mod parts;
 
+mod events;
 mod eviction;
 mod kill;
 mod launching;
 mod lifecycle;
+mod metrics;
 mod partitions;
 mod policies;
 mod reconfigured;

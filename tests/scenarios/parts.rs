@@ -12,6 +12,8 @@ pub struct Part {
     pub joins: Option<Joins>,
     /// The nodes it runs.
     pub nodes: Vec<String>,
+    /// Where its figures are read, if it has any.
+    pub metrics: Option<SocketAddr>,
 }
 
 /// What a process other than the cloud's joins as.
@@ -44,11 +46,24 @@ pub fn is_one_process(topology: &str) -> bool {
 
 /// The cloud's part first, and every other behind the one that it joins.
 pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
-    let whole: Table = configuration.parse().unwrap();
+    let mut whole: Table = configuration.parse().unwrap();
+    // Each process shows its own.
+    let has_metrics = whole.remove("metrics").is_some();
+    let mut parts = roles_of(topology, whole, ports);
+    for part in parts.iter_mut().filter(|_| has_metrics) {
+        let listen = ports.of(&format!("metrics of {}", part.name));
+        part.configuration.push_str(&format!("\n[metrics]\nlisten = {listen}\n"));
+        part.metrics = listen.as_str().unwrap().parse().ok();
+    }
+    parts
+}
+
+fn roles_of(topology: &str, whole: Table, ports: &mut Ports) -> Vec<Part> {
     let nodes = tables(&whole, "node");
     if is_one_process(topology) {
-        let (configuration, nodes) = (configuration.to_owned(), names(&nodes));
-        return vec![Part { name: "state".to_owned(), configuration, joins: None, nodes }];
+        let (configuration, nodes) = (toml::to_string(&whole).unwrap(), names(&nodes));
+        let name = "state".to_owned();
+        return vec![Part { name, configuration, joins: None, nodes, metrics: None }];
     }
     let process_of = |role: &str| topology.split('|').find(|roles| roles.contains(role)).unwrap();
     let group_is_away = process_of("group") != process_of("cloud");
@@ -81,6 +96,7 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
         configuration: with_roles(cloud, process_of("cloud")),
         joins: None,
         nodes: groups.iter().flat_map(|group| names(&beside("cloud", group))).collect(),
+        metrics: None,
     });
     for group in &groups {
         let own = beside("group", group);
@@ -91,6 +107,7 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
                 configuration: with_roles(file, process_of("group")),
                 joins: Some(Joins { role: "group", group: name(group), name: name(group) }),
                 nodes: names(&own),
+                metrics: None,
             });
         }
     }
@@ -107,6 +124,7 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
             configuration: with_roles(file, "node"),
             nodes: vec![joins.name.clone()],
             joins: Some(joins),
+            metrics: None,
         });
     }
     parts

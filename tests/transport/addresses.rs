@@ -74,7 +74,7 @@ impl Handler<Call<Halve>> for Halver {
 
 fn context(time_left_ms: u64) -> CallContext {
     let on_behalf_of = Caller { account: "111122223333".parse().unwrap(), role: Role::User };
-    CallContext { request_id: "r-1".into(), time_left_ms, on_behalf_of }
+    CallContext { request_id: "r-1".into(), trace_id: None, time_left_ms, on_behalf_of }
 }
 
 /// A reception that puts questions through to one actor.

@@ -221,6 +221,7 @@ pub fn who_asks() -> ReceiveFrom {
 pub fn question(body: &[u8]) -> Outbound {
     let context = CallContext {
         request_id: "r-1".into(),
+        trace_id: None,
         time_left_ms: 20_000,
         on_behalf_of: Caller { account: "111122223333".parse().unwrap(), role: Role::User },
     };

@@ -200,7 +200,7 @@ async fn a_revoked_peer_is_cut_at_once_and_not_let_in_again() {
     assert!(matches!(ask(&down, b"?").await, Err(LinkFault::NotDelivered(_))), "at once");
     logged(&["WARN", "mallee://lab/node/east/evicted", "ended: its certificate was revoked"]).await;
     // The refusal of its next attempt is told to it, and logged here.
-    failed(&revoked, "it refused: its certificate was revoked").await;
+    failed(&revoked, "it refused: the certificate of this process was revoked").await;
     logged(&["WARN", "turned away", "mallee://lab/node/east/evicted", "was revoked"]).await;
     assert!(matches!(ask(&revoked, b"?").await, Err(LinkFault::NotDelivered(_))));
     assert_eq!(ask(&other, b"?").await, Ok(b"?".to_vec()));

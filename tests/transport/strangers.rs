@@ -331,7 +331,7 @@ async fn a_link_keeps_trying_after_it_was_refused_and_gets_in_when_it_may() {
     let parent = lab.parent();
     parent.revoke("penitent").await;
     let up = lab.child("penitent", parent.at);
-    failed(&up, "its certificate was revoked").await;
+    failed(&up, "the certificate of this process was revoked").await;
     parent.revoked.borrow_mut().clear();
     until_state(&up, "it is let in", |state| state.connected_since.is_some()).await;
     assert!(quick().retry_max < Duration::from_secs(1));

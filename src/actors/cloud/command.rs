@@ -22,9 +22,13 @@ pub trait Decide: Command {
 impl<C: Decide> Handler<Call<Commanded<C>>> for CloudManager {
     type Result = ResponseFuture<Result<C::Reply, CloudFault>>;
 
-    fn handle(&mut self, call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (super::span(&call), self.core.clone());
-        Box::pin(async move { core.carry_out(call.context, call.body).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<Commanded<C>>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (super::span(&call), self.core.clone(), call.begin());
+        let carried_out = async move {
+            let _handling = handling;
+            core.carry_out(call.context, call.body).await
+        };
+        Box::pin(carried_out.instrument(span))
     }
 }
 
@@ -49,8 +53,12 @@ impl Core {
                 &mut *chance,
             );
             scope::open(&mut draft);
-            let reply = asked.command.decide(&mut draft)?;
-            (reply, draft.decided())
+            let reply = asked.command.decide(&mut draft);
+            let decision = draft.decided();
+            if reply.is_err() && !asked.dry_run {
+                self.told.tell_refused(&decision.verdicts, &context.cause());
+            }
+            (reply?, decision)
         };
         if asked.dry_run {
             return Err(CloudFault::DryRun);

@@ -12,6 +12,7 @@ pub mod burial;
 pub mod command;
 pub mod console;
 pub mod driver;
+pub mod events;
 pub mod eviction;
 pub mod filters;
 pub mod image;
@@ -48,6 +49,7 @@ use crate::{
         scope::Scope,
         settings::CloudSettings,
     },
+    events::Teller,
     messages::{
         Ask, CallContext,
         cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
@@ -104,6 +106,7 @@ struct Core {
     groups: BTreeMap<GroupName, Address<GroupManager>>,
     members: Arc<dyn Membership>,
     root: AccountId,
+    told: events::Told,
     book: RefCell<Book>,
 }
 
@@ -154,6 +157,7 @@ impl CloudManager {
             groups: parts.groups,
             members: parts.members,
             root: parts.root,
+            told: events::Told::default(),
             book: RefCell::new(book),
         };
         Ok((RestoredCloud(core), published))
@@ -165,6 +169,12 @@ impl CloudManager {
 pub struct RestoredCloud(Core);
 
 impl RestoredCloud {
+    /// Tells from now on what happens.
+    pub fn telling(mut self, teller: Teller) -> RestoredCloud {
+        self.0.told = events::Told::by(teller);
+        self
+    }
+
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<CloudManager> {
         CloudManager::start_in_arbiter(arbiter, |_| self.manager())
     }
@@ -225,15 +235,17 @@ serves!(CloudManager:
 
 /// What is done about a question at this tier.
 fn span<M: Ask>(call: &Call<M>) -> Span {
-    debug_span!("cloud", request_id = %call.context.request_id, action = M::NAME)
+    let trace_id = call.context.trace_id.map(tracing::field::display);
+    debug_span!("cloud", request_id = %call.context.request_id, trace_id, action = M::NAME)
 }
 
 impl Handler<Call<ReportPlacements>> for CloudManager {
     type Result = ResponseFuture<Result<(), CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
+    fn handle(&mut self, mut call: Call<ReportPlacements>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
         let taken = async move {
+            let _handling = handling;
             core.take_placements(call.body).await;
             Ok(())
         };
@@ -244,18 +256,26 @@ impl Handler<Call<ReportPlacements>> for CloudManager {
 impl Handler<Call<ReportGroup>> for CloudManager {
     type Result = ResponseFuture<Result<Heard, CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
-        Box::pin(async move { core.take_report(call.body.report).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<ReportGroup>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
+        let taken = async move {
+            let _handling = handling;
+            core.take_report(call.body.report).await
+        };
+        Box::pin(taken.instrument(span))
     }
 }
 
 impl Handler<Call<ReadConsole>> for CloudManager {
     type Result = ResponseFuture<Result<crate::messages::node::ConsoleText, CloudFault>>;
 
-    fn handle(&mut self, call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
-        let (span, core) = (span(&call), self.core.clone());
-        Box::pin(async move { core.read_console(call.context, call.body).await }.instrument(span))
+    fn handle(&mut self, mut call: Call<ReadConsole>, _: &mut Self::Context) -> Self::Result {
+        let (span, core, handling) = (span(&call), self.core.clone(), call.begin());
+        let read = async move {
+            let _handling = handling;
+            core.read_console(call.context, call.body).await
+        };
+        Box::pin(read.instrument(span))
     }
 }
 
@@ -274,15 +294,17 @@ impl Core {
             return Ok(());
         }
         let batch = records::batch(&decision.changes);
-        let (sequence, epoch, commit) = {
+        let (sequence, epoch, commit, telling) = {
             let mut book = self.book.borrow_mut();
+            let telling = self.told.of(&book.state, &decision, &context.cause());
             book.state = decision.state.clone();
             book.in_flight += 1;
             book.made += 1;
-            (book.made, book.epoch, self.journal.commit_in(book.epoch, batch))
+            (book.made, book.epoch, self.journal.commit_in(book.epoch, batch), telling)
         };
         let outcome = commit.await;
         self.settle(outcome, sequence, epoch, decision.state)?;
+        self.told.tell(telling);
         self.enact(decision.effects, context);
         Ok(())
     }
@@ -361,6 +383,7 @@ impl Core {
     fn own_context(&self, what: &str) -> CallContext {
         CallContext {
             request_id: format!("cloud-{what}"),
+            trace_id: None,
             time_left_ms: 30_000,
             on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
         }

@@ -73,6 +73,10 @@ mod tests {
     struct LastHeard(Mutex<Option<bool>>);
 
     impl SlaPolicy for LastHeard {
+        fn name(&self) -> &'static str {
+            "last-heard"
+        }
+
         fn capacity_changed(&self, group: &GroupName, draft: &mut Draft<'_>) {
             let capacity = &draft.state.capacity;
             let silence = capacity.silence(capacity.quality(group), draft.now);

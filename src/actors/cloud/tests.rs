@@ -571,6 +571,10 @@ async fn an_instance_ends_when_its_time_is_over_though_the_cloud_was_not_there_m
 struct Listening(Mutex<Vec<GroupName>>);
 
 impl SlaPolicy for Listening {
+    fn name(&self) -> &'static str {
+        "listening"
+    }
+
     fn capacity_changed(&self, group: &GroupName, _: &mut Draft<'_>) {
         self.0.lock().unwrap().push(group.clone());
     }

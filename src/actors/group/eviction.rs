@@ -19,7 +19,7 @@ impl Core {
     /// any more.
     pub(super) async fn evict_node(
         self: &Rc<Self>,
-        _: CallContext,
+        context: CallContext,
         asked: EvictNode,
     ) -> Result<(), GroupFault> {
         let node = asked.node;
@@ -53,6 +53,7 @@ impl Core {
             }
         }
         book.capacity.forget_node(&self.name, &node);
+        self.tell_eviction(&context.cause(), &node);
         Ok(())
     }
 

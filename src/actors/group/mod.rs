@@ -5,6 +5,7 @@
 //! keeps its instances: only a node's own word gives a placement up.
 
 pub mod arrival;
+pub mod events;
 pub mod eviction;
 pub mod forward;
 pub mod place;
@@ -28,6 +29,7 @@ use crate::{
         id::{AccountId, GroupName, InstanceId, NodeName},
         placement::PlacementPolicy,
     },
+    events::Teller,
     messages::{
         Ask, CallContext,
         cloud::ReportPlacements,
@@ -84,6 +86,9 @@ struct Core {
     /// Somebody's placing is done.
     placing_done: Notify,
     ticking: Cell<bool>,
+    teller: Teller,
+    /// What the log calls the policy.
+    policy: &'static str,
 }
 
 #[derive(Debug)]
@@ -149,6 +154,8 @@ impl GroupManager {
             book: RefCell::new(book),
             placing_done: Notify::new(),
             ticking: Cell::new(false),
+            teller: Teller::default(),
+            policy: "",
         };
         Ok(RestoredGroup { core, arrived })
     }
@@ -163,6 +170,12 @@ pub struct RestoredGroup {
 }
 
 impl RestoredGroup {
+    /// Tells from now on what happens; `policy` is what its placement is called.
+    pub fn telling(mut self, teller: Teller, policy: &'static str) -> RestoredGroup {
+        (self.core.teller, self.core.policy) = (teller, policy);
+        self
+    }
+
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<GroupManager> {
         GroupManager::start_in_arbiter(arbiter, |_| self.manager())
     }
@@ -229,12 +242,18 @@ macro_rules! answers {
         serves!(GroupManager: $($message),+);
         $(impl Handler<Call<$message>> for GroupManager {
             type Result = ResponseFuture<Result<$reply, GroupFault>>;
-            fn handle(&mut self, call: Call<$message>, _: &mut Self::Context) -> Self::Result {
+            fn handle(&mut self, mut call: Call<$message>, _: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
-                let span = debug_span!("group", %request_id, action);
+                let trace_id = call.context.trace_id.map(tracing::field::display);
+                let span = debug_span!("group", %request_id, trace_id, action);
                 let core = self.core.clone();
-                Box::pin(async move { core.$method(call.context, call.body).await }.instrument(span))
+                let handling = call.begin();
+                let answered = async move {
+                    let _handling = handling;
+                    core.$method(call.context, call.body).await
+                };
+                Box::pin(answered.instrument(span))
             }
         })+
     };
@@ -260,6 +279,7 @@ impl Core {
     fn own_context(&self, what: &str) -> CallContext {
         CallContext {
             request_id: format!("{}-{what}", self.name),
+            trace_id: None,
             time_left_ms: 30_000,
             on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
         }

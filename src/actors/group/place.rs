@@ -49,13 +49,15 @@ impl Core {
                 None if self.is_forgotten(&wanted.spec.instance) => Boot::Never,
                 _ if self.is_being_chosen_for(&wanted.spec.instance) => Boot::Later,
                 Some(node) => Boot::Where(node),
-                None => match self.choose(&wanted.spec.instance, wanted.spec.resources, &[]) {
-                    Some(placement) => {
-                        new.push(placement.clone());
-                        Boot::First(placement.node)
+                None => {
+                    match self.choose(&context, &wanted.spec.instance, wanted.spec.resources, &[]) {
+                        Some(placement) => {
+                            new.push(placement.clone());
+                            Boot::First(placement.node)
+                        }
+                        None => Boot::Nowhere,
                     }
-                    None => Boot::Nowhere,
-                },
+                }
             };
             placed.push((wanted, boot));
         }
@@ -68,7 +70,7 @@ impl Core {
         self.record(&new).await?;
         let outcomes = join_all(placed.into_iter().map(|(wanted, boot)| {
             let core = self.clone();
-            let context = context.clone();
+            let (context, cause) = (context.clone(), context.cause());
             async move {
                 let (instance, revision) = (wanted.spec.instance.clone(), wanted.revision);
                 let outcome = match boot {
@@ -78,6 +80,7 @@ impl Core {
                     Boot::Nowhere => core.no_room(),
                     Boot::Never => Outcome::Unanswered,
                 };
+                core.tell_outcome(&cause, &instance, &outcome);
                 Done { instance, revision, outcome }
             }
         }))
@@ -115,6 +118,7 @@ impl Core {
     /// Takes room on a node that has it and is not among `except`.
     fn choose(
         &self,
+        context: &CallContext,
         instance: &InstanceId,
         resources: Resources,
         except: &[NodeName],
@@ -123,6 +127,7 @@ impl Core {
             self.book.borrow_mut().capacity.reserve(instance, &self.name, resources, except)?;
         let placement = Placement { instance: instance.clone(), node, resources };
         self.place(placement.clone());
+        self.tell_choice(&context.cause(), &placement, except);
         Some(placement)
     }
 
@@ -182,7 +187,7 @@ impl Core {
                 Err(AskError::Unanswered | AskError::Garbled(_)) => return Outcome::Unanswered,
             }
             tried.push(node);
-            let Some(next) = self.choose(&instance, resources, &tried) else {
+            let Some(next) = self.choose(&context, &instance, resources, &tried) else {
                 return match failed {
                     // One with room may be reached again in a moment, or be evicted.
                     _ if out_of_reach => Outcome::Unanswered,

@@ -26,6 +26,7 @@ use crate::{
         boot_phase::{BootPhase, Goal, Step},
         id::InstanceId,
         instance::StateReason,
+        trace::Cause,
     },
     hypervisor::{Nic, OffReason},
     messages::report::InstanceReport,
@@ -64,7 +65,7 @@ pub struct InstanceActor {
     /// The guest is being rebooted just now.
     rebooting: bool,
     /// Whose request is being carried out, for the log.
-    request_id: String,
+    cause: Cause,
 }
 
 /// What a request's id is for what no request is being carried out for.
@@ -107,7 +108,7 @@ impl InstanceActor {
             unplugged,
             tries: 0,
             rebooting: false,
-            request_id: AFTER_A_RESTART.to_owned(),
+            cause: Cause::occasion(AFTER_A_RESTART),
         }
     }
 
@@ -116,15 +117,15 @@ impl InstanceActor {
     }
 
     /// The request that the instance is there for.
-    pub fn asked_by(self, request_id: String) -> InstanceActor {
-        InstanceActor { request_id, ..self }
+    pub fn asked_by(self, cause: Cause) -> InstanceActor {
+        InstanceActor { cause, ..self }
     }
 
     fn tell(&self) {
         let phase = self.under_way.map_or(self.phase, Step::phase);
         let impairment = self.unplugged.clone();
         let report = InstanceReport { impairment, ..self.record.report(phase) };
-        self.manager.do_send(Changed(report));
+        self.manager.do_send(Changed(report, self.cause.clone()));
     }
 
     /// Does what is to be done next, if nothing is under way.
@@ -151,8 +152,10 @@ impl InstanceActor {
             self.starts += 1;
         }
         self.tell();
-        let (request_id, instance) = (&self.request_id, &self.record.spec.instance);
-        let span = debug_span!("step", %request_id, %instance, step = step.phase().as_str());
+        let (request_id, instance) = (&self.cause.request_id, &self.record.spec.instance);
+        let trace_id = self.cause.trace_id.map(tracing::field::display);
+        let span =
+            debug_span!("step", %request_id, trace_id, %instance, step = step.phase().as_str());
         let work = self.work(step, span.clone());
         let done = within(step.deadline(), work).instrument(span);
         let request_id = request_id.clone();

@@ -6,6 +6,7 @@
 //! held against what the hypervisor really has (`adoption`).
 
 pub mod adoption;
+pub mod events;
 pub mod host;
 pub mod instance;
 pub mod inventory;
@@ -29,7 +30,9 @@ use crate::{
         account::{Caller, Role},
         id::{AccountId, NodeName},
         resources::Resources,
+        trace::Cause,
     },
+    events::Teller,
     hypervisor::{Domain, DomainEvent, HypervisorFault},
     messages::{
         Ask, CallContext,
@@ -81,6 +84,7 @@ struct Core {
     forgotten: RefCell<Forgotten>,
     refused: RefCell<Refused>,
     members: tokio::sync::Mutex<KnownMembers>,
+    teller: Teller,
 }
 
 #[derive(Debug)]
@@ -130,6 +134,12 @@ pub struct RestoredNode {
 }
 
 impl RestoredNode {
+    /// Tells from now on what happens.
+    pub fn telling(mut self, teller: Teller) -> RestoredNode {
+        self.core.teller = teller;
+        self
+    }
+
     /// Adopts its guests before it answers anybody.
     pub fn start(self, arbiter: &ArbiterHandle) -> Addr<NodeManager> {
         NodeManager::start_in_arbiter(arbiter, |_| self.manager())
@@ -182,6 +192,7 @@ impl NodeManager {
             forgotten: RefCell::new(Forgotten::load(&*parts.store)?),
             refused: RefCell::default(),
             members: Default::default(),
+            teller: Teller::default(),
         };
         Ok(RestoredNode { core, found: Found { records, members, domains } })
     }
@@ -241,20 +252,23 @@ impl Handler<Fenced> for NodeManager {
             "node `{}` was evicted from its cloud: its guests are ended, and it has to join anew",
             self.core.name
         );
+        self.core.tell_fenced();
         let core = self.core.clone();
         actix_rt::spawn(async move { core.end_all().await });
     }
 }
 
-/// From an instance's actor: how it is now.
+/// From an instance's actor: how it is now, and for whose request.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
-struct Changed(InstanceReport);
+struct Changed(InstanceReport, Cause);
 
 impl Handler<Changed> for NodeManager {
     type Result = ();
-    fn handle(&mut self, Changed(report): Changed, context: &mut Self::Context) {
+    fn handle(&mut self, changed: Changed, context: &mut Self::Context) {
+        let Changed(report, cause) = changed;
         let instance = report.instance.clone();
+        self.core.tell_change(&report, &cause);
         self.core.book.borrow_mut().instances.change(&instance, |known| known.report = report);
         if self.core.book.borrow().network_unswept && self.core.may_sweep_network() {
             self.core.book.borrow_mut().network_unswept = false;
@@ -308,14 +322,20 @@ macro_rules! answers {
         serves!(NodeManager: $($message),+);
         $(impl Handler<Call<$message>> for NodeManager {
             type Result = ResponseFuture<Result<$reply, NodeFault>>;
-            fn handle(&mut self, call: Call<$message>, context: &mut Self::Context) -> Self::Result {
+            fn handle(&mut self, mut call: Call<$message>, context: &mut Self::Context) -> Self::Result {
                 let request_id = &call.context.request_id;
                 let action = <$message as Ask>::NAME;
                 let instance = call.body.about().map(tracing::field::display);
-                let span = debug_span!("node", %request_id, action, instance);
+                let trace_id = call.context.trace_id.map(tracing::field::display);
+                let span = debug_span!("node", %request_id, trace_id, action, instance);
                 let core = self.core.clone();
                 let myself = context.address();
-                Box::pin(async move { core.$method(call.context, call.body, myself).await }.instrument(span))
+                let handling = call.begin();
+                let answered = async move {
+                    let _handling = handling;
+                    core.$method(call.context, call.body, myself).await
+                };
+                Box::pin(answered.instrument(span))
             }
         })+
     };
@@ -337,6 +357,7 @@ impl Core {
     fn own_context(&self, what: &str) -> CallContext {
         CallContext {
             request_id: format!("{}-{what}", self.name),
+            trace_id: None,
             time_left_ms: 30_000,
             on_behalf_of: Caller { account: self.root.clone(), role: Role::Administrator },
         }

@@ -13,6 +13,7 @@ use crate::{
         port_filter::PortFilter,
         resources::Resources,
         time::Timestamp,
+        trace::Cause,
     },
     hypervisor::console_tail::ConsoleTail,
     messages::{
@@ -47,7 +48,7 @@ impl Core {
                 revision,
                 force: false,
                 spec: Some(spec),
-                request_id: context.request_id,
+                cause: context.cause(),
             };
             let answer = self.send(&actor, pursue).await;
             if answer.is_err() {
@@ -85,7 +86,7 @@ impl Core {
         }
         let (host, manager) = (self.host.clone(), myself.clone());
         let actor = InstanceActor::new(host, manager, record, BootPhase::Accepted, None);
-        self.start(actor.asked_by(context.request_id));
+        self.start(actor.asked_by(context.cause()));
         self.touch(&myself);
         Ok(self.accepted())
     }
@@ -133,13 +134,7 @@ impl Core {
         let actor = self.require(&context, &instance)?;
         self.send(
             &actor,
-            Pursue {
-                goal: Goal::Stop,
-                revision,
-                force,
-                spec: None,
-                request_id: context.request_id,
-            },
+            Pursue { goal: Goal::Stop, revision, force, spec: None, cause: context.cause() },
         )
         .await
     }
@@ -158,13 +153,7 @@ impl Core {
         };
         self.send(
             &actor,
-            Pursue {
-                goal: Goal::End,
-                revision,
-                force: true,
-                spec: None,
-                request_id: context.request_id,
-            },
+            Pursue { goal: Goal::End, revision, force: true, spec: None, cause: context.cause() },
         )
         .await
     }
@@ -182,7 +171,7 @@ impl Core {
                 revision: revision + 1,
                 force: true,
                 spec: None,
-                request_id: "fenced".to_owned(),
+                cause: Cause::occasion("fenced"),
             };
             if let Err(fault) = self.send(&actor, end).await {
                 log::error!("an instance of an evicted node goes on: {fault}");

@@ -108,7 +108,7 @@ async fn generate(
     let mut chance = exchange.ambient.chance("keys");
     let work = move || key_material::generate(key_type, &name, &mut *chance);
     let failed = |error: &dyn std::error::Error| {
-        log::error!("request {}: {error}", exchange.request_id);
+        log::error!("request {}: {error}", exchange.cause.request_id);
         ApiError::internal()
     };
     match tokio::task::spawn_blocking(work).await {

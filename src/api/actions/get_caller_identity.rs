@@ -36,7 +36,7 @@ impl Action for GetCallerIdentity {
             return Ok(Response { arn, user_id: account.to_string(), account });
         }
         let Some(record) = exchange.state.accounts.get(&account) else {
-            log::error!("request {}: no record of account `{account}`", exchange.request_id);
+            log::error!("request {}: no record of account `{account}`", exchange.cause.request_id);
             return Err(ApiError::internal());
         };
         Ok(Response {

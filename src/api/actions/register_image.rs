@@ -131,7 +131,7 @@ impl RegisterImage {
 /// What the bytes' own length says about the size stated.
 fn check_blob(register: &cloud::RegisterImage, exchange: &Exchange) -> Result<(), ApiError> {
     let length = exchange.blobs.length(&register.blob).map_err(|fault| {
-        log::error!("request {}: {fault}", exchange.request_id);
+        log::error!("request {}: {fault}", exchange.cause.request_id);
         ApiError::internal()
     })?;
     let Some(length) = length else {

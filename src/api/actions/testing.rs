@@ -36,6 +36,7 @@ use crate::{
         scope::Scope,
         settings::{CloudSettings, GroupSettings, MetaZone, MetaZoneListing},
         time::Timestamp,
+        trace::Cause,
     },
     messages::{
         cloud::{LaunchReservation, ReportGroup, ReportPlacements},
@@ -284,7 +285,8 @@ impl TestCloud {
 
     async fn begin(&self, dry_run: bool) -> Result<Exchange, ApiError> {
         let caller = self.caller.clone();
-        Exchange::begin(&self.cloud, caller, self.scope(), "request".into(), dry_run).await
+        Exchange::begin(&self.cloud, caller, self.scope(), Cause::occasion("request"), dry_run)
+            .await
     }
 }
 

@@ -69,6 +69,8 @@ impl Running {
             limits,
             clock: Arc::new(|| NOW),
             chance: Arc::new(|| Box::new(Counting::default())),
+            teller: Teller::default(),
+            counted: None,
         };
         let server = serve(listener, echo.clone(), options).unwrap();
         let handle = server.handle();
@@ -338,4 +340,57 @@ async fn malformed_parameters_are_refused_before_the_signature_is_looked_at() {
     let server = Running::new(|_| {});
     let request = b"GET /?a=%zz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     check(&server.exchange(request).await, 400, "<Code>MalformedQueryString</Code>");
+}
+
+/// What is told of a request with these headers, signed or not.
+async fn told(headers: &[(&str, &str)]) -> (Option<crate::domain::trace::Cause>, event::Request) {
+    let (ambient, _) = crate::ambient::Ambient::seeded(1, NOW);
+    let (log, intake) = crate::events::EventLog::with_room_for(1, ambient);
+    let gate = Gate {
+        endpoint: Echo { asked: Arc::new(Notify::new()), answer: Arc::new(Notify::new()) },
+        limits: Limits::default(),
+        admission: Arc::new(Semaphore::new(1)),
+        clock: Arc::new(|| NOW),
+        chance: RefCell::new(Box::new(Counting::default())),
+        teller: log.teller("api", "test"),
+        counted: None,
+    };
+    let mut request = actix_web::test::TestRequest::get();
+    for header in headers {
+        request = request.append_header(*header);
+    }
+    let (request, mut payload) = request.to_http_parts();
+    let payload = <web::Payload as actix_web::FromRequest>::from_request(&request, &mut payload);
+    gate.answer(request, payload.await.unwrap()).await;
+    let told = intake.so_far().remove(0);
+    match told.event {
+        Event::Request(request) => (told.cause, request),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[actix_web::test]
+async fn what_was_refused_unsigned_is_told_without_what_it_claims_to_be() {
+    let (cause, request) = told(&[]).await;
+    assert_eq!((request.action, request.account), (None, None));
+    assert_eq!(
+        (request.status, request.code.as_deref()),
+        (403, Some("MissingAuthenticationToken"))
+    );
+    let cause = cause.unwrap();
+    assert_eq!(cause.trace_id.unwrap().to_string(), cause.request_id.replace('-', ""));
+}
+
+#[actix_web::test]
+async fn a_client_s_trace_is_taken_up_unless_it_is_malformed_or_not_the_only_one() {
+    let valid = ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    let trace = |cause: Option<crate::domain::trace::Cause>| cause.unwrap().trace_id.unwrap();
+    let (cause, request) = told(&[valid]).await;
+    assert_eq!(trace(cause).to_string(), "0af7651916cd43dd8448eb211c80319c");
+    assert_eq!(request.parent_span_id.unwrap().to_string(), "b7ad6b7169203331");
+    for wrong in [&[valid, valid][..], &[("traceparent", "00-0af7651916cd43dd8448eb211c80319c")]] {
+        let (cause, request) = told(wrong).await;
+        assert_ne!(trace(cause).to_string(), "0af7651916cd43dd8448eb211c80319c");
+        assert_eq!(request.parent_span_id, None);
+    }
 }

@@ -42,7 +42,8 @@ pub fn receive_from_children<P: Parent>(
         };
         let mut boards = boards.borrow_mut();
         let board = boards.entry(peer.identity.clone()).or_insert_with(|| {
-            let mut board = P::for_child(addr, &peer.identity);
+            let mailbox = parent.mailbox.clone();
+            let mut board = P::for_child(addr, &peer.identity).counting(mailbox);
             furnish(&peer.identity, &mut board);
             Rc::new(board)
         });

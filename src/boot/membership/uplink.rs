@@ -29,7 +29,7 @@ use crate::{
         renewal::Renewal,
     },
 };
-use actix::{Actor, ArbiterHandle, Recipient};
+use actix::{Actor, Addr, ArbiterHandle, Recipient};
 use std::{
     collections::hash_map::DefaultHasher,
     hash::{Hash, Hasher},
@@ -88,15 +88,15 @@ impl Uplink {
         &self,
         child: &Seat<C>,
         furnish: impl FnOnce(&mut Switchboard) + Send + 'static,
-    ) -> Recipient<Outbound> {
+    ) -> Addr<Link> {
         let (addr, dial) = (child.started(), self.dial.clone());
-        let link = Link::start_in_arbiter(&child.on, move |_| {
-            let mut board = C::for_parent(&addr);
+        let mailbox = child.mailbox.clone();
+        Link::start_in_arbiter(&child.on, move |_| {
+            let mut board = C::for_parent(&addr).counting(mailbox);
             furnish(&mut board);
             let board = Rc::new(board);
             Link::dial(dial, Rc::new(move |_, envelope| put_through(board.clone(), envelope)))
-        });
-        link.recipient()
+        })
     }
 
     /// Told when the parent says that this host's certificate was revoked.
@@ -163,6 +163,7 @@ pub fn own_context(identity: &Identity, what: &str) -> CallContext {
     let nobody = "000000000000".parse().expect("twelve digits are an account");
     CallContext {
         request_id: format!("{}-{what}", identity.name()),
+        trace_id: None,
         time_left_ms: 10_000,
         on_behalf_of: Caller { account: nobody, role: AccountRole::User },
     }

@@ -23,6 +23,10 @@ impl ErrorRate {
 }
 
 impl SlaPolicy for ErrorRate {
+    fn name(&self) -> &'static str {
+        "error-rate"
+    }
+
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
         if request.keep_out_of(|group| self.is_unreliable(group, draft), draft) {
             return Ok(());

@@ -17,6 +17,10 @@ pub struct Lifetime {
 }
 
 impl SlaPolicy for Lifetime {
+    fn name(&self) -> &'static str {
+        "lifetime"
+    }
+
     fn commit(&self, instance: &mut Instance, _: &Draft<'_>) {
         if self.of.include(&instance.scope.account) {
             let ends = instance.launched_at + self.granted;

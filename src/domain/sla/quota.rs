@@ -16,6 +16,10 @@ pub struct Quota {
 }
 
 impl SlaPolicy for Quota {
+    fn name(&self) -> &'static str {
+        "quota"
+    }
+
     /// As many as the quota has room for are granted, if they are enough.
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
         let account = &draft.scope.account;

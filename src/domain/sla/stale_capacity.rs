@@ -21,6 +21,10 @@ impl StaleCapacity {
 }
 
 impl SlaPolicy for StaleCapacity {
+    fn name(&self) -> &'static str {
+        "stale-capacity"
+    }
+
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
         if request.keep_out_of(|group| self.is_stale(group, draft), draft) {
             return Ok(());

@@ -12,6 +12,10 @@ pub struct ZoneRewrite {
 }
 
 impl SlaPolicy for ZoneRewrite {
+    fn name(&self) -> &'static str {
+        "zone-rewrite"
+    }
+
     fn request(&self, request: &mut LaunchRequest, draft: &Draft<'_>) -> Result<(), CloudFault> {
         let name = |choice| draft.settings.zone_chosen(&draft.scope.region, choice);
         let asked = match &self.from {

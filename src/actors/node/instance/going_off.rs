@@ -6,6 +6,7 @@ use crate::{
     domain::{
         boot_phase::{BootPhase, Goal, Step},
         instance::{ShutdownBehavior, StateReason},
+        trace::Cause,
     },
     hypervisor::OffReason,
 };
@@ -92,7 +93,7 @@ impl InstanceActor {
             self.go_on(context);
             return;
         }
-        self.request_id = GUEST_WENT_OFF.to_owned();
+        self.cause = Cause::occasion(GUEST_WENT_OFF);
         let (goal, why) = self.after_going_off(reason);
         log::info!("instance `{}` went off: {}", self.record.spec.instance, why.message);
         self.record.goal = goal;

@@ -4,7 +4,10 @@
 use super::{InstanceActor, not_recorded};
 use crate::{
     actors::node::record::InstanceRecord,
-    domain::boot_phase::{BootPhase, Goal},
+    domain::{
+        boot_phase::{BootPhase, Goal},
+        trace::Cause,
+    },
     messages::node::{InstanceSpec, NodeFault},
 };
 use actix::{AsyncContext, Handler, Message, ResponseFuture};
@@ -19,7 +22,7 @@ pub struct Pursue {
     pub force: bool,
     /// For a start: as it is now wanted.
     pub spec: Option<Box<InstanceSpec>>,
-    pub request_id: String,
+    pub cause: Cause,
 }
 
 impl Handler<Pursue> for InstanceActor {
@@ -33,7 +36,7 @@ impl Handler<Pursue> for InstanceActor {
         // A request that is repeated may have been answered by events already: a guest that went
         // off is not started again by it. It is recorded once more, if that failed at first.
         if asked.revision > self.record.revision {
-            self.request_id = asked.request_id;
+            self.cause = asked.cause;
             self.record.revision = asked.revision;
             // What has ended stays so.
             if self.record.goal != Goal::End {
