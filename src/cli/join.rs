@@ -6,7 +6,7 @@
 use super::{Context, fault::Fault};
 use crate::{
     boot::membership::joining::{self, Joined, JoiningFault},
-    transport::{join::JoinFault, token::JoinToken},
+    transport::{join::JoinFault, ledger::Refused, token::JoinToken},
 };
 use clap::Args;
 use std::{fs, process::ExitCode, time::Duration};
@@ -45,6 +45,9 @@ impl Join {
                 JoiningFault::Join(JoinFault::Expired) => {
                     told.remedy("`mallee token create` on the cloud's host makes a new one")
                 }
+                JoiningFault::Join(JoinFault::Refused(Refused::NameTaken(_))) => told.remedy(
+                    "`mallee node evict` on the cloud's host frees the name of a host that is gone",
+                ),
                 JoiningFault::Name(_) => told.remedy("choose one with `--name NAME`"),
                 _ => told,
             }

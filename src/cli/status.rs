@@ -5,7 +5,7 @@ use super::{
     client::{InstanceAnswer, ZoneAnswer},
     fault::Fault,
     output::{self, OutputArguments},
-    process,
+    process, up,
 };
 use crate::domain::instance_type::InstanceTypes;
 use clap::Args;
@@ -49,6 +49,14 @@ struct Instance {
     launched_at: String,
 }
 
+/// A process without the cloud manager.
+#[derive(Debug, Serialize)]
+struct Part {
+    running: bool,
+    parts: String,
+    pid: u32,
+}
+
 #[derive(Debug, Serialize)]
 struct NotRunning {
     running: bool,
@@ -66,6 +74,13 @@ impl Status {
             })?;
             return Ok(Fault::not_running("").exit_code());
         };
+        if let Some(parts) = up::read_serving(state)? {
+            let status = Part { running: true, parts, pid };
+            self.output.output.show(&status, |status| {
+                format!("running as {}, process {}\n", status.parts, status.pid)
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let client = context.client(&self.caller)?;
         let status = Running {
             running: true,

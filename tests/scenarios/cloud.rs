@@ -329,6 +329,14 @@ impl Cloud {
         self.processes.iter().position(runs).expect("some process runs it")
     }
 
+    /// The host of a node is emptied and joins anew, under the same name.
+    pub fn rejoin(&mut self, node: &str) {
+        let index = self.index_of(node);
+        self.kill_process(index);
+        fs::remove_dir_all(self.state_of(&self.processes[index].0)).unwrap();
+        self.start_process(index);
+    }
+
     /// As an operator does it.
     pub fn stop(&mut self) {
         for parent in self.processes.iter().filter_map(|(_, process)| process.as_ref()) {

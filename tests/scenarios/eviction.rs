@@ -78,9 +78,19 @@ fn an_evicted_node_s_instances_end_or_run_elsewhere_as_they_asked_and_never_twic
             assert!(described.contains(&(instance.clone(), state.to_owned())), "{described:?}");
         }
         // Nor is its room counted: four of the other node are left, one of them taken.
+        let vacant = |count: &str| {
+            let zones = client.ask("DescribeAvailabilityZones", &[("ZoneName.1", "verbose")]);
+            zones.all("item").iter().any(|row| row.contains("m1.small") && row.contains(count))
+        };
+        assert!(vacant("0003 / 0004"), "{topology}");
+        // Its host may join anew, under the same name, and is a node like any other.
+        cloud.rejoin("n1");
+        cloud.wait("the host is a node again", |_| vacant("0007 / 0008").then_some(()));
         let image = client.ask("DescribeImages", &[]).first("imageId").unwrap();
-        let launch = [("ImageId", image.as_str()), ("MinCount", "1"), ("MaxCount", "8")];
-        assert_eq!(client.ask("RunInstances", &launch).all("instanceId").len(), 3, "{topology}");
+        let launch = [("ImageId", image.as_str()), ("MinCount", "1"), ("MaxCount", "9")];
+        let launched = client.ask("RunInstances", &launch).all("instanceId");
+        assert_eq!(launched.len(), 7, "{topology}");
+        cloud.wait_for(&client, &launched, "running");
     }
 }
 

@@ -74,6 +74,9 @@ impl Core {
                     continue;
                 }
             }
+            // A host that joins anew under this name counts its reports from the beginning.
+            let key = (eviction.group.clone(), eviction.node.clone());
+            self.book.borrow_mut().driver.heard.remove(&key);
             let settled = self.decide(|draft| settle(&eviction, draft));
             self.keep_own(settled, "eviction").await;
             log::info!("node `{}` of group `{}` is evicted", eviction.node, eviction.group);
