@@ -3,10 +3,16 @@
 //! It asks nobody anything, and may be repeated: a host that is a member already says so and is
 //! done. `mallee up` then runs what the host joined as.
 
-use super::{Context, fault::Fault};
+use super::{Context, configuration, fault::Fault};
 use crate::{
     boot::membership::joining::{self, Joined, JoiningFault},
-    transport::{join::JoinFault, ledger::Refused, token::JoinToken},
+    config::state_directory::StateDirectory,
+    transport::{
+        identity::{Identity, Role},
+        join::JoinFault,
+        ledger::Refused,
+        token::JoinToken,
+    },
 };
 use clap::Args;
 use std::{fs, process::ExitCode, time::Duration};
@@ -26,6 +32,7 @@ pub struct Join {
 impl Join {
     pub fn perform(self, context: &Context<'_>) -> Result<ExitCode, Fault> {
         let state = &context.state;
+        refuse_a_cloud_of_its_own(state)?;
         state.create().map_err(Fault::io("make", state.root()))?;
         let name = match self.name {
             Some(name) => name,
@@ -65,8 +72,20 @@ impl Join {
     }
 }
 
-fn shown(identity: &crate::transport::identity::Identity) -> String {
-    use crate::transport::identity::Role;
+/// What a whole cloud has here would be there no more for `mallee up`, which runs what was joined.
+fn refuse_a_cloud_of_its_own(state: &StateDirectory) -> Result<(), Fault> {
+    let is_whole = configuration::last_used(state)?.topology.roles.is_none();
+    if !state.credentials().exists() || !is_whole {
+        return Ok(());
+    }
+    let place = state.root().display();
+    Err(Fault::failed(format!("this host has a cloud of its own, in `{place}`")).remedy(
+        "`mallee down --purge` removes it; or join with another `--state DIR`, and give that another \
+         `prefix`",
+    ))
+}
+
+fn shown(identity: &Identity) -> String {
     let (cloud, group) = (identity.cloud(), identity.group().unwrap_or_default());
     match identity.role() {
         Role::Node => {
@@ -82,4 +101,23 @@ fn host_name() -> Result<String, Fault> {
     let name = fs::read_to_string(path).map_err(Fault::io("read", path.as_ref()))?;
     let first = name.trim().split('.').next().unwrap_or_default();
     Ok(first.to_ascii_lowercase())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_a_cloud_of_its_own_does_not_join_another_in_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = StateDirectory::at(directory.path().into());
+        refuse_a_cloud_of_its_own(&state).unwrap();
+        fs::write(state.credentials(), "{}").unwrap();
+        let refused = refuse_a_cloud_of_its_own(&state).unwrap_err();
+        assert!(refused.to_string().contains("a cloud of its own"), "{refused}");
+        // A process that leaves nodes to others may be one of them.
+        let split = "[topology]\nroles = [\"cloud\", \"node\"]\n[cloud]\nlinks = \"[::1]:1\"";
+        fs::write(state.configuration(), split).unwrap();
+        refuse_a_cloud_of_its_own(&state).unwrap();
+    }
 }

@@ -98,6 +98,11 @@ impl Up {
         if let Some(card) = card {
             configuration = card.configure(configuration).map_err(|e| Fault::of(&e))?;
         }
+        if self.listen.is_some() && !configuration.topology.runs(Role::Cloud) {
+            return Err(Fault::failed(
+                "this host runs no cloud manager, so `--listen` is of no use",
+            ));
+        }
         if let Some(listen) = self.listen {
             configuration.cloud.listen = listen;
         }
