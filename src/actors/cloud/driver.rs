@@ -32,6 +32,10 @@ use std::{
 /// A wish nobody has taken up is repeated after this long.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
+/// The same for what may change without a boot, which a cloud that has just begun tells of every
+/// instance there is: one that is busy with that is not to be told it all once more.
+const UPDATE_RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// What outcomes of updates say for a revision: requests count from 1.
 pub(super) const UPDATE: u64 = 0;
 
@@ -45,6 +49,8 @@ pub struct Driver {
     /// Instances whose node has not confirmed what may change without a boot, and when it was told.
     updates: BTreeMap<InstanceId, Option<Timestamp>>,
     pub(super) refresh: Refresh,
+    /// Nodes whose group is being asked to evict them.
+    pub evicting: BTreeSet<(GroupName, NodeName)>,
     /// The generation of the newest report heard of each node.
     pub heard: BTreeMap<(GroupName, NodeName), u64>,
 }
@@ -61,6 +67,7 @@ impl Driver {
             updates: existing().map(|instance| (instance.id.clone(), None)).collect(),
             accepted: HashMap::new(),
             refresh: Refresh::restored(state, zones, filters_generation),
+            evicting: BTreeSet::new(),
             heard: BTreeMap::new(),
         }
     }
@@ -271,24 +278,26 @@ impl Core {
             let mut book = self.book.borrow_mut();
             book.driver.refresh.tick();
             let state = book.durable.clone();
-            let overdue = |asked: &Option<Timestamp>| {
-                asked.is_none_or(|asked| now.since(asked) >= RETRY_AFTER)
+            let overdue = |asked: Option<Timestamp>, after: Duration| {
+                asked.is_none_or(|asked| now.since(asked) >= after)
             };
             let transient = |id: &InstanceId| {
                 state.instance(id).is_some_and(|instance| instance.state.is_transient())
             };
             // What a report has settled meanwhile is no wish any more.
             book.driver.wishes.retain(|id, _| transient(id));
-            let at = |asked: &Option<Asked>| asked.map(|asked| asked.at);
-            let wishes = book.driver.wishes.iter().filter(|(_, asked)| overdue(&at(asked)));
-            let updates = book.driver.updates.iter().filter(|(_, asked)| overdue(asked));
+            let wishes = book.driver.wishes.iter();
+            let wishes =
+                wishes.filter(|(_, asked)| overdue(asked.map(|asked| asked.at), RETRY_AFTER));
+            let updates = book.driver.updates.iter();
+            let updates = updates.filter(|(_, asked)| overdue(**asked, UPDATE_RETRY_AFTER));
             wishes
                 .map(|(id, _)| Effect::Drive(id.clone()))
                 .chain(updates.map(|(id, _)| Effect::Update(id.clone())))
                 .collect()
         };
         self.enact(due, self.own_context("retry"));
-        self.carry_out_evictions().await;
+        self.carry_out_evictions();
         self.notice_silence().await;
         self.tell_policies_the_time().await;
         self.bury().await;

@@ -57,30 +57,40 @@ impl Decide for EvictNode {
 }
 
 impl Core {
-    /// Has groups take it that nodes are gone, and then deals with what is left there.
-    pub(super) async fn carry_out_evictions(self: &Rc<Self>) {
-        let evictions: Vec<Arc<Eviction>> =
-            self.book.borrow().durable.evictions.values().cloned().collect();
+    /// Has groups take it that nodes are gone. Returns at once: a group may take its time, and is
+    /// asked once at a time.
+    pub(super) fn carry_out_evictions(self: &Rc<Self>) {
+        let mut book = self.book.borrow_mut();
+        let evictions: Vec<Arc<Eviction>> = book.durable.evictions.values().cloned().collect();
         for eviction in evictions {
-            // A group that would still let the node in has no use for being told.
-            if !self.members.has_heard(&eviction.group) {
-                continue;
-            }
-            // A group that is not configured any more has nothing to say.
-            if let Some(group) = self.groups.get(&eviction.group) {
-                let asked = group::EvictNode { node: eviction.node.clone() };
-                if let Err(fault) = group.ask(self.own_context("eviction"), asked).await {
-                    log::warn!("group `{}` is told again to evict: {fault}", eviction.group);
-                    continue;
-                }
-            }
-            // A host that joins anew under this name counts its reports from the beginning.
             let key = (eviction.group.clone(), eviction.node.clone());
-            self.book.borrow_mut().driver.heard.remove(&key);
-            let settled = self.decide(|draft| settle(&eviction, draft));
-            self.keep_own(settled, "eviction").await;
-            log::info!("node `{}` of group `{}` is evicted", eviction.node, eviction.group);
+            // A group that would still let the node in has no use for being told.
+            if self.members.has_heard(&eviction.group) && book.driver.evicting.insert(key.clone()) {
+                let core = self.clone();
+                actix_rt::spawn(async move {
+                    core.carry_out_eviction(eviction).await;
+                    core.book.borrow_mut().driver.evicting.remove(&key);
+                });
+            }
         }
+    }
+
+    /// When the group has taken it, deals with what is left there.
+    async fn carry_out_eviction(self: &Rc<Self>, eviction: Arc<Eviction>) {
+        // A group that is not configured any more has nothing to say.
+        if let Some(group) = self.groups.get(&eviction.group) {
+            let asked = group::EvictNode { node: eviction.node.clone() };
+            if let Err(fault) = group.ask(self.own_context("eviction"), asked).await {
+                log::warn!("group `{}` is told again to evict: {fault}", eviction.group);
+                return;
+            }
+        }
+        // A host that joins anew under this name counts its reports from the beginning.
+        let key = (eviction.group.clone(), eviction.node.clone());
+        self.book.borrow_mut().driver.heard.remove(&key);
+        let settled = self.decide(|draft| settle(&eviction, draft));
+        self.keep_own(settled, "eviction").await;
+        log::info!("node `{}` of group `{}` is evicted", eviction.node, eviction.group);
     }
 }
 

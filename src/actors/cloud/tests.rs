@@ -8,6 +8,7 @@ use crate::{
         },
     },
     domain::{
+        account::{Caller, Role},
         boot_phase::BootPhase,
         draft::Draft,
         fault::CloudFault,
@@ -22,10 +23,11 @@ use crate::{
     },
     messages::{
         cloud::{
-            CreateSecurityGroup, InstanceAttribute, LaunchReservation, ModifyInstance,
-            RebootInstances, ReportGroup, SecurityGroupName, StartInstances, StopInstances,
-            TerminateInstances,
+            Commanded, CreateSecurityGroup, EvictNode, InstanceAttribute, LaunchReservation,
+            ModifyInstance, RebootInstances, ReportGroup, SecurityGroupName, StartInstances,
+            StopInstances, TerminateInstances,
         },
+        envelope::Envelope,
         group::DescribeInstances,
         node::{DescribeNode, TerminateInstance},
         report::Heard,
@@ -592,6 +594,55 @@ async fn policies_hear_when_a_node_says_what_it_has() {
     let zone_one: GroupName = crate::actors::testing::GROUP.parse().unwrap();
     wait("the policy has heard", || async {
         policy.0.lock().unwrap().contains(&zone_one).then_some(())
+    })
+    .await;
+}
+
+#[actix_rt::test]
+async fn a_group_that_is_slow_to_take_an_eviction_is_asked_once_and_delays_nothing_else() {
+    let granted = Duration::from_secs(60);
+    let policy: Arc<dyn SlaPolicy> = Arc::new(Lifetime { of: Accounts::all(), granted });
+    let settings =
+        CloudSettings { sla: [policy].into_iter().collect(), ..CloudSettings::for_tests() };
+    let group = Group::start(vec![Node::start("n1", 1), Node::start("n2", 4)]).await;
+    let (answer, asked) = (Arc::new(Notify::new()), Arc::new(Mutex::new(0)));
+    let weather = {
+        let (answer, asked) = (answer.clone(), asked.clone());
+        Arc::new(move |envelope: &Envelope| match envelope.name.as_str() {
+            "group.evict_node" => {
+                *asked.lock().unwrap() += 1;
+                Fate::Late(answer.clone())
+            }
+            _ => Fate::Deliver,
+        })
+    };
+    let cloud = Cloud::start_with(settings, group, weather).await;
+    let ids = cloud.launch(2).await;
+    for id in &ids {
+        until(&cloud, id, InstanceState::Running).await;
+    }
+    let evicted = cloud.group.nodes[0].name.clone();
+    let on_it = |id: &InstanceId| cloud.instance(id).node.as_ref() == Some(&evicted);
+    let (lost, kept): (Vec<_>, Vec<_>) = ids.into_iter().partition(on_it);
+
+    let group = crate::actors::testing::GROUP.parse().unwrap();
+    let administrator = Caller { account: user().account, role: Role::Administrator };
+    let command = EvictNode { group, node: evicted, was_member: true };
+    let region = cloud.instance(&lost[0]).scope.region.clone();
+    let body = Commanded { region, dry_run: false, command };
+    let manager = Address::Local(cloud.addr.clone());
+    let told = manager.ask(on_behalf_of(administrator), body).await.unwrap();
+    assert_eq!((told.ended, told.restarted), (lost.clone(), vec![]));
+    until(&cloud, &lost[0], InstanceState::Terminated).await;
+
+    // The group has not answered, and time goes on.
+    wait("the group is asked", || async { (*asked.lock().unwrap() > 0).then_some(()) }).await;
+    cloud.clock.advance(granted);
+    until(&cloud, &kept[0], InstanceState::Terminated).await;
+    assert_eq!(*asked.lock().unwrap(), 1);
+    answer.notify_one();
+    wait("the eviction is over", || async {
+        cloud.published.load().evictions.is_empty().then_some(())
     })
     .await;
 }

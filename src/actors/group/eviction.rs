@@ -2,7 +2,7 @@
 
 use super::{Core, arrival::Arrived, placements::Placement};
 use crate::{
-    domain::id::{InstanceId, NodeName},
+    domain::id::NodeName,
     messages::{
         CallContext,
         group::{EvictNode, GroupFault},
@@ -28,6 +28,8 @@ impl Core {
             book.nodes.remove(&node);
             book.reports.remove(&node);
             book.untold.remove(&node);
+            // At once, so that nothing is placed there while its last words are waited for.
+            book.capacity.forget_node(&self.name, &node);
         }
         while self.is_passing_on(&node) {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -47,12 +49,10 @@ impl Core {
         }
         let mut book = self.book.borrow_mut();
         for placement in &placed {
-            let still_there = |id: &InstanceId| book.placements.get(id) == Some(placement);
-            if still_there(&placement.instance) {
+            if book.placements.get(&placement.instance) == Some(placement) {
                 book.placements.remove(&placement.instance);
             }
         }
-        book.capacity.forget_node(&self.name, &node);
         self.tell_eviction(&context.cause(), &node);
         Ok(())
     }
