@@ -23,6 +23,7 @@ pub mod blob;
 pub mod image;
 pub mod key_pair;
 pub mod membership;
+pub mod overlay;
 pub mod security_group;
 pub mod tag;
 pub mod vpc;

@@ -4,6 +4,9 @@
 //! `simulated` keeps a table. Whatever `attach` made, `detach` takes away, and `purge` leaves the
 //! host as it was found.
 
+pub mod frame;
+pub mod record;
+
 pub mod host;
 pub mod simulated;
 
