@@ -169,7 +169,7 @@ mod tests {
         let with = |at: usize, byte: u8| {
             let mut bytes = good;
             bytes[at] = byte;
-            RecordHeader::read(&bytes)
+            RecordHeader::read(&bytes).map(|(header, _)| header)
         };
         assert_eq!(with(0, 0), None, "no such kind");
         assert_eq!(with(0, 4), None, "routing concerns no network");
