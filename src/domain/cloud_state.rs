@@ -14,6 +14,7 @@ use super::{
     image::Image,
     instance::{Instance, InstanceState},
     key_pair::KeyPair,
+    overlay::NetworkId,
     scope::Scope,
     security_group::{Peer, SecurityGroup},
     tag::{TagSet, Tags},
@@ -126,6 +127,8 @@ pub struct CloudState {
     pub ended: Map<(Timestamp, InstanceId), ()>,
     /// Public addresses in use, over all scopes.
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
+    /// Whose each private network's number is, over all scopes.
+    pub networks: Map<NetworkId, VpcId>,
     /// Groups that rules of other groups name: the named one, the naming one, and where that is.
     pub group_references: Map<(SecurityGroupId, SecurityGroupId), Scope>,
     /// Derived from the instances and the nodes' reports; not recorded.
@@ -240,7 +243,12 @@ impl CloudState {
             Entry::Account(r) => self.accounts.insert_mut(r.id.clone(), r.clone()),
             Entry::AccessKey(r) => self.access_keys.insert_mut(r.id.clone(), r.clone()),
             Entry::Image(r) => self.images.insert_mut(r.id.clone(), r.clone()),
-            Entry::Vpc(r) => self.within(&r.scope, |s| s.vpcs.insert_mut(r.id.clone(), r.clone())),
+            Entry::Vpc(r) => {
+                if let Some(network) = r.network {
+                    self.networks.insert_mut(network, r.id.clone());
+                }
+                self.within(&r.scope, |s| s.vpcs.insert_mut(r.id.clone(), r.clone()));
+            }
             Entry::Subnet(r) => {
                 self.within(&r.scope, |s| s.subnets.insert_mut(r.id.clone(), r.clone()));
             }
@@ -272,7 +280,12 @@ impl CloudState {
             Entry::Account(r) => _ = self.accounts.remove_mut(&r.id),
             Entry::AccessKey(r) => _ = self.access_keys.remove_mut(&r.id),
             Entry::Image(r) => _ = self.images.remove_mut(&r.id),
-            Entry::Vpc(r) => self.within(&r.scope, |s| _ = s.vpcs.remove_mut(&r.id)),
+            Entry::Vpc(r) => {
+                if let Some(network) = r.network {
+                    self.networks.remove_mut(&network);
+                }
+                self.within(&r.scope, |s| _ = s.vpcs.remove_mut(&r.id));
+            }
             Entry::Subnet(r) => self.within(&r.scope, |s| _ = s.subnets.remove_mut(&r.id)),
             Entry::KeyPair(r) => self.within(&r.scope, |s| _ = s.key_pairs.remove_mut(&r.name)),
             Entry::SecurityGroup(r) => {

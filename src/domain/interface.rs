@@ -2,6 +2,7 @@
 
 use super::{
     id::{InterfaceId, VpcId},
+    overlay::NetworkId,
     port_filter::{Cidr, PortFilter},
 };
 use serde::{Deserialize, Serialize};
@@ -54,10 +55,24 @@ pub struct InterfaceSpec {
     pub device_index: u32,
     pub mac: MacAddress,
     pub wire: Wire,
+    /// The private wire's number between hosts; none where the record is older than the overlay.
+    #[serde(default)]
+    pub network: Option<NetworkId>,
     pub address: Ipv4Addr,
+    /// Further addresses in the same subnet, which the guest gives itself.
+    #[serde(default)]
+    pub secondary: Vec<Ipv4Addr>,
+    /// Whether the guest may speak from its own addresses only.
+    #[serde(default = "yes")]
+    pub checks_source: bool,
     /// The range the guest believes it is on.
     pub subnet: Cidr,
     /// The default route offered by DHCP, on the public wire only.
     pub gateway: Option<Ipv4Addr>,
     pub filter: PortFilter,
+}
+
+/// What was recorded before there was a choice.
+fn yes() -> bool {
+    true
 }

@@ -4,7 +4,9 @@
 //! EC2 client expects. It is the paper's flat private network of an owner.
 
 use super::{
+    chance::Chance,
     id::{SubnetId, VpcId, ZoneName},
+    overlay::NetworkId,
     port_filter::Cidr,
     scope::Scope,
     time::Timestamp,
@@ -17,6 +19,10 @@ pub struct Vpc {
     pub scope: Scope,
     pub id: VpcId,
     pub cidr: Cidr,
+    /// Its number in the overlay's frames, its own among all VPCs of all accounts and regions. One
+    /// recorded before there was an overlay gets it with the next command in its scope.
+    #[serde(default)]
+    pub network: Option<NetworkId>,
     pub is_default: bool,
     pub created_at: Timestamp,
 }
@@ -48,9 +54,35 @@ pub fn default_subnet_cidr(zone_index: usize) -> Option<Cidr> {
     Cidr::new(Ipv4Addr::new(172, 31, third, 0), 20)
 }
 
+/// A number that no VPC has, from a random place on: a frame on its way to a VPC that is gone is not
+/// to come to the next one made. `None` when all 2²⁴ - 1 are taken.
+pub fn free_network(
+    chance: &mut dyn Chance,
+    taken: impl Fn(NetworkId) -> bool,
+) -> Option<NetworkId> {
+    let mut bytes = [0; 4];
+    chance.fill(&mut bytes);
+    let start = u32::from_be_bytes(bytes) % NetworkId::MAX;
+    (0..NetworkId::MAX)
+        .filter_map(|step| NetworkId::new(1 + (start + step) % NetworkId::MAX))
+        .find(|network| !taken(*network))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::chance::Counting;
+
+    #[test]
+    fn a_network_gets_a_number_that_is_not_taken_whichever_it_begins_at() {
+        let chance = &mut Counting::default();
+        let first = free_network(chance, |_| false).unwrap();
+        let all_but = |last: u32| move |network: NetworkId| network.number() != last;
+        assert_ne!(free_network(chance, |network| network == first), Some(first));
+        assert_eq!(free_network(chance, all_but(1)), NetworkId::new(1));
+        assert_eq!(free_network(chance, all_but(NetworkId::MAX)), NetworkId::new(NetworkId::MAX));
+        assert_eq!(free_network(chance, |_| true), None);
+    }
 
     #[test]
     fn default_subnets_lie_side_by_side_in_the_default_vpc() {

@@ -8,6 +8,7 @@ use crate::domain::{
     instance::{Instance, Interface},
     interface::{InterfaceSpec, Wire},
     metadata::{InstanceMetadata, InterfaceMetadata, PublicKey, UserData},
+    overlay::NetworkId,
     settings::CloudSettings,
     vpc,
 };
@@ -31,7 +32,10 @@ pub fn of(
             device_index: interface.device_index,
             mac: interface.mac,
             wire: interface.wire.clone(),
+            network: network(interface, own),
             address: interface.address,
+            secondary: Vec::new(),
+            checks_source: instance.source_dest_check,
             subnet: interface.range,
             gateway: gateway(interface, instance, settings),
             filter: filter.clone(),
@@ -47,6 +51,13 @@ pub fn of(
         metadata: metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
+}
+
+fn network(interface: &Interface, own: &ScopeState) -> Option<NetworkId> {
+    match &interface.wire {
+        Wire::Public => None,
+        Wire::Private(vpc) => own.vpcs.get(vpc)?.network,
+    }
 }
 
 fn gateway(
