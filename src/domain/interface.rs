@@ -6,7 +6,7 @@ use super::{
     port_filter::{Cidr, PortFilter},
 };
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::Ipv4Addr, str::FromStr};
+use std::{fmt, net::Ipv4Addr, path::PathBuf, str::FromStr};
 
 /// An Ethernet address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -45,6 +45,25 @@ pub enum Wire {
     Public,
     /// The owner's isolated network; two networks may use the same addresses.
     Private(VpcId),
+}
+
+/// What a guest's NIC is plugged into on its host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NicBackend {
+    /// A tap that exists already, by name.
+    Tap(String),
+    /// A pair of datagram sockets, a frame each: QEMU binds `guests` and sends to `ours`. Needs no
+    /// privilege, and either side may come and go.
+    Socket { ours: PathBuf, guests: PathBuf },
+}
+
+impl NicBackend {
+    pub fn tap(&self) -> Option<&str> {
+        match self {
+            NicBackend::Tap(name) => Some(name),
+            NicBackend::Socket { .. } => None,
+        }
+    }
 }
 
 /// An interface with everything its node must arrange for it.

@@ -99,7 +99,10 @@ pub fn domain_xml(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hypervisor::{Boot, Nic};
+    use crate::{
+        domain::interface::NicBackend,
+        hypervisor::{Boot, Nic},
+    };
     use std::path::Path;
 
     fn spec() -> DomainSpec {
@@ -110,7 +113,10 @@ mod tests {
             memory_mib: 256,
             boot: Boot::Disk,
             root_disk: directory.join("root.qcow2"),
-            nics: vec![Nic { mac: "d0:0d:0a:00:00:05".parse().unwrap(), tap: "mtap5".into() }],
+            nics: vec![Nic {
+                mac: "d0:0d:0a:00:00:05".parse().unwrap(),
+                backend: NicBackend::Tap("mtap5".into()),
+            }],
             console_log: directory.join("console.log"),
             console_socket: directory.join("console.sock"),
         }
@@ -149,6 +155,42 @@ mod tests {
             ..DomainOptions::default()
         };
         check(&spec, Accelerator::Kvm, &options, include_str!("domain_xml/kernel_kvm.xml"));
+    }
+
+    #[test]
+    fn a_nic_of_sockets_comes_after_those_of_taps_and_needs_no_device_of_the_host() {
+        let mut spec = spec();
+        let nic = |path: &str| Nic {
+            mac: "0a:01:0a:d5:00:05".parse().unwrap(),
+            backend: NicBackend::Socket {
+                ours: format!("/run/{path}.ours").into(),
+                guests: format!("/run/{path},x.guests").into(),
+            },
+        };
+        spec.nics.push(nic("a"));
+        spec.nics.push(nic("b"));
+        let xml = domain_xml(&spec, Accelerator::Tcg, &DomainOptions::default()).unwrap();
+        let arguments: Vec<&str> = xml
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("<qemu:arg value=\"")?.strip_suffix("\"/>"))
+            .collect();
+        assert_eq!(
+            arguments,
+            [
+                "-netdev",
+                "dgram,id=mallee0,local.type=unix,local.path=/run/a,,x.guests,remote.type=unix,\
+                 remote.path=/run/a.ours",
+                "-device",
+                "virtio-net-pci,netdev=mallee0,mac=0a:01:0a:d5:00:05,bus=pci.0,addr=0x10",
+                "-netdev",
+                "dgram,id=mallee1,local.type=unix,local.path=/run/b,,x.guests,remote.type=unix,\
+                 remote.path=/run/b.ours",
+                "-device",
+                "virtio-net-pci,netdev=mallee1,mac=0a:01:0a:d5:00:05,bus=pci.0,addr=0x11",
+            ]
+        );
+        assert!(xml.contains("xmlns:qemu=\"http://libvirt.org/schemas/domain/qemu/1.0\""));
+        assert_eq!(xml.matches("<interface ").count(), 1);
     }
 
     #[test]

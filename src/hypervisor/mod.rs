@@ -12,7 +12,11 @@ pub mod libvirt;
 pub mod reaper;
 pub mod simulated;
 
-use crate::domain::{id::InstanceId, interface::MacAddress, resources::Resources};
+use crate::domain::{
+    id::InstanceId,
+    interface::{MacAddress, NicBackend},
+    resources::Resources,
+};
 use console_tail::ConsoleTail;
 use std::{
     fmt::Debug,
@@ -30,11 +34,11 @@ pub enum Boot {
     Kernel { kernel: PathBuf, ramdisk: Option<PathBuf>, command_line: String },
 }
 
-/// A NIC whose tap already exists.
+/// A NIC whose place on the host already exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nic {
     pub mac: MacAddress,
-    pub tap: String,
+    pub backend: NicBackend,
 }
 
 /// Everything a driver needs to start a guest.

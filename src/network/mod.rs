@@ -12,7 +12,7 @@ pub mod simulated;
 
 use crate::domain::{
     id::{InstanceId, InterfaceId},
-    interface::InterfaceSpec,
+    interface::{InterfaceSpec, NicBackend},
     port_filter::{Cidr, GroupMembers, PortFilter},
 };
 use std::{fmt::Debug, net::Ipv4Addr};
@@ -22,8 +22,8 @@ use std::{fmt::Debug, net::Ipv4Addr};
 pub struct Port {
     pub interface: InterfaceId,
     pub instance: InstanceId,
-    /// The tap's name.
-    pub tap: String,
+    /// What the guest's NIC is to be plugged into.
+    pub backend: NicBackend,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -7,7 +7,7 @@ use super::{Datapath, NetworkFault, Port};
 use crate::{
     domain::{
         id::{InstanceId, InterfaceId, SecurityGroupId},
-        interface::{InterfaceSpec, Wire},
+        interface::{InterfaceSpec, NicBackend, Wire},
         port_filter::{GroupMembers, Packet, PortFilter},
     },
     ledger::Ledger,
@@ -183,7 +183,7 @@ fn described(interface: &InterfaceId, instance: &InstanceId) -> Port {
     Port {
         interface: interface.clone(),
         instance: instance.clone(),
-        tap: format!("sim-{interface}"),
+        backend: NicBackend::Tap(format!("sim-{interface}")),
     }
 }
 

@@ -180,7 +180,7 @@ fn refusal(stage: &Stage) {
     assert_eq!(stage.state(&spec.instance), None);
     spec.nics.push(crate::hypervisor::Nic {
         mac: "d0:0d:00:00:00:01".parse().unwrap(),
-        tap: "no-such-tap".to_owned(),
+        backend: crate::domain::interface::NicBackend::Tap("no-such-tap".to_owned()),
     });
     let result = stage.hypervisor.start(&spec);
     assert!(matches!(result, Err(HypervisorFault::Refused(_))), "{result:?}");

@@ -46,7 +46,8 @@ where
     assert_eq!(names(&*datapath), [one.id.clone(), two.id.clone(), inner.id.clone()]);
     let absent = datapath.set_filter(&two.id, &PortFilter::default());
     assert_eq!(absent, Err(NetworkFault::NotAttached(two.id.clone())), "until attached again");
-    assert_eq!(datapath.attach(&instance, &moved).unwrap().tap, port.tap, "the tap is found again");
+    let again = datapath.attach(&instance, &moved).unwrap();
+    assert_eq!(again.backend, port.backend, "the tap is found again");
     // Nobody has claimed interface two, so its address can be another's.
     let mut heir = public(7, Vec::new());
     heir.address = two.address;

@@ -222,7 +222,7 @@ impl Host {
     pub fn unconfigured_guest(&self, interface: &InterfaceSpec) -> Guest {
         let instance = "i-12345678".parse().unwrap();
         let port = self.datapath().attach(&instance, interface).unwrap();
-        Guest::plugged_into(&self.namespace, &port.tap, interface)
+        Guest::plugged_into(&self.namespace, port.backend.tap().unwrap(), interface)
     }
 
     /// A namespace beyond the host, at 192.0.2.2, where the host's default route leads.

@@ -51,7 +51,7 @@ impl Second {
     fn guest(&self, host: &Namespace, interface: &InterfaceSpec) -> Guest {
         let instance = "i-87654321".parse().unwrap();
         let port = self.datapath.attach(&instance, interface).unwrap();
-        Guest::plugged_into(host, &port.tap, interface)
+        Guest::plugged_into(host, port.backend.tap().unwrap(), interface)
     }
 }
 

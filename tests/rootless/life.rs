@@ -94,7 +94,8 @@ fn obey(order: Order, datapath: &dyn Datapath) -> Answer {
     let nothing = |()| String::new();
     let done = match order {
         Order::Attach(instance, interface) => {
-            datapath.attach(&instance, &interface).map(|port| port.tap)
+            let attached = datapath.attach(&instance, &interface);
+            attached.map(|port| port.backend.tap().unwrap().to_owned())
         }
         Order::SetFilter(interface, filter) => {
             datapath.set_filter(&interface, &filter).map(nothing)

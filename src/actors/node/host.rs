@@ -85,14 +85,14 @@ impl Host {
         files.map_err(|fault| fault.to_string())
     }
 
-    /// Makes the ports, and says which taps the guest's NICs are.
+    /// Makes the ports, and says what the guest's NICs are plugged into.
     pub fn attach_network(&self, record: &InstanceRecord) -> Result<Vec<Nic>, String> {
         let spec = &record.spec;
         let mut nics = Vec::new();
         for interface in &spec.interfaces {
             let port = self.datapath.attach(&spec.instance, interface);
             let port = port.map_err(|fault| fault.to_string())?;
-            nics.push(Nic { mac: interface.mac, tap: port.tap });
+            nics.push(Nic { mac: interface.mac, backend: port.backend });
         }
         self.metadata.insert(&spec.metadata);
         Ok(nics)

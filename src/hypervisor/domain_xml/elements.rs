@@ -3,7 +3,10 @@
 //! The choices that are not obvious are explained beside their fields.
 
 use super::{DiskCache, DomainOptions, METADATA_URI, domain_name, domain_uuid};
-use crate::hypervisor::{Boot, DomainSpec, accelerator::Accelerator};
+use crate::{
+    domain::interface::NicBackend,
+    hypervisor::{Boot, DomainSpec, Nic, accelerator::Accelerator},
+};
 use serde::Serialize;
 use std::path::Path;
 
@@ -17,6 +20,7 @@ pub fn definition<'a>(
     let tcg = accelerator == Accelerator::Tcg;
     DomainXml {
         kind: if tcg { "qemu" } else { "kvm" },
+        qemu: spec.nics.iter().any(is_of_sockets).then_some(QEMU_URI),
         name: domain_name(&options.name_prefix, &spec.instance),
         metadata: Metadata {
             instance: Instance { ns: METADATA_URI, id: spec.instance.to_string() },
@@ -50,11 +54,7 @@ pub fn definition<'a>(
         devices: Devices {
             emulator: options.emulator.as_deref(),
             disk: Disk::new(&spec.root_disk, options.disk_cache),
-            interface: spec
-                .nics
-                .iter()
-                .map(|nic| Interface::new(nic.mac.to_string(), &nic.tap))
-                .collect(),
+            interface: spec.nics.iter().filter_map(Interface::of).collect(),
             serial: Serial {
                 kind: "unix",
                 source: SocketSource { mode: "bind", path: &spec.console_socket },
@@ -68,6 +68,7 @@ pub fn definition<'a>(
                 backend: Backend { model: "random", path: "/dev/urandom" },
             },
         },
+        commandline: CommandLine::of(spec, options),
     }
 }
 
@@ -76,6 +77,9 @@ pub fn definition<'a>(
 pub struct DomainXml<'a> {
     #[serde(rename = "@type")]
     kind: &'static str,
+    /// Declared where it is used: libvirt marks a domain that has it.
+    #[serde(rename = "@xmlns:qemu", skip_serializing_if = "Option::is_none")]
+    qemu: Option<&'static str>,
     name: String,
     uuid: String,
     metadata: Metadata,
@@ -92,6 +96,8 @@ pub struct DomainXml<'a> {
     on_reboot: &'static str,
     on_crash: &'static str,
     devices: Devices<'a>,
+    #[serde(rename = "qemu:commandline", skip_serializing_if = "Option::is_none")]
+    commandline: Option<CommandLine>,
 }
 
 #[derive(Serialize)]
@@ -325,15 +331,67 @@ struct Interface<'a> {
 }
 
 impl<'a> Interface<'a> {
-    fn new(address: String, tap: &'a str) -> Interface<'a> {
-        Interface {
+    fn of(nic: &'a Nic) -> Option<Interface<'a>> {
+        let NicBackend::Tap(tap) = &nic.backend else { return None };
+        Some(Interface {
             kind: "ethernet",
-            mac: Mac { address },
+            mac: Mac { address: nic.mac.to_string() },
             // Not managed: the tap exists already, and what it is connected to is our business.
             target: Tap { dev: tap, managed: "no" },
             model: Model { kind: "virtio" },
-        }
+        })
     }
+}
+
+fn is_of_sockets(nic: &Nic) -> bool {
+    matches!(nic.backend, NicBackend::Socket { .. })
+}
+
+const QEMU_URI: &str = "http://libvirt.org/schemas/domain/qemu/1.0";
+
+/// What libvirt 9 has no element for: NICs of datagram sockets.
+#[derive(Serialize)]
+struct CommandLine {
+    #[serde(rename = "qemu:arg")]
+    arguments: Vec<Argument>,
+}
+
+#[derive(Serialize)]
+struct Argument {
+    #[serde(rename = "@value")]
+    value: String,
+}
+
+/// Beyond what libvirt gives to its own devices, which it counts from the bottom: so that they come
+/// after those in the guest, too.
+const FIRST_SLOT: usize = 0x10;
+
+impl CommandLine {
+    fn of(spec: &DomainSpec, options: &DomainOptions) -> Option<CommandLine> {
+        let bus = if options.machine == "pc" { "pci.0" } else { "pcie.0" };
+        let mut arguments = Vec::new();
+        for (index, nic) in spec.nics.iter().filter(|nic| is_of_sockets(nic)).enumerate() {
+            let NicBackend::Socket { ours, guests } = &nic.backend else { continue };
+            let (ours, guests) = (escaped(ours), escaped(guests));
+            arguments.push("-netdev".to_owned());
+            arguments.push(format!(
+                "dgram,id=mallee{index},local.type=unix,local.path={guests},remote.type=unix,\
+                 remote.path={ours}"
+            ));
+            let (mac, slot) = (nic.mac, FIRST_SLOT + index);
+            arguments.push("-device".to_owned());
+            arguments.push(format!(
+                "virtio-net-pci,netdev=mallee{index},mac={mac},bus={bus},addr={slot:#x}"
+            ));
+        }
+        let arguments = arguments.into_iter().map(|value| Argument { value }).collect::<Vec<_>>();
+        (!arguments.is_empty()).then_some(CommandLine { arguments })
+    }
+}
+
+/// QEMU takes a comma for the next option unless it is said twice.
+fn escaped(path: &Path) -> String {
+    path.display().to_string().replace(',', ",,")
 }
 
 #[derive(Serialize)]

@@ -36,7 +36,7 @@ mod tap;
 use super::{Datapath, NetworkFault, Port};
 use crate::domain::{
     id::{InstanceId, InterfaceId},
-    interface::{InterfaceSpec, Wire},
+    interface::{InterfaceSpec, NicBackend, Wire},
     port_filter::{Cidr, GroupMembers, PortFilter},
 };
 use dhcp::Lease;
@@ -451,7 +451,11 @@ impl Datapath for HostDatapath {
 }
 
 fn described(identity: &Identity, tap: String) -> Port {
-    Port { interface: identity.interface.clone(), instance: identity.instance.clone(), tap }
+    Port {
+        interface: identity.interface.clone(),
+        instance: identity.instance.clone(),
+        backend: NicBackend::Tap(tap),
+    }
 }
 
 /// Says what was being done, and tells what an administrator can allow from what they cannot.
