@@ -6,7 +6,7 @@ use super::{
     Configuration, GroupSection, NodeSection, RegionChoice, Role, instance_types, position::Step,
 };
 use crate::domain::{id::RegionName, port_filter::Cidr};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 type Fault = (Vec<Step>, String);
 
@@ -25,6 +25,7 @@ pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     check_nodes(configuration, &mut faults);
     check_instance_types(configuration, &mut faults);
     check_network(configuration, &mut faults);
+    check_overlay(configuration, &mut faults);
     check_policies(configuration, &mut faults);
     check_topology(configuration, &mut faults);
     if configuration.limits.max_in_flight == 0 {
@@ -292,6 +293,23 @@ fn check_network(configuration: &Configuration, faults: &mut Vec<Fault>) {
     if port == 0 || port == configuration.cloud.listen.port() {
         let message = format!("port {port} cannot be the metadata service's own");
         faults.push((path(["network", "metadata_port"]), message));
+    }
+}
+
+/// Every IPv4 host takes packets of 576 bytes (RFC 791); a jumbo frame has 9000.
+const MTUS: std::ops::RangeInclusive<u16> = 576..=9000;
+
+fn check_overlay(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let overlay = &configuration.overlay;
+    if !MTUS.contains(&overlay.guest_mtu) {
+        let (least, most) = (MTUS.start(), MTUS.end());
+        let message = format!("an MTU of {} is not from {least} to {most}", overlay.guest_mtu);
+        faults.push((path(["overlay", "guest_mtu"]), message));
+    }
+    let unusable = |address: &&SocketAddr| address.ip().is_unspecified() || address.port() == 0;
+    if let Some(address) = overlay.addresses.iter().find(unusable) {
+        let message = format!("nobody can find a switch at `{address}`");
+        faults.push((path(["overlay", "addresses"]), message));
     }
 }
 

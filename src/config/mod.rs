@@ -19,6 +19,7 @@ mod joined;
 mod meta_zone;
 mod metrics;
 mod node;
+mod overlay;
 mod sla;
 mod topology;
 
@@ -33,6 +34,7 @@ pub use joined::JoinedFault;
 pub use meta_zone::MetaZoneSection;
 pub use metrics::MetricsSection;
 pub use node::{HypervisorChoice, NodeSection, SimulatedSection, nameservers};
+pub use overlay::{NicsChoice, OverlaySection};
 pub use sla::SlaSection;
 pub use topology::{Role, Topology, TopologySection};
 
@@ -61,6 +63,7 @@ pub struct Configuration {
     #[serde(rename = "node", default = "Vec::new")]
     pub nodes: Vec<NodeSection>,
     pub network: NetworkSection,
+    pub overlay: OverlaySection,
     pub topology: TopologySection,
     pub limits: LimitsSection,
     pub events: EventsSection,
@@ -97,6 +100,7 @@ impl Default for Configuration {
             meta_zones: vec![MetaZoneSection::any()],
             nodes: vec![NodeSection::default()],
             network: NetworkSection::default(),
+            overlay: OverlaySection::default(),
             topology: TopologySection::default(),
             limits: LimitsSection::default(),
             events: EventsSection::default(),

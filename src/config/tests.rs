@@ -44,6 +44,7 @@ fn keys_without_a_fixed_default_stand_in_the_sample_as_comments_that_can_be_unco
     assert!(configuration.cloud.default_region.is_some() && configuration.cloud.links.is_some());
     assert!(configuration.groups[0].links.is_some() && configuration.topology.roles.is_some());
     assert!(configuration.metrics.listen.is_some());
+    assert_eq!(configuration.overlay.addresses.len(), 1);
     assert_eq!(configuration.policies.len(), 5);
     assert!(configuration.meta_zones[0].groups.is_some());
     assert_eq!(configuration.instance_types().get("m1.small").unwrap().memory_mib, 256);
@@ -82,12 +83,21 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "# a comment\n[netwrok]",
         "f.toml:2: unknown field `netwrok`, expected one of `cloud`, `group`, `meta_zone`, `node`, \
-         `network`, `topology`, `limits`, `events`, `metrics`, `sla`, `instance_types`; did you mean \
-         `network`?",
+         `network`, `overlay`, `topology`, `limits`, `events`, `metrics`, `sla`, `instance_types`; did \
+         you mean `network`?",
     );
     refused(
         "[topology]\ncolour = 1",
         "f.toml:2: unknown field `colour`, expected `kind` or `roles`",
+    );
+}
+
+#[test]
+fn a_switch_nobody_can_find_and_an_mtu_no_host_has_are_refused() {
+    refused(
+        "[overlay]\nguest_mtu = 500\naddresses = [\"0.0.0.0:1\"]",
+        "f.toml:2: an MTU of 500 is not from 576 to 9000\n\
+         f.toml:3: nobody can find a switch at `0.0.0.0:1`",
     );
 }
 
