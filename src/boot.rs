@@ -10,6 +10,7 @@
 
 pub mod enclosed_datapath;
 pub mod membership;
+pub mod overlay;
 pub mod purge;
 
 mod exporter;

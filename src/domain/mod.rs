@@ -24,6 +24,7 @@ pub mod image;
 pub mod key_pair;
 pub mod membership;
 pub mod overlay;
+pub mod roster;
 pub mod security_group;
 pub mod tag;
 pub mod vpc;

@@ -88,3 +88,11 @@ pub struct OverlayCharter {
     pub own_name: String,
     pub peers: Vec<OverlayPeer>,
 }
+
+/// What a switch says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SwitchCard {
+    /// As in `OverlayPeer`.
+    pub name: String,
+    pub endpoints: Vec<SocketAddr>,
+}

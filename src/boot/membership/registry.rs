@@ -141,6 +141,11 @@ impl Registry {
         self.registrar().ledger.revoked().collect()
     }
 
+    /// Whoever has a certificate that is believed.
+    pub fn members(&self) -> Vec<Identity> {
+        self.registrar().ledger.members().cloned().collect()
+    }
+
     /// Sees each revocation from now on.
     pub fn watch(&self) -> watch::Receiver<()> {
         self.revoked.subscribe()
