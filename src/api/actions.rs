@@ -93,10 +93,16 @@ actions! {
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
 
     // Networks.
+    create_subnet::CreateSubnet,
+    create_vpc::CreateVpc,
+    delete_subnet::DeleteSubnet,
+    delete_vpc::DeleteVpc,
     describe_network_interfaces::DescribeNetworkInterfaces,
     describe_subnets::DescribeSubnets,
     describe_vpc_attribute::DescribeVpcAttribute,
     describe_vpcs::DescribeVpcs,
+    modify_subnet_attribute::ModifySubnetAttribute,
+    modify_vpc_attribute::ModifyVpcAttribute,
 
     // Tags.
     create_tags::CreateTags,

@@ -134,10 +134,13 @@ codes! {
     InvalidNetworkInterfaceIdMalformed "InvalidNetworkInterfaceId.Malformed" 400
     InvalidNetworkInterfaceIdNotFound "InvalidNetworkInterfaceID.NotFound" 400
     InvalidSubnetConflict "InvalidSubnet.Conflict" 400
+    InvalidSubnetRange "InvalidSubnet.Range" 400
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400
     InvalidSubnetIdNotFound "InvalidSubnetID.NotFound" 400
+    InvalidVpcRange "InvalidVpc.Range" 400
     InvalidVpcIdMalformed "InvalidVpcID.Malformed" 400
     InvalidVpcIdNotFound "InvalidVpcID.NotFound" 400
+    VpcLimitExceeded "VpcLimitExceeded" 400
     VpcIdNotSpecified "VPCIdNotSpecified" 400
 }
 

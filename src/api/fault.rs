@@ -60,6 +60,10 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::SecurityGroupNameReserved(name) => {
             (Code::InvalidGroupReserved, format!("The security group '{name}' is reserved"))
         }
+        CloudFault::SecurityGroupElsewhere { group, vpc } => (
+            Code::InvalidParameter,
+            format!("Security group {group} and VPC {vpc} belong to different networks."),
+        ),
         CloudFault::SecurityGroupInUse(id) => {
             (Code::DependencyViolation, format!("resource {id} has a dependent object"))
         }
@@ -93,6 +97,28 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::VpcNotFound(id) => {
             (Code::InvalidVpcIdNotFound, format!("The vpc ID '{id}' does not exist"))
         }
+        CloudFault::VpcRange(cidr) => {
+            (Code::InvalidVpcRange, format!("The CIDR '{cidr}' is invalid."))
+        }
+        CloudFault::NetworksExhausted => (
+            Code::VpcLimitExceeded,
+            "The maximum number of VPCs of this cloud has been reached.".to_owned(),
+        ),
+        CloudFault::SubnetRange(cidr) => {
+            (Code::InvalidSubnetRange, format!("The CIDR '{cidr}' is invalid."))
+        }
+        CloudFault::SubnetConflict(cidr) => (
+            Code::InvalidSubnetConflict,
+            format!("The CIDR '{cidr}' conflicts with another subnet"),
+        ),
+        CloudFault::NetworkInUse { kind, id } => (
+            Code::DependencyViolation,
+            format!("The {kind} '{id}' has dependencies and cannot be deleted."),
+        ),
+        CloudFault::DefaultNetwork { kind, id } => (
+            Code::OperationNotPermitted,
+            format!("The default {kind} '{id}' cannot be deleted: every account has it."),
+        ),
         CloudFault::SubnetNotFound(id) => {
             (Code::InvalidSubnetIdNotFound, format!("The subnet ID '{id}' does not exist"))
         }

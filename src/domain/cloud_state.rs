@@ -98,6 +98,18 @@ impl ScopeState {
         self.security_groups.values().find(|group| group.vpc == *vpc && group.name == name)
     }
 
+    /// The addresses of a subnet that somebody has, in order.
+    pub fn addresses_taken<'a>(
+        &'a self,
+        subnet: &'a Subnet,
+    ) -> impl Iterator<Item = Ipv4Addr> + 'a {
+        let from = (subnet.vpc.clone(), subnet.cidr.address());
+        self.private_addresses
+            .range(from..)
+            .take_while(|((vpc, address), _)| *vpc == subnet.vpc && subnet.cidr.contains(*address))
+            .map(|((_, address), _)| *address)
+    }
+
     /// Instances whose ports follow the group's rules, terminated ones excluded.
     pub fn members<'a>(
         &'a self,

@@ -6,8 +6,10 @@ use super::{
         SecurityGroupRuleId, SubnetId, VpcId,
     },
     instance::InstanceState,
+    port_filter::Cidr,
 };
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CloudFault {
@@ -38,6 +40,9 @@ pub enum CloudFault {
     SecurityGroupExists { name: String, vpc: VpcId },
     #[error("the security group name `{0}` is reserved")]
     SecurityGroupNameReserved(String),
+    /// It is in another VPC than what it is to be for.
+    #[error("security group `{group}` is not in `{vpc}`")]
+    SecurityGroupElsewhere { group: SecurityGroupId, vpc: VpcId },
     #[error("security group `{0}` is in use")]
     SecurityGroupInUse(SecurityGroupId),
     #[error("the default security group cannot be deleted")]
@@ -55,8 +60,23 @@ pub enum CloudFault {
     RuleLimitExceeded(SecurityGroupId),
     #[error("no vpc `{0}`")]
     VpcNotFound(VpcId),
+    /// Of a VPC.
+    #[error("`{0}` cannot be the range of a vpc")]
+    VpcRange(Cidr),
+    #[error("every number of a network is taken")]
+    NetworksExhausted,
     #[error("no subnet `{0}`")]
     SubnetNotFound(SubnetId),
+    #[error("`{0}` cannot be the range of a subnet there")]
+    SubnetRange(Cidr),
+    #[error("`{0}` overlaps another subnet")]
+    SubnetConflict(Cidr),
+    /// Of a VPC or subnet that something is in, which is first to go.
+    #[error("{kind} `{id}` is in use")]
+    NetworkInUse { kind: NetworkKind, id: String },
+    /// Every account has these at every moment.
+    #[error("the default {kind} `{id}` cannot be deleted")]
+    DefaultNetwork { kind: NetworkKind, id: String },
     #[error("no network interface `{0}`")]
     InterfaceNotFound(InterfaceId),
     #[error("no account `{0}`")]
@@ -122,6 +142,21 @@ pub enum CloudFault {
     Unanswered,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkKind {
+    Vpc,
+    Subnet,
+}
+
+impl fmt::Display for NetworkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NetworkKind::Vpc => "vpc",
+            NetworkKind::Subnet => "subnet",
+        })
+    }
+}
+
 /// What an account's limit is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Quantity {
@@ -152,6 +187,6 @@ pub enum Wanted {
     Change,
 }
 
-fn list<T: std::fmt::Display>(ids: &[T]) -> String {
+fn list<T: fmt::Display>(ids: &[T]) -> String {
     ids.iter().map(T::to_string).collect::<Vec<_>>().join("`, `")
 }

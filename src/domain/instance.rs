@@ -13,7 +13,7 @@
 use super::{
     id::{
         AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, ReservationId,
-        SecurityGroupId, SubnetId, VolumeId, ZoneName,
+        SecurityGroupId, SubnetId, VolumeId, VpcId, ZoneName,
     },
     image::BootSource,
     instance_type::InstanceTypeName,
@@ -307,6 +307,14 @@ impl Instance {
     /// The first interface on the owner's own network.
     pub fn private_interface(&self) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.wire != Wire::Public)
+    }
+
+    /// The network of that.
+    pub fn vpc(&self) -> Option<&VpcId> {
+        match &self.private_interface()?.wire {
+            Wire::Private(vpc) => Some(vpc),
+            Wire::Public => None,
+        }
     }
 
     /// When its disk and interfaces were made; a later start changes `launched_at` only.

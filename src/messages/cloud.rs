@@ -55,6 +55,8 @@ macro_rules! commands {
     )+};
 }
 
+pub mod network;
+
 /// Makes the caller's resources in the region that every account has: the default VPC, a subnet a
 /// zone, the default security group. Harmless when they are there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

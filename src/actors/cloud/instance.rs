@@ -2,14 +2,13 @@
 //!
 //! A request for several instances is granted for all or refused for all.
 
-use super::command::Decide;
+use super::{command::Decide, security_group};
 use crate::domain::{
     cloud_state::Entry,
     draft::{Draft, Effect},
     fault::{CloudFault, Wanted},
     id::{InstanceId, SecurityGroupId},
     instance::{Instance, InstanceState, LifecycleEvent, StateReason},
-    scope::Scope,
 };
 use crate::messages::cloud::{
     InstanceAttribute, ModifyInstance, RebootInstances, StartInstances, StateChange, StopInstances,
@@ -112,7 +111,7 @@ impl Decide for ModifyInstance {
             InstanceAttribute::SourceDestCheck(on) => instance.source_dest_check = on,
             InstanceAttribute::SecurityGroups(groups) => {
                 draft.members_changed(&instance);
-                instance.security_groups = known_security_groups(groups, &instance.scope, draft)?;
+                instance.security_groups = known_security_groups(groups, &instance, draft)?;
                 draft.members_changed(&instance);
                 draft.effect(Effect::RefreshFilters(instance.scope.clone()));
             }
@@ -177,14 +176,14 @@ fn find_all(ids: &[InstanceId], draft: &Draft<'_>) -> Result<Vec<Arc<Instance>>,
 /// The groups of the instance's owner with these ids, each once.
 fn known_security_groups(
     ids: Vec<SecurityGroupId>,
-    scope: &Scope,
+    instance: &Instance,
     draft: &Draft<'_>,
 ) -> Result<Vec<SecurityGroupId>, CloudFault> {
-    let own = draft.state.scope(scope).cloned().unwrap_or_default();
+    let own = draft.state.scope(&instance.scope).cloned().unwrap_or_default();
     let mut known = Vec::new();
     for id in ids {
-        if !own.security_groups.contains_key(&id) {
-            return Err(CloudFault::SecurityGroupNotFound(id));
+        if let Some(vpc) = instance.vpc() {
+            security_group::find_in(&id, vpc, &own)?;
         }
         if !known.contains(&id) {
             known.push(id);

@@ -9,6 +9,7 @@ use crate::domain::{
     interface::{InterfaceSpec, Wire},
     metadata::{InstanceMetadata, InterfaceMetadata, PublicKey, UserData},
     overlay::NetworkId,
+    port_filter::Cidr,
     settings::CloudSettings,
     vpc,
 };
@@ -36,7 +37,7 @@ pub fn of(
             address: interface.address,
             secondary: Vec::new(),
             checks_source: instance.source_dest_check,
-            subnet: interface.range,
+            subnet: believed_range(interface, own),
             gateway: gateway(interface, instance, settings),
             filter: filter.clone(),
         })
@@ -51,6 +52,14 @@ pub fn of(
         metadata: metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
+}
+
+/// A VPC is one Ethernet, and no router stands between its subnets: all of it is on the link.
+fn believed_range(interface: &Interface, own: &ScopeState) -> Cidr {
+    match &interface.wire {
+        Wire::Public => interface.range,
+        Wire::Private(vpc) => vpc_cidr(own, vpc),
+    }
 }
 
 fn network(interface: &Interface, own: &ScopeState) -> Option<NetworkId> {
@@ -137,6 +146,6 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
     })
 }
 
-fn vpc_cidr(own: &ScopeState, vpc: &VpcId) -> crate::domain::port_filter::Cidr {
+fn vpc_cidr(own: &ScopeState, vpc: &VpcId) -> Cidr {
     own.vpcs.get(vpc).map_or_else(vpc::default_cidr, |vpc| vpc.cidr)
 }

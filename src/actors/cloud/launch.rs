@@ -5,7 +5,7 @@
 
 mod places;
 
-use super::command::Decide;
+use super::{command::Decide, security_group};
 use crate::domain::{
     cloud_state::{ClientToken, Entry, ScopeState},
     draft::{Draft, Effect},
@@ -244,10 +244,7 @@ fn security_groups(
     let mut ids = Vec::new();
     for name in asked {
         let id = match name {
-            SecurityGroupName::Id(id) => {
-                let group = own.security_groups.get(id);
-                group.ok_or_else(|| CloudFault::SecurityGroupNotFound(id.clone()))?.id.clone()
-            }
+            SecurityGroupName::Id(id) => security_group::find_in(id, vpc, own)?.id.clone(),
             SecurityGroupName::Name(name) => {
                 let group = own.security_group_named(vpc, name);
                 group.ok_or_else(|| CloudFault::SecurityGroupNameNotFound(name.clone()))?.id.clone()

@@ -28,9 +28,11 @@ pub mod scope;
 pub mod security_group;
 pub mod silence;
 pub mod sla;
+pub mod subnet;
 pub mod tag;
 #[cfg(test)]
 mod tests;
+pub mod vpc;
 
 use super::{
     address::{Address, Call},
@@ -52,7 +54,7 @@ use crate::{
     events::Teller,
     messages::{
         Ask, CallContext,
-        cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements},
+        cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements, network},
         report::Heard,
     },
     store::{
@@ -221,6 +223,12 @@ serves!(CloudManager:
     Commanded<ask::RevokeSecurityGroup>,
     Commanded<ask::ModifySecurityGroupRules>,
     Commanded<ask::UpdateRuleDescriptions>,
+    Commanded<network::CreateVpc>,
+    Commanded<network::DeleteVpc>,
+    Commanded<network::ModifyVpc>,
+    Commanded<network::CreateSubnet>,
+    Commanded<network::DeleteSubnet>,
+    Commanded<network::ModifySubnet>,
     Commanded<ask::RegisterImage>,
     Commanded<ask::DeregisterImage>,
     Commanded<ask::ModifyImage>,

@@ -8,7 +8,7 @@ use crate::domain::{
     overlay::NetworkId,
     port_filter::{Cidr, Direction, Traffic},
     security_group::{DEFAULT_GROUP_NAME, Peer, SecurityGroup, SecurityGroupRule},
-    vpc::{self, Subnet, Vpc},
+    vpc::{self, Subnet, Vpc, VpcAttributes},
 };
 use std::sync::Arc;
 
@@ -25,6 +25,7 @@ pub fn open(draft: &mut Draft<'_>) {
         id: VpcId::random(draft.chance),
         cidr: vpc::default_cidr(),
         network: free_network(draft),
+        attributes: VpcAttributes::default(),
         is_default: true,
         created_at: draft.now,
     };
@@ -63,13 +64,15 @@ fn open_subnets(draft: &mut Draft<'_>, vpc: &Vpc) {
             cidr,
             zone,
             is_default: true,
+            maps_public_address: None,
             created_at: draft.now,
         };
         draft.put(Entry::Subnet(Arc::new(subnet)));
     }
 }
 
-fn default_security_group(draft: &mut Draft<'_>, vpc: &Vpc) -> SecurityGroup {
+/// The group that every VPC is born with.
+pub fn default_security_group(draft: &mut Draft<'_>, vpc: &Vpc) -> SecurityGroup {
     let id = SecurityGroupId::random(draft.chance);
     let members = Peer::Group { account: draft.scope.account.clone(), group: id.clone() };
     let mut rule = |direction, peer| SecurityGroupRule {

@@ -3,12 +3,12 @@
 //! Every request is carried out whole or not at all. Where a change of rules reaches ports, their
 //! filters are refreshed; a new group has no members, and one that can be deleted neither.
 
-use super::{command::Decide, key_pair::put_tags};
+use super::{command::Decide, key_pair::put_tags, tag::remove_tags};
 use crate::domain::{
-    cloud_state::Entry,
+    cloud_state::{Entry, ScopeState},
     draft::{Draft, Effect},
     fault::CloudFault,
-    id::{AccountId, PrefixedId, SecurityGroupId, SecurityGroupRuleId},
+    id::{AccountId, PrefixedId, SecurityGroupId, SecurityGroupRuleId, VpcId},
     port_filter::{Cidr, Direction, Traffic},
     scope::Scope,
     security_group::{
@@ -190,6 +190,20 @@ fn find(name: &SecurityGroupName, draft: &Draft<'_>) -> Result<Arc<SecurityGroup
     }
 }
 
+/// A group for something in that VPC.
+pub fn find_in<'a>(
+    id: &SecurityGroupId,
+    vpc: &VpcId,
+    own: &'a ScopeState,
+) -> Result<&'a Arc<SecurityGroup>, CloudFault> {
+    let group = own.security_groups.get(id);
+    let group = group.ok_or_else(|| CloudFault::SecurityGroupNotFound(id.clone()))?;
+    match group.vpc == *vpc {
+        true => Ok(group),
+        false => Err(CloudFault::SecurityGroupElsewhere { group: id.clone(), vpc: vpc.clone() }),
+    }
+}
+
 fn check(permission: &Permission, draft: &Draft<'_>) -> Result<(), CloudFault> {
     checked_description(permission.description.clone())?;
     match &permission.peer {
@@ -285,12 +299,6 @@ fn changed(
     draft.put(Entry::SecurityGroup(Arc::new(group)));
     draft.effect(Effect::RefreshFilters(draft.scope.clone()));
     RulesChanged { group: id, rules }
-}
-
-fn remove_tags(resource: &str, draft: &mut Draft<'_>) {
-    if let Some(tags) = draft.own().tags.get(resource) {
-        draft.remove(Entry::Tags(tags.clone()));
-    }
 }
 
 #[cfg(test)]

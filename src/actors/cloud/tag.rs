@@ -47,6 +47,13 @@ impl Decide for DeleteTags {
     }
 }
 
+/// Tags go with their resource.
+pub fn remove_tags(resource: &str, draft: &mut Draft<'_>) {
+    if let Some(tags) = draft.own().tags.get(resource) {
+        draft.remove(Entry::Tags(tags.clone()));
+    }
+}
+
 fn tags_of(resource: &str, draft: &Draft<'_>) -> Result<TagSet, CloudFault> {
     let scope = draft.scope.clone();
     if !cloud_state::resource_exists(&draft.state, &scope, resource) {

@@ -1,7 +1,4 @@
-//! DescribeVpcAttribute: what holds for a VPC's guests, one attribute at a time.
-//!
-//! Guests are given a name server, but no public name that it knows (`domain::dns_name`);
-//! addresses are not metered. It cannot be otherwise.
+//! DescribeVpcAttribute: what its owner says of a VPC, one attribute at a time.
 
 use crate::{
     api::{
@@ -43,12 +40,17 @@ impl Action for DescribeVpcAttribute {
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
         let mut response = Response { vpc_id: self.vpc_id.to_string(), ..Response::default() };
+        let own = exchange.own();
+        let vpc = own.vpcs.get(&self.vpc_id);
+        let vpc =
+            vpc.ok_or_else(|| fault::api_error(CloudFault::VpcNotFound(self.vpc_id.clone())))?;
+        let known = vpc.attributes;
         let value = |value| Some(Value { value });
         match self.attribute.as_str() {
-            "enableDnsSupport" => response.enable_dns_support = value(true),
-            "enableDnsHostnames" => response.enable_dns_hostnames = value(false),
+            "enableDnsSupport" => response.enable_dns_support = value(known.dns_support),
+            "enableDnsHostnames" => response.enable_dns_hostnames = value(known.dns_hostnames),
             "enableNetworkAddressUsageMetrics" => {
-                response.enable_network_address_usage_metrics = value(false);
+                response.enable_network_address_usage_metrics = value(known.address_usage_metrics);
             }
             other => {
                 let other = echo(other);
@@ -59,9 +61,6 @@ impl Action for DescribeVpcAttribute {
                     ),
                 ));
             }
-        }
-        if !exchange.own().vpcs.contains_key(&self.vpc_id) {
-            return Err(fault::api_error(CloudFault::VpcNotFound(self.vpc_id)));
         }
         Ok(response)
     }

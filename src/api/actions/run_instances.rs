@@ -412,6 +412,7 @@ fn check_interface(interface: &NetworkInterface) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use crate::{
+        actors::cloud::instance_spec,
         api::actions::testing::{BOB, TestCloud},
         domain::{
             instance::{Instance, ShutdownBehavior},
@@ -511,6 +512,37 @@ mod tests {
             let request = format!("{RUN}&{interface}&{more}");
             cloud.check_refused("RunInstances", &request, code, "").await;
         }
+    }
+
+    #[actix_web::test]
+    async fn an_instance_in_a_subnet_of_another_vpc_is_in_that_vpcs_groups_only() {
+        let cloud = TestCloud::start().await;
+        let vpc = cloud.value("CreateVpc", "CidrBlock=10.0.0.0/16", "vpcId").await;
+        let subnet = format!("VpcId={vpc}&CidrBlock=10.0.1.0/28&AvailabilityZone=us-east-1b");
+        let subnet = cloud.value("CreateSubnet", &subnet, "subnetId").await;
+        let request = format!("{RUN}&SubnetId={subnet}");
+        cloud.call("RunInstances", &request).await.unwrap();
+        let instance = only_instance(&cloud);
+        let private = instance.private_interface().unwrap();
+        assert_eq!(private.range.to_string(), "10.0.1.0/28");
+        assert_eq!(instance.zone.as_str(), "us-east-1b");
+        let state = cloud.state();
+        let own = state.scope(&cloud.scope()).unwrap();
+        let group = &own.security_groups[&instance.security_groups[0]];
+        assert_eq!((&*group.name, Some(&group.vpc)), ("default", instance.vpc()));
+        let spec = instance_spec::of(&instance, &state, &cloud.cloud.settings, 1).unwrap();
+        let port = &spec.interfaces[1];
+        assert_eq!(port.subnet.to_string(), "10.0.0.0/16", "all of the VPC is on the link");
+        assert_eq!(port.network, own.vpcs[&group.vpc].network);
+        // Of the default VPC, and of no VPC for the other instance.
+        let theirs = own.security_groups.values().find(|other| other.vpc != group.vpc).unwrap();
+        let mixed = format!("{request}&SecurityGroupId.1={}", theirs.id);
+        let code = "InvalidParameter";
+        cloud.check_refused("RunInstances", &mixed, code, "different networks").await;
+        let change = format!("InstanceId={}&GroupId.1={}", instance.id, theirs.id);
+        cloud
+            .check_refused("ModifyInstanceAttribute", &change, code, "different networks")
+            .await;
     }
 
     #[actix_web::test]

@@ -10,7 +10,10 @@ pub mod instance_type;
 pub mod interface_address;
 pub mod reservation;
 pub mod state_change;
+pub mod subnet;
+pub mod vpc;
 
+pub mod cidr;
 pub mod metadata_options;
 pub mod root_volume;
 pub mod tag;
