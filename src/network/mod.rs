@@ -7,6 +7,9 @@
 pub mod frame;
 pub mod record;
 
+pub mod fragments;
+pub mod segments;
+
 pub mod host;
 pub mod simulated;
 
