@@ -8,6 +8,7 @@ pub mod frame;
 pub mod record;
 
 pub mod fragments;
+pub mod port;
 pub mod segments;
 
 pub mod host;
