@@ -7,6 +7,10 @@
 pub mod frame;
 pub mod record;
 
+pub mod fragments;
+pub mod port;
+pub mod segments;
+
 pub mod host;
 pub mod simulated;
 
