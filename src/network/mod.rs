@@ -4,6 +4,7 @@
 //! `simulated` keeps a table. Whatever `attach` made, `detach` takes away, and `purge` leaves the
 //! host as it was found.
 
+pub mod cable;
 pub mod frame;
 pub mod record;
 
