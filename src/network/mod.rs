@@ -6,6 +6,7 @@
 
 pub mod cable;
 pub mod dhcp;
+pub mod ethernet;
 pub mod fragments;
 pub mod frame;
 pub mod port;

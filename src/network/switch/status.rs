@@ -1,6 +1,6 @@
 //! What a switch tells people about itself.
 
-use super::{Moment, port::PortId};
+use super::{Switch, attached::Attached, port::PortId};
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     overlay::{NetworkId, SwitchId},
@@ -27,9 +27,6 @@ pub enum Refusal {
     ArpSender,
     /// A guest that would be a DHCP server.
     DhcpServer,
-    /// Not to be passed on because the switch itself is concerned: a DHCP message, or ARP about an
-    /// address of the asker's own.
-    ForSwitch,
     /// To a port that does not have the address.
     NotItsAddress,
     /// More than its share of broadcasts, of unknown addresses, or of questions.
@@ -58,14 +55,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    pub const ALL: [Refusal; 22] = [
+    pub const ALL: [Refusal; 21] = [
         Refusal::Malformed,
         Refusal::Protocol,
         Refusal::SourceMac,
         Refusal::SourceAddress,
         Refusal::ArpSender,
         Refusal::DhcpServer,
-        Refusal::ForSwitch,
         Refusal::NotItsAddress,
         Refusal::BroadcastRate,
         Refusal::UnknownRate,
@@ -157,7 +153,60 @@ pub struct KnownStation {
     pub is_learned: bool,
 }
 
-/// Seconds, for people.
-pub(super) fn seconds(moment: Moment) -> u64 {
-    moment.as_secs()
+impl Switch {
+    pub fn status(&self) -> SwitchStatus {
+        let mut ports: Vec<PortStatus> =
+            self.ports.iter().map(|(id, port)| port_status(*id, port)).collect();
+        ports.sort_unstable_by_key(|port| port.port);
+        let mut stations: Vec<KnownStation> = Vec::new();
+        let mut switches = Vec::new();
+        for (switch, incarnation) in self.link_state.switches() {
+            let its_own = self.link_state.stations(switch);
+            let cables = self.link_state.cables().get(&switch).cloned().unwrap_or_default();
+            let way = self.ways.to(switch);
+            switches.push(KnownSwitch {
+                switch,
+                incarnation,
+                next: way.map(|(next, _)| next),
+                cost: way.map(|(_, cost)| cost),
+                cables,
+                stations: its_own.len(),
+            });
+            stations.extend(its_own.into_iter().map(|station| KnownStation {
+                network: station.network,
+                mac: station.mac.to_string(),
+                addresses: station.addresses,
+                switch,
+                is_learned: !station.is_assigned,
+            }));
+        }
+        SwitchStatus {
+            switch: self.own,
+            incarnation: self.incarnation,
+            ports,
+            refused: self.counters.refused(),
+            relayed: self.relayed,
+            switches,
+            stations,
+        }
+    }
+}
+
+fn port_status(id: PortId, port: &Attached) -> PortStatus {
+    let spec = &port.spec;
+    PortStatus {
+        port: id,
+        interface: spec.interface.clone(),
+        instance: spec.instance.clone(),
+        network: spec.network,
+        mac: spec.mac.to_string(),
+        addresses: spec.addresses.clone(),
+        received: port.counters.received,
+        received_bytes: port.counters.received_bytes,
+        sent: port.counters.sent,
+        sent_bytes: port.counters.sent_bytes,
+        refused: port.counters.refused(),
+        flows: port.tracker.len(),
+        learned: port.learned.len(),
+    }
 }
