@@ -63,6 +63,9 @@ impl Window {
         };
         let ahead = sequence.wrapping_sub(newest) % SEQUENCES;
         if (1..SEQUENCES / 2).contains(&ahead) {
+            if ahead >= WINDOW {
+                self.bits.fill(0);
+            }
             for passed in 1..ahead.min(WINDOW) {
                 self.clear((newest + passed) % SEQUENCES);
             }

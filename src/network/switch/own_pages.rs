@@ -1,7 +1,8 @@
 //! What this switch has to say of itself, divided into pages.
 //!
 //! A station stays on the page that it was put on, so that a change concerns one page. Pages that
-//! change often are said again only after a pause; losing a cable is said at once.
+//! change often are said again only after a pause; losing a cable is said at once, and so is a new
+//! one where they are few.
 
 use super::{
     Moment,
@@ -14,6 +15,8 @@ use std::{
     time::Duration,
 };
 
+/// More cables come up in crowds, each of which would have all the others told.
+const FEW_CABLES: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Cables are on pages before this, stations from here on.
@@ -30,15 +33,17 @@ pub struct OwnPages {
 struct OwnPage {
     items: BTreeSet<Item>,
     size: usize,
-    said_at: Option<Moment>,
+    said: Option<(Moment, Vec<u8>)>,
     is_changed: bool,
     is_urgent: bool,
+    /// Though it may be what was said before.
+    is_repeated: bool,
 }
 
 impl OwnPages {
     pub fn set_cable(&mut self, neighbour: SwitchId, cost: u32) {
         if self.cables.insert(neighbour, cost) != Some(cost) {
-            self.lay_out_cables(false);
+            self.lay_out_cables(self.cables.len() <= FEW_CABLES);
         }
     }
 
@@ -77,22 +82,31 @@ impl OwnPages {
     pub fn repeat(&mut self, page: u16) {
         let page = self.pages.entry(page).or_default();
         page.is_changed = true;
-        page.is_urgent = true;
+        page.is_repeated = true;
     }
 
     /// Pages to be said now, with their items.
     pub fn due(&mut self, now: Moment) -> Vec<(u16, Vec<u8>)> {
         let mut due = Vec::new();
         for (number, page) in &mut self.pages {
-            let has_paused = page.said_at.is_none_or(|said| now.saturating_sub(said) >= PAUSE);
-            if page.is_changed && (has_paused || page.is_urgent) {
-                page.is_changed = false;
-                page.is_urgent = false;
-                page.said_at = Some(now);
-                let mut items = Vec::with_capacity(page.size);
-                page.items.iter().for_each(|item| item.write(&mut items));
+            let has_paused = match &page.said {
+                Some((at, _)) => now.saturating_sub(*at) >= PAUSE,
+                None => true,
+            };
+            if !page.is_changed || !(has_paused || page.is_urgent || page.is_repeated) {
+                continue;
+            }
+            let mut items = Vec::with_capacity(page.size);
+            page.items.iter().for_each(|item| item.write(&mut items));
+            // What came and went in between is not worth a word.
+            let is_news = page.said.as_ref().is_none_or(|(_, said)| *said != items);
+            if is_news || page.is_repeated {
+                page.said = Some((now, items.clone()));
                 due.push((*number, items));
             }
+            page.is_changed = false;
+            page.is_urgent = false;
+            page.is_repeated = false;
         }
         due
     }

@@ -400,7 +400,7 @@ fn a_port_without_source_check_speaks_for_others_who_are_found_from_everywhere()
     let mut world = five();
     world.attach(1, 1, router(11));
     world.send(1, 1, &question(77, 15));
-    world.run(TICK);
+    world.run(TICK * 2);
     world.delivered.clear();
     world.send(5, 1, &question(15, 77));
     let (.., answer) = world.delivered.pop().unwrap();
