@@ -5,12 +5,14 @@
 //! host as it was found.
 
 pub mod cable;
-pub mod frame;
-pub mod record;
-
+pub mod dhcp;
+pub mod ethernet;
 pub mod fragments;
+pub mod frame;
 pub mod port;
+pub mod record;
 pub mod segments;
+pub mod switch;
 
 pub mod host;
 pub mod simulated;

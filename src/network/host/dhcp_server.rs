@@ -4,7 +4,7 @@
 //! UDP to port 67, and the device a frame came from is the interface that asks. The answer leaves
 //! by that same tap, so it concerns nobody else and nobody else can give it.
 
-use super::dhcp::{self, Lease};
+use crate::network::dhcp::{self, Lease};
 use std::{
     collections::HashMap,
     io,

@@ -18,7 +18,6 @@
 
 mod capability;
 mod changes;
-mod dhcp;
 mod dhcp_server;
 mod firewall;
 mod forwarding;
@@ -33,13 +32,12 @@ mod permits;
 mod ports;
 mod tap;
 
-use super::{Datapath, NetworkFault, Port};
+use super::{Datapath, NetworkFault, Port, dhcp::Lease};
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     interface::{InterfaceSpec, NicBackend, Wire},
     port_filter::{Cidr, GroupMembers, PortFilter},
 };
-use dhcp::Lease;
 use dhcp_server::DhcpServer;
 use firewall::Firewall;
 use forwarding::Forwarding;

@@ -17,7 +17,7 @@ use std::net::Ipv4Addr;
 
 /// What one interface is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lease {
+pub struct Lease {
     pub mac: MacAddress,
     pub address: Ipv4Addr,
     pub subnet: Cidr,
@@ -39,7 +39,7 @@ const SHORTEST_MESSAGE: usize = 300;
 const TTL: u8 = 64;
 
 /// The frame to send back out of the port, if the frame that came out of it asks for one.
-pub(super) fn answer(frame: &[u8], lease: &Lease) -> Option<Vec<u8>> {
+pub fn answer(frame: &[u8], lease: &Lease) -> Option<Vec<u8>> {
     let request = request(frame, lease)?;
     let reply = reply(&request, lease)?;
     let mut message = Vec::new();
