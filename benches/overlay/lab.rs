@@ -53,7 +53,8 @@ impl Namespace {
     }
 
     pub fn run(&self, line: &str) -> String {
-        let output = self.command(line).output().unwrap_or_else(|error| panic!("`{line}`: {error}"));
+        let output =
+            self.command(line).output().unwrap_or_else(|error| panic!("`{line}`: {error}"));
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`{line}` failed: {words}");
         String::from_utf8_lossy(&output.stdout).into_owned()

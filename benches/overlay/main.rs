@@ -90,8 +90,7 @@ fn cable() {
 }
 
 fn wire() {
-    let paths =
-        [Path::OursCable, Path::VdeCable, Path::Boringtun, Path::WireguardGo, Path::Vxlan];
+    let paths = [Path::OursCable, Path::VdeCable, Path::Boringtun, Path::WireguardGo, Path::Vxlan];
     let found = measure(&paths, Underlay::Wire);
     title("over a cable: the underlay as a real wire, nothing segmented by it, MTU 1500");
     print(&found);
@@ -127,10 +126,7 @@ fn print(found: &BTreeMap<Path, Measured>) {
     );
     for (path, measured) in found {
         let Measured { gbits, cpu, pps, p50, p99 } = measured;
-        println!(
-            "{:<34} {gbits:>9.2} {cpu:>10.2} {pps:>10.0} {p50:>8.0} {p99:>8.0}",
-            path.words()
-        );
+        println!("{:<34} {gbits:>9.2} {cpu:>10.2} {pps:>10.0} {p50:>8.0} {p99:>8.0}", path.words());
     }
 }
 

@@ -39,7 +39,10 @@ pub struct Orders {
 pub enum Beside {
     Nothing,
     /// So many ports, each with so many stations behind it.
-    Crowd { ports: u32, stations: u32 },
+    Crowd {
+        ports: u32,
+        stations: u32,
+    },
     /// A guest that sends without end.
     Flood,
     /// As busy as a guest that floods, but it sends nothing.
@@ -84,7 +87,8 @@ pub fn run(orders: &str) {
         peers: peers.collect(),
     });
     for (name, last) in &orders.taps {
-        let spec = PortSpec { mac: mac(*last).parse().expect("a MAC"), ..spec(1, u32::from(*last)) };
+        let spec =
+            PortSpec { mac: mac(*last).parse().expect("a MAC"), ..spec(1, u32::from(*last)) };
         overlay.attach(spec, Attachment::Tap { name: name.clone() }).expect("a tap");
     }
     stand_beside(&overlay, &orders.beside);
@@ -131,7 +135,8 @@ fn stand_beside(overlay: &Overlay, beside: &Beside) {
         Beside::Nothing => {}
         Beside::Crowd { ports, stations } => {
             for port in 0..*ports {
-                let mut pipe = attach(overlay, PortSpec { checks_source: false, ..spec(2, port + 1) });
+                let mut pipe =
+                    attach(overlay, PortSpec { checks_source: false, ..spec(2, port + 1) });
                 for station in 0..*stations {
                     let mac = [2, 0, 1, 0, port as u8, station as u8];
                     let address = Ipv4Addr::new(10, 9, 100 + port as u8, station as u8);

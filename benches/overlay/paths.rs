@@ -192,13 +192,16 @@ fn join(a: &Namespace, b: &Namespace, underlay: Underlay) {
 
 fn our_switch(a: &Namespace, b: &Namespace, beside: Beside) -> (Namespace, Program) {
     let switch = Namespace::new();
-    let program = our_process(&switch, &Orders {
-        number: 1,
-        listen: "127.0.0.1:8777".parse().expect("an address"),
-        peer: None,
-        taps: vec![("ta".to_owned(), 1), ("tb".to_owned(), 2)],
-        beside,
-    });
+    let program = our_process(
+        &switch,
+        &Orders {
+            number: 1,
+            listen: "127.0.0.1:8777".parse().expect("an address"),
+            peer: None,
+            taps: vec![("ta".to_owned(), 1), ("tb".to_owned(), 2)],
+            beside,
+        },
+    );
     wait_for("our switch", || switch.succeeds("ip link show tb"));
     hand_over(&switch, "ta", a, 1, 1500);
     hand_over(&switch, "tb", b, 2, 1500);
@@ -208,13 +211,16 @@ fn our_switch(a: &Namespace, b: &Namespace, beside: Beside) -> (Namespace, Progr
 fn our_end(host: &Namespace, number: u8) -> Program {
     let address = |number: u8| format!("192.0.2.{number}:8777").parse().expect("an address");
     let other = 3 - number;
-    let program = our_process(host, &Orders {
-        number: u32::from(number),
-        listen: address(number),
-        peer: Some((u32::from(other), address(other))),
-        taps: vec![("t0".to_owned(), number)],
-        beside: Beside::Nothing,
-    });
+    let program = our_process(
+        host,
+        &Orders {
+            number: u32::from(number),
+            listen: address(number),
+            peer: Some((u32::from(other), address(other))),
+            taps: vec![("t0".to_owned(), number)],
+            beside: Beside::Nothing,
+        },
+    );
     wait_for("our switch", || host.succeeds("ip link show t0"));
     give_address(host, "t0", number, 1400);
     program

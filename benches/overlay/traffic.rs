@@ -1,9 +1,6 @@
 //! What is sent between two ends, and how long and how much work it takes.
 
-use crate::{
-    lab::Program,
-    paths::Laid,
-};
+use crate::{lab::Program, paths::Laid};
 use std::{
     io,
     net::UdpSocket,
@@ -153,10 +150,9 @@ fn send(socket: &UdpSocket, rate: f64, is_over: &AtomicBool) {
 
 fn count(socket: &UdpSocket, time: Duration) -> u64 {
     let mut payload = [[0u8; SMALL]; AT_ONCE];
-    let mut parts = payload.each_mut().map(|payload| libc::iovec {
-        iov_base: payload.as_mut_ptr().cast(),
-        iov_len: SMALL,
-    });
+    let mut parts = payload
+        .each_mut()
+        .map(|payload| libc::iovec { iov_base: payload.as_mut_ptr().cast(), iov_len: SMALL });
     // SAFETY: all zeros are valid headers, of messages without any part.
     let mut headers: [libc::mmsghdr; AT_ONCE] = unsafe { std::mem::zeroed() };
     for (header, part) in headers.iter_mut().zip(&mut parts) {

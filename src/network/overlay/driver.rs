@@ -234,7 +234,8 @@ impl Driver {
                         *malformed += u64::from(join.begin(&header, payload).is_err());
                     }
                     Kind::Fragment => {
-                        if let Some((header, whole)) = assembly.add(now, neighbour, &header, payload)
+                        if let Some((header, whole)) =
+                            assembly.add(now, neighbour, &header, payload)
                         {
                             match frame_of(&header, &whole) {
                                 Some(frame) => deliver(header, frame),
@@ -250,7 +251,7 @@ impl Driver {
                 }
             }
         }
-        self.send_cables_own(now);
+        self.send_cables_own();
         Inbox::is_full(count)
     }
 
@@ -275,7 +276,7 @@ impl Driver {
     fn tick(&mut self, now: Moment) {
         self.ticks += 1;
         self.cables.tick(now);
-        self.follow_cables(now);
+        self.follow_cables();
         let (switch, mut exits) = self.sides();
         switch.tick(now, &mut exits);
         self.inbound.assembly.tick(now);
@@ -291,24 +292,23 @@ impl Driver {
         if refused.is_empty() {
             return;
         }
-        let now = self.now();
         for (to, length) in refused {
-            self.cables.too_large(now, to, length);
+            self.cables.too_large(to, length);
         }
-        self.follow_cables(now);
+        self.follow_cables();
         self.outbox.flush();
     }
 
     /// Does what the cables ask for after something happened to them.
-    fn follow_cables(&mut self, now: Moment) {
+    fn follow_cables(&mut self) {
         while let Some(event) = self.cables.next_event() {
             let (switch, mut exits) = self.sides();
             tell(switch, event, &mut exits);
         }
-        self.send_cables_own(now);
+        self.send_cables_own();
     }
 
-    fn send_cables_own(&mut self, _now: Moment) {
+    fn send_cables_own(&mut self) {
         while let Some((to, datagram)) = self.cables.next_datagram() {
             let added: Result<(), std::convert::Infallible> = self.outbox.add(|into| {
                 into.extend_from_slice(&datagram);
@@ -329,9 +329,8 @@ impl Driver {
     }
 
     fn end(&mut self) {
-        let now = self.now();
-        self.cables.close(now);
-        self.send_cables_own(now);
+        self.cables.close();
+        self.send_cables_own();
         self.outbox.flush();
     }
 
@@ -362,8 +361,8 @@ impl Driver {
             let (switch, mut exits) = self.sides();
             switch.detach(exits.now, gone, &mut exits);
         }
-        let port = opened
-            .map_err(|source| OverlayFault::Port { interface, attachment: to, source })?;
+        let port =
+            opened.map_err(|source| OverlayFault::Port { interface, attachment: to, source })?;
         let (switch, mut exits) = self.sides();
         switch.attach(exits.now, port, spec, &mut exits);
         Ok(port)
@@ -397,7 +396,7 @@ impl Driver {
         self.own_name.clone_from(&charter.own_name);
         self.charter_revision = self.charter_revision.max(charter.revision);
         self.cables.set_charter(now, charter);
-        self.follow_cables(now);
+        self.follow_cables();
     }
 
     /// A switch of another number is another switch, with the same ports.

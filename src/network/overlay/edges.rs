@@ -91,12 +91,7 @@ impl Edges {
         let Some(edge) = self.get(id) else { return };
         let Ok(port) = &mut edge.port else { return };
         if let Err(error) = port.read(into) {
-            log::warn!("closing the port of `{}` for now: {error}", edge.spec.interface);
-            edge.losses = edge.all_losses();
-            // It says what it has to say by being readable, so it must leave the poll.
-            if let Ok(port) = std::mem::replace(&mut edge.port, Err(error.to_string())) {
-                let _ = poll.remove(port.descriptor());
-            }
+            edge.fail(poll, &error);
         }
     }
 
@@ -125,12 +120,15 @@ impl Edges {
         !self.written.is_empty()
     }
 
-    /// Tries again what could not be opened, or had to be closed.
+    /// Closes what is of no use any more, and tries again what had to be closed.
     pub fn reopen(&mut self, poll: &Poll) {
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let Some(edge) = slot else { continue };
-            if edge.port.is_ok() {
-                continue;
+            if let Ok(port) = &edge.port {
+                match port.check() {
+                    Ok(()) => continue,
+                    Err(error) => edge.fail(poll, &error),
+                }
             }
             edge.port = opened(poll, PortId(index as u32), &edge.attachment)
                 .map_err(|error| error.to_string());
@@ -159,6 +157,15 @@ impl Edge {
             attachment: self.attachment.to_string(),
             why_closed: self.port.as_ref().err().cloned(),
             losses: self.all_losses(),
+        }
+    }
+
+    fn fail(&mut self, poll: &Poll, error: &io::Error) {
+        log::warn!("closing the port of `{}` for now: {error}", self.spec.interface);
+        self.losses = self.all_losses();
+        // It says what it has to say by being readable, so it must leave the poll.
+        if let Ok(port) = std::mem::replace(&mut self.port, Err(error.to_string())) {
+            let _ = poll.remove(port.descriptor());
         }
     }
 

@@ -81,7 +81,7 @@ impl Exits<'_> {
     }
 
     fn seal(&mut self, neighbour: SwitchId, header: &RecordHeader, payload: &[&[u8]]) -> bool {
-        let (cables, now) = (&mut *self.cables, self.now);
-        self.outbox.add(|into| cables.seal(now, neighbour, header, payload, into)).is_ok()
+        let cables = &mut *self.cables;
+        self.outbox.add(|into| cables.seal(neighbour, header, payload, into)).is_ok()
     }
 }

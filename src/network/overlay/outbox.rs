@@ -67,7 +67,10 @@ impl Outbox {
     }
 
     /// Adds the datagram that `seal` appends, if it does.
-    pub fn add<F>(&mut self, seal: impl FnOnce(&mut Vec<u8>) -> Result<SocketAddr, F>) -> Result<(), F> {
+    pub fn add<F>(
+        &mut self,
+        seal: impl FnOnce(&mut Vec<u8>) -> Result<SocketAddr, F>,
+    ) -> Result<(), F> {
         let start = self.bytes.len();
         let to = seal(&mut self.bytes)?;
         let end = self.bytes.len();
@@ -237,7 +240,8 @@ mod tests {
                 arrived.extend(datagrams.map(|datagram| (datagram[0], datagram.len())));
             }
         }
-        let sent: Vec<_> = lengths.iter().enumerate().map(|(n, length)| (n as u8, *length)).collect();
+        let sent: Vec<_> =
+            lengths.iter().enumerate().map(|(n, length)| (n as u8, *length)).collect();
         assert_eq!(arrived, sent);
     }
 

@@ -164,8 +164,7 @@ impl Address {
             libc::AF_INET6 => {
                 // SAFETY: an address of this family is a `sockaddr_in6`, for which there is room.
                 let v6 = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in6>().read() };
-                let (ip, port) =
-                    (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port));
+                let (ip, port) = (Ipv6Addr::from(v6.sin6_addr.s6_addr), u16::from_be(v6.sin6_port));
                 Some(match ip.to_ipv4_mapped() {
                     Some(v4) => SocketAddrV4::new(v4, port).into(),
                     None => SocketAddrV6::new(ip, port, 0, v6.sin6_scope_id).into(),

@@ -41,6 +41,12 @@ pub trait Port: Debug + Send {
         false
     }
 
+    /// Whether it is still of use, for ports that may lose their device without being told. Asked
+    /// now and then.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn losses(&self) -> Losses;
 }
 
