@@ -75,7 +75,7 @@ impl Assembly {
         if !self.frames.contains_key(&key) {
             self.make_room(now);
             let partial = Partial {
-                header: RecordHeader { kind: Kind::Frame, index: 0, is_last: false, ..*header },
+                header: RecordHeader { kind: Kind::Frame, index: 0, is_last: true, ..*header },
                 since: now,
                 bytes: Vec::new(),
                 parts: BTreeMap::new(),
@@ -168,7 +168,7 @@ mod tests {
             kind: Kind::Frame,
             network: NetworkId::new(7),
             hops: 3,
-            is_last: false,
+            is_last: true,
             is_ipv6: false,
             index: 0,
             destination: SwitchId(2),

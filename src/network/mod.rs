@@ -9,6 +9,7 @@ pub mod dhcp;
 pub mod ethernet;
 pub mod fragments;
 pub mod frame;
+pub mod overlay;
 pub mod port;
 pub mod record;
 pub mod segments;

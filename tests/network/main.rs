@@ -11,6 +11,7 @@ mod guest;
 mod kills;
 mod lease;
 mod metadata;
+mod overlay;
 mod ports;
 mod residue;
 mod rules;

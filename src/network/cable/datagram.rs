@@ -17,9 +17,10 @@ pub(super) const OUTER: usize = 16;
 /// What a hello says in clear, with the outer header.
 pub(super) const HELLO_CLEAR: usize = OUTER + 28;
 
-const HELLO_BODY: usize = 32;
+const HELLO_BODY: usize = 40;
 
-/// The length of every hello, so that an answer is never longer than what it answers.
+/// The length of every hello, and of every ping and pong, so that an answer is never longer than what
+/// it answers.
 pub(super) const HELLO: usize = HELLO_CLEAR + HELLO_BODY + TAG;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +142,7 @@ impl HelloBody {
         let echo = Salt(std::array::from_fn(|i| body[8 + i]));
         let is_written_so = body[1] <= 1
             && body[2..4] == [0, 0]
-            && body[28..] == [0; 4]
+            && body[28..] == [0; 12]
             && (echo == Salt([0; 16])) == (stage == Stage::First);
         is_written_so.then(|| HelloBody {
             stage,
@@ -219,8 +220,8 @@ mod tests {
         assert_eq!(with(0, 1), None, "the first stage echoes nothing");
         assert_eq!(with(1, 2), None, "no such flag");
         assert_eq!(with(3, 1), None, "reserved");
-        assert_eq!(with(31, 1), None, "reserved");
-        assert_eq!(HelloBody::read(&body().write()[..31]), None);
+        assert_eq!(with(39, 1), None, "reserved");
+        assert_eq!(HelloBody::read(&body().write()[..39]), None);
     }
 
     proptest! {

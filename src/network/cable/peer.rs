@@ -12,7 +12,7 @@ use super::handshake::{Calling, Hints, Strangers, Unconfirmed};
 use super::{
     CableEvent, CableStatus, CannotSeal, Moment, Refusal, Refusals, WhyDown,
     addresses::Addresses,
-    datagram::OUTER,
+    datagram::{HELLO, OUTER},
     keepalive::Keepalive,
     note::Note,
     own::Own,
@@ -312,6 +312,7 @@ impl Peer {
         if let Some(live) = &self.live
             && live.address != from
             && is_newest
+            && size >= HELLO
             && live.session.ours.index == index
         {
             self.challenge(own, now, from);

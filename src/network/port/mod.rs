@@ -18,7 +18,12 @@ pub use pipe::Pipe;
 
 use super::frame::Frame;
 use serde::Serialize;
-use std::{fmt::Debug, io, os::fd::BorrowedFd, path::PathBuf};
+use std::{
+    fmt::{self, Debug},
+    io,
+    os::fd::BorrowedFd,
+    path::PathBuf,
+};
 
 /// One guest's edge of the switch.
 pub trait Port: Debug + Send {
@@ -36,6 +41,12 @@ pub trait Port: Debug + Send {
         false
     }
 
+    /// Whether it is still of use, for ports that may lose their device without being told. Asked
+    /// now and then.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn losses(&self) -> Losses;
 }
 
@@ -49,7 +60,7 @@ pub struct Losses {
 }
 
 /// What a port is to be opened on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Attachment {
     /// A tap of our own, in the network namespace of the switch; made if there is none.
     Tap { name: String },
@@ -71,5 +82,17 @@ impl Attachment {
             Attachment::Socket { ours, guests } => Box::new(socket::Socket::open(ours, guests)?),
             Attachment::Pipe(pipe) => Box::new(pipe.clone()),
         })
+    }
+}
+
+/// As people are shown it.
+impl fmt::Display for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Attachment::Tap { name } => write!(f, "tap {name}"),
+            Attachment::Packet { device } => write!(f, "device {device}"),
+            Attachment::Socket { ours, .. } => write!(f, "socket {}", ours.display()),
+            Attachment::Pipe(_) => f.write_str("pipe"),
+        }
     }
 }

@@ -105,6 +105,23 @@ impl Port for Packet {
         self.losses.undelivered += u64::from(vnet::send(self.socket.as_fd(), &frame).is_err());
     }
 
+    /// The kernel says that a device went in the same words as that it is down; but it takes the
+    /// device's index from the socket.
+    fn check(&self) -> io::Result<()> {
+        // SAFETY: all zeros are a valid address of this kind, which has plain numbers only.
+        let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+        let mut length = size_of::<libc::sockaddr_ll>() as libc::socklen_t;
+        let (socket, place) = (self.socket.as_raw_fd(), (&raw mut address).cast());
+        // SAFETY: both places are valid during the call, and `length` says how long the first is.
+        if unsafe { libc::getsockname(socket, place, &raw mut length) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match address.sll_ifindex {
+            index if index > 0 => Ok(()),
+            _ => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+        }
+    }
+
     fn losses(&self) -> Losses {
         self.losses
     }

@@ -17,6 +17,14 @@ pub struct Pipe {
     losses: Losses,
 }
 
+impl PartialEq for Pipe {
+    fn eq(&self, other: &Pipe) -> bool {
+        Arc::ptr_eq(&self.socket, &other.socket)
+    }
+}
+
+impl Eq for Pipe {}
+
 impl Pipe {
     pub fn pair() -> io::Result<(Pipe, Pipe)> {
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;

@@ -21,11 +21,9 @@ use std::{
 
 #[derive(Debug)]
 pub(super) struct Socket {
-    receiving: UnixDatagram,
+    /// Never connected: it would not hear a guest that was started anew.
+    socket: UnixDatagram,
     ours: PathBuf,
-    /// Another one, because a connected socket would not hear a guest that was started anew.
-    sending: UnixDatagram,
-    is_connected: bool,
     guests: PathBuf,
     waiting: VecDeque<Vec<u8>>,
     waiting_bytes: usize,
@@ -39,10 +37,8 @@ const WAITING_MAX: usize = 1 << 20;
 impl Socket {
     pub fn open(ours: &Path, guests: &Path) -> io::Result<Socket> {
         Ok(Socket {
-            receiving: bind_private(ours)?,
+            socket: bind_private(ours)?,
             ours: ours.to_owned(),
-            sending: unbound()?,
-            is_connected: false,
             guests: guests.to_owned(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -51,20 +47,8 @@ impl Socket {
         })
     }
 
-    fn send(&mut self, frame: &[u8]) -> io::Result<()> {
-        if !self.is_connected {
-            self.sending.connect(&self.guests)?;
-            self.is_connected = true;
-        }
-        let sent = self.sending.send(frame);
-        if sent.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-            // The guest's side was closed; at its path may be a new one.
-            self.is_connected = false;
-            self.sending.connect(&self.guests)?;
-            self.is_connected = true;
-            return self.sending.send(frame).map(drop);
-        }
-        sent.map(drop)
+    fn send(&self, frame: &[u8]) -> io::Result<()> {
+        self.socket.send_to(frame, &self.guests).map(drop)
     }
 
     fn hand_over(&mut self, frame: &[u8]) {
@@ -89,12 +73,12 @@ impl Socket {
 
 impl Port for Socket {
     fn descriptor(&self) -> BorrowedFd<'_> {
-        self.receiving.as_fd()
+        self.socket.as_fd()
     }
 
     fn read(&mut self, into: &mut Batch) -> io::Result<()> {
         while let Some(room) = into.room() {
-            match self.receiving.recv(room) {
+            match self.socket.recv(room) {
                 Ok(length) => into.push_whole(length),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -137,12 +121,6 @@ impl Drop for Socket {
     }
 }
 
-fn unbound() -> io::Result<UnixDatagram> {
-    let socket = UnixDatagram::unbound()?;
-    socket.set_nonblocking(true)?;
-    Ok(socket)
-}
-
 /// A socket at a path, to which no other user could write at any time.
 fn bind_private(path: &Path) -> io::Result<UnixDatagram> {
     match fs::symlink_metadata(path) {
@@ -152,7 +130,8 @@ fn bind_private(path: &Path) -> io::Result<UnixDatagram> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let socket = unbound()?;
+    let socket = UnixDatagram::unbound()?;
+    socket.set_nonblocking(true)?;
     // The mode of an unbound socket is the mode of the file that binding makes (unix(7), Linux).
     // SAFETY: no pointers are passed, and the descriptor is open.
     if unsafe { libc::fchmod(socket.as_raw_fd(), 0o600) } < 0 {

@@ -91,7 +91,7 @@ impl Join {
         let header = RecordHeader {
             kind: Kind::Frame,
             index: 0,
-            is_last: false,
+            is_last: true,
             is_ipv6: false,
             checksum,
             ..header

@@ -2,7 +2,7 @@
 
 use super::underlay::{World, ms};
 use crate::domain::overlay::SwitchId;
-use crate::network::cable::{WhyDown, sealing::witness};
+use crate::network::cable::{WhyDown, datagram::HELLO, sealing::witness};
 use std::time::Duration;
 
 #[test]
@@ -112,7 +112,7 @@ fn unreachable_peers_are_called_rarely() {
     world.start(1);
     world.listens = true;
     world.run(Duration::from_secs(60));
-    let hellos = world.heard.len() / 92;
+    let hellos = world.heard.len() / HELLO;
     assert!((14..24).contains(&hellos), "{hellos}");
 }
 

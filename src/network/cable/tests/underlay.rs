@@ -419,7 +419,7 @@ impl World {
     fn deliver(&mut self, flying: Flying) {
         let Some((own, _)) = self.host_at(flying.from, flying.to) else { return };
         let Flying { from, mut bytes, attack, original, .. } = flying;
-        if attack.is_none() || attack == Some(Attack::Repeated) {
+        if self.hosts[&own].cables.is_some() {
             self.arrived.insert(original);
         }
         self.hand_over(own, from, &mut bytes, attack);
@@ -463,14 +463,13 @@ impl World {
     fn attack(&mut self) {
         for _ in 0..self.attacks.min(self.recorded.len() as u64) {
             let place = self.chance.below(self.recorded.len() as u64) as usize;
-            let Flying { from, to, mut bytes, original, .. } = self.recorded[place].clone();
+            let Flying { from, mut bytes, original, .. } = self.recorded[place].clone();
             let victims: Vec<u32> = self.hosts.keys().copied().collect();
             let victim = victims[self.chance.below(victims.len() as u64) as usize];
             let from = match self.chance.below(3) {
                 0 => at("203.0.113.66:666"),
                 _ => from,
             };
-            let for_whom = self.host_at(from, to).map(|(own, _)| own);
             let attack = match self.chance.below(4) {
                 0 => {
                     let length = self.chance.below(bytes.len() as u64) as usize;
@@ -486,10 +485,8 @@ impl World {
                     bytes.extend_from_slice(&[0; 3]);
                     Attack::Altered
                 }
-                _ if for_whom == Some(victim) && !self.arrived.contains(&original) => {
-                    // The attacker does the network's work: nothing tells this from a detour.
-                    continue;
-                }
+                // The attacker does the network's work: nothing tells this from a detour.
+                _ if !self.arrived.contains(&original) => continue,
                 _ => Attack::Repeated,
             };
             let events = self.hosts[&victim].events.len();
