@@ -138,6 +138,11 @@ pub fn is_dhcp_question(ip: &Ipv4<'_>) -> bool {
     matches!(ip.transport, Transport::Udp { source: DHCP_CLIENT, destination: DHCP_SERVER })
 }
 
+/// To a client, or from a server, whichever of the two it pretends.
 fn is_dhcp_answer(ip: &Ipv4<'_>) -> bool {
-    matches!(ip.transport, Transport::Udp { source: DHCP_SERVER, .. })
+    matches!(
+        ip.transport,
+        Transport::Udp { source: DHCP_SERVER, .. }
+            | Transport::Udp { destination: DHCP_CLIENT, .. }
+    )
 }
