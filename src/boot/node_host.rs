@@ -10,7 +10,7 @@ use crate::{
         disks::{CachedDisks, Disks, SimulatedDisks},
     },
     config::{
-        Configuration, GroupSection, HypervisorChoice, NodeSection,
+        Configuration, GroupSection, HypervisorChoice, NicsChoice, NodeSection,
         state_directory::{StateDirectory, create_private_directory, write_private},
     },
     domain::resources::Resources,
@@ -25,7 +25,8 @@ use crate::{
     metrics::Meters,
     network::{
         Datapath, NetworkFault,
-        host::{HostDatapath, HostOptions},
+        host::{HostDatapath, HostOptions, Nics},
+        overlay::Overlay,
         simulated::SimulatedDatapath,
     },
     store::{Store, journal::Journal},
@@ -49,6 +50,8 @@ pub struct Surroundings<'a> {
     pub enclosure: Option<&'a Enclosure>,
     pub images: Arc<dyn BlobSource>,
     pub meters: Option<&'a Meters>,
+    /// This process's switch, if it has one.
+    pub overlay: Option<&'a Overlay>,
 }
 
 /// A node ready to be restored.
@@ -94,7 +97,7 @@ impl Events {
 pub fn build(
     configuration: &Configuration,
     section: &NodeSection,
-    Surroundings { state, ambient, enclosure, images, meters }: Surroundings<'_>,
+    Surroundings { state, ambient, enclosure, images, meters, overlay }: Surroundings<'_>,
     arbiter: &ArbiterHandle,
 ) -> Result<Built, BootFault> {
     let directory = state.node(&section.name);
@@ -132,7 +135,8 @@ pub fn build(
         }
         false => {
             let place = directory.hypervisor();
-            let datapath = host_datapath(configuration, section, &place, enclosure)?;
+            let overlay = overlay.expect("a process that has guests has a switch").clone();
+            let datapath = host_datapath(configuration, section, &place, enclosure, overlay)?;
             match enclosure {
                 None => Arc::new(datapath),
                 Some(enclosure) => {
@@ -274,6 +278,11 @@ fn host_options(
         dns: section.dns(&resolv_conf),
         state_dir: directory.join("network"),
         metadata_port: configuration.network.metadata_port,
+        nics: match (configuration.overlay.nics, enclosure) {
+            (NicsChoice::Taps, _) | (NicsChoice::Auto, None) => Nics::Taps,
+            (NicsChoice::Sockets, _) | (NicsChoice::Auto, Some(_)) => Nics::Sockets,
+        },
+        guest_mtu: configuration.overlay.guest_mtu,
     }
 }
 
@@ -294,12 +303,14 @@ pub fn host_datapath(
     section: &NodeSection,
     directory: &Path,
     enclosure: Option<&Enclosure>,
+    overlay: Overlay,
 ) -> Result<HostDatapath, BootFault> {
     let group = group(configuration, section)?;
     let options = host_options(configuration, section, group, directory, enclosure);
     create_private_directory(&options.state_dir)
         .map_err(BootFault::io(format!("`{}` cannot be made", options.state_dir.display())))?;
-    let datapath = HostDatapath::open(options).map_err(|source| network_fault(section, source))?;
+    let datapath =
+        HostDatapath::open(options, overlay).map_err(|source| network_fault(section, source))?;
     match datapath.obstacles() {
         Ok(obstacles) => obstacles.iter().for_each(|obstacle| log::warn!("{obstacle}")),
         Err(fault) => log::warn!("the host's other firewall rules cannot be read: {fault}"),

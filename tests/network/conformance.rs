@@ -87,6 +87,6 @@ fn the_hosts_data_plane_keeps_its_promises() {
     let options = host.options();
     check(host.datapath.take().unwrap(), |old| {
         drop(old);
-        Box::new(mallee::network::host::HostDatapath::open(options).unwrap())
+        Box::new(crate::guest::open(options).unwrap())
     });
 }

@@ -1,13 +1,18 @@
 //! A stand-in for a host and its guests: network namespaces, and a cable to a tap's inner end.
 
 use mallee::{
+    ambient::Ambient,
     domain::{
         interface::{InterfaceSpec, MacAddress, Wire},
+        overlay::NetworkId,
         port_filter::{Cidr, Direction, Permit, PortFilter, Traffic},
     },
     network::{
-        Datapath,
-        host::{HostDatapath, HostOptions},
+        Datapath, NetworkFault,
+        cable::CableOptions,
+        host::{HostDatapath, HostOptions, Nics},
+        overlay::{Overlay, OverlayOptions},
+        switch::Limits,
     },
 };
 use std::{
@@ -201,7 +206,7 @@ impl Host {
     /// As a new process would, after the old one is gone.
     pub fn reopen(&mut self) {
         self.datapath = None;
-        self.datapath = Some(HostDatapath::open(self.options()).unwrap());
+        self.datapath = Some(open(self.options()).unwrap());
     }
 
     pub fn options(&self) -> HostOptions {
@@ -261,7 +266,24 @@ pub fn options(state: &Path) -> HostOptions {
         dns: vec![Ipv4Addr::new(192, 0, 2, 53)],
         state_dir: state.to_owned(),
         metadata_port: METADATA_PORT,
+        nics: Nics::Taps,
+        guest_mtu: 1380,
     }
+}
+
+/// A data plane with a switch of its own, in the namespace of the caller's.
+pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
+    // It has no cables, so nothing that it keeps is needed once it runs.
+    let kept = TempDir::new().unwrap();
+    let overlay = OverlayOptions {
+        listen: (Ipv4Addr::UNSPECIFIED, 0).into(),
+        advertised: Vec::new(),
+        state_dir: kept.path().to_owned(),
+        chance: Ambient::system().chance("overlay"),
+        limits: Limits::default(),
+        cables: CableOptions::default(),
+    };
+    HostDatapath::open(options, Overlay::start(overlay).unwrap())
 }
 
 pub struct Guest {
@@ -354,11 +376,13 @@ pub fn public(number: u8, permits: Vec<Permit>) -> InterfaceSpec {
 pub fn private(number: u8, network: &str, last: u8) -> InterfaceSpec {
     InterfaceSpec {
         wire: Wire::Private(network.parse().unwrap()),
+        // The first digits of the id: tests have no cloud that counts networks.
+        network: NetworkId::new(u32::from_str_radix(&network[4..8], 16).unwrap()),
         address: Ipv4Addr::new(172, 31, 0, last),
         subnet: "172.31.0.0/16".parse().unwrap(),
         gateway: None,
         device_index: 1,
-        ..public(number, Vec::new())
+        ..public(number, vec![egress(), permit(Direction::Ingress, Traffic::Any)])
     }
 }
 

@@ -4,7 +4,7 @@
 //! killed is drawn from a seed, which a failure names.
 
 use crate::{
-    guest::{Host, Namespace, egress, options, private, public, tcp},
+    guest::{Host, Namespace, egress, open, options, private, public, tcp},
     residue::{check_same, state},
 };
 use mallee::network::{Datapath, host::HostDatapath};
@@ -44,7 +44,7 @@ fn the_victim_of_the_test_of_kills() {
 
 /// Everything a data plane does, from nothing to nothing.
 fn work(state: &Path, round: u64) {
-    let datapath = HostDatapath::open(options(state)).unwrap();
+    let datapath = open(options(state)).unwrap();
     let instance = "i-12345678".parse().unwrap();
     for number in 4..7 {
         let mut outer = public(number, vec![egress(), tcp(22, 22)]);
@@ -158,5 +158,5 @@ fn a_bridge_that_was_half_made_is_finished() {
     host.datapath().purge().unwrap();
     // One that somebody else made, with another MAC, is theirs.
     host.namespace.run("ip link add mallee-pub type bridge");
-    assert!(HostDatapath::open(host.options()).is_err());
+    assert!(open(host.options()).is_err());
 }

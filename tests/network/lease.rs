@@ -49,7 +49,7 @@ fn a_guest_is_leased_its_own_address_on_a_private_wire_and_no_route() {
     let _neighbour = host.unconfigured_guest(&private(5, "vpc-11111111", 5));
     let guest = host.unconfigured_guest(&private(4, "vpc-11111111", 4));
     let told = lease(&host, &guest);
-    assert_eq!(told.trim(), "172.31.0.4/16 router= dns= hostname=ip-172-31-0-4 mtu=1500");
+    assert_eq!(told.trim(), "172.31.0.4/16 router= dns= hostname=ip-172-31-0-4 mtu=1380");
 }
 
 /// A client in a guest, as far as it says things of our choice.

@@ -1,7 +1,7 @@
 //! Two clouds on one host, which know nothing of each other, and neither takes what is the other's.
 
 use crate::{
-    guest::{Guest, Host, Namespace, egress, options, private, public, tcp},
+    guest::{Guest, Host, Namespace, egress, open, options, private, public, tcp},
     lease::lease,
     metadata::{Served, get, ok, resident_at},
     residue::{check_same, state},
@@ -38,14 +38,14 @@ fn second_options(state: &TempDir) -> HostOptions {
 impl Second {
     fn new() -> Second {
         let state = TempDir::new().unwrap();
-        Second { datapath: HostDatapath::open(second_options(&state)).unwrap(), state }
+        Second { datapath: open(second_options(&state)).unwrap(), state }
     }
 
     /// As a new process would, after the old one is gone.
     fn reopen(self) -> Second {
         let Second { state, datapath } = self;
         drop(datapath);
-        Second { datapath: HostDatapath::open(second_options(&state)).unwrap(), state }
+        Second { datapath: open(second_options(&state)).unwrap(), state }
     }
 
     fn guest(&self, host: &Namespace, interface: &InterfaceSpec) -> Guest {
@@ -168,7 +168,7 @@ fn a_prefix_that_is_another_clouds_is_refused_and_nothing_of_that_cloud_is_touch
     let guest = host.guest(&public(4, vec![egress()]));
     let before = state(&host.namespace);
     let state_dir = TempDir::new().unwrap();
-    let refused = HostDatapath::open(options(state_dir.path())).unwrap_err();
+    let refused = open(options(state_dir.path())).unwrap_err();
     let NetworkFault::PrefixTaken { prefix, holder } = &refused else { panic!("{refused}") };
     assert_eq!((prefix.as_str(), holder.as_str()), ("mallee", host.state.path().to_str().unwrap()));
     check_same(&before, &state(&host.namespace));
@@ -176,7 +176,7 @@ fn a_prefix_that_is_another_clouds_is_refused_and_nothing_of_that_cloud_is_touch
     // A cloud whose directory was removed by hand can no longer be asked to go.
     let Host { state, datapath, .. } = host;
     drop((datapath, state));
-    let heir = HostDatapath::open(options(state_dir.path())).unwrap();
+    let heir = open(options(state_dir.path())).unwrap();
     assert_eq!(heir.ports().unwrap().len(), 1, "what it left is found");
     heir.sweep().unwrap();
     assert_eq!(heir.ports().unwrap().len(), 0);
@@ -195,7 +195,7 @@ fn a_range_that_is_another_clouds_is_refused_and_nothing_is_left_of_the_attempt(
             gateway: gateway.into(),
             ..second_options(&state_dir)
         };
-        let refused = HostDatapath::open(options).unwrap_err().to_string();
+        let refused = open(options).unwrap_err().to_string();
         assert!(refused.contains("`mallee-pub`") && refused.contains(subnet), "{refused}");
         check_same(&before, &state(&host.namespace));
     }

@@ -27,9 +27,9 @@ fn the_host_is_not_on_a_private_network() {
     let host = Host::new();
     let guest = host.guest(&private(4, "vpc-11111111", 4));
     let bridge = host.namespace.run("ip -o link show type bridge");
-    let line = bridge.lines().find(|line| line.contains("mallee-n")).expect("a private bridge");
+    let line = bridge.lines().find(|line| line.contains("mallee-prv")).expect("a private bridge");
     let mac = line.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
-    assert!(!host.namespace.run("ip -o addr").contains("mallee-n"), "it has no address");
+    assert!(!host.namespace.run("ip -o addr").contains("mallee-prv"), "it has no address");
     // Even a guest that knows the bridge's MAC and sends to the host's address gets no answer.
     guest.namespace.run("ip route add 10.213.0.1/32 dev eth0");
     guest.namespace.run(&format!("ip neigh add {GATEWAY} lladdr {mac} dev eth0"));

@@ -1,7 +1,7 @@
 //! What is tested: an ordinary user's process that enters an enclosure, has a data plane in it, and
 //! does as it is told on its standard input, a line of JSON at a time.
 
-use crate::guest::{GATEWAY, METADATA_PORT};
+use crate::guest::{GATEWAY, METADATA_PORT, open};
 use mallee::{
     boot::enclosed_datapath::EnclosedDatapath,
     domain::{
@@ -13,7 +13,7 @@ use mallee::{
     hypervisor::reaper,
     network::{
         Datapath,
-        host::{HostDatapath, HostOptions},
+        host::{HostOptions, Nics},
     },
 };
 use serde::{Deserialize, Serialize};
@@ -67,8 +67,10 @@ pub fn live(record: PathBuf) -> ExitCode {
         dns: name_server.into_iter().collect(),
         state_dir,
         metadata_port: METADATA_PORT,
+        nics: Nics::Taps,
+        guest_mtu: 1380,
     };
-    let inner = HostDatapath::open(options).unwrap();
+    let inner = open(options).unwrap();
     enclosure.watch().unwrap();
     let datapath = EnclosedDatapath::new(inner, enclosure.forwarder().unwrap(), GATEWAY);
     let (process, rejoined) = (std::process::id(), enclosure.rejoined());

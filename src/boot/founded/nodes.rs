@@ -28,6 +28,7 @@ impl Founding<'_> {
                 enclosure,
                 images,
                 meters: self.ground.meters.map(|meters| &**meters),
+                overlay: self.overlay.overlay.as_ref(),
             };
             let built = node_host::build(configuration, section, surroundings, &seat.on)?;
             let parts = NodeParts {

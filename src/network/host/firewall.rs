@@ -18,7 +18,8 @@
 //! still admitted never notices a change. ICMP that no tracking knows, such as an error that
 //! belongs to no flow, is judged packet by packet.
 //!
-//! Filters of private interfaces are not enforced here: their frames never leave their bridge.
+//! Frames of private interfaces are dropped here, one and all: the overlay's switch has heard them at
+//! their tap, and nobody else is to.
 //!
 //! Scripts are text rather than nft's JSON: they can be read, every value in them is typed, and a
 //! script is applied wholly or not at all. Other tables are neither changed nor overruled.
@@ -259,7 +260,7 @@ impl Firewall {
 fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String {
     let table = names.table();
     let bridge = names.public_bridge();
-    let (taps, private) = (names.taps(), names.private_bridges());
+    let taps = names.taps();
     let HostOptions { subnet, gateway, metadata_port, .. } = options;
     let opened: String = opened.iter().map(|uplink| forwarding::elements(table, uplink)).collect();
     let maps =
@@ -273,7 +274,6 @@ table bridge {table} {{
     set identity {{ type ifname . ether_addr . ipv4_addr; }}
     set private {{ type ifname; }}
     chain prerouting {{ type filter hook prerouting priority -300; policy accept; }}
-    chain input {{ type filter hook input priority -300; policy accept; }}
     chain guest {{ }}
     chain guest_ip {{ }}
     chain guest_arp {{ }}
@@ -282,7 +282,6 @@ table ip {table} {{
     {maps}
     set {OPENED} {{ type ifname; }}
     set {WANTED} {{ type ifname; }}
-    chain untracked {{ type filter hook prerouting priority raw; policy accept; }}
     chain metadata {{ type nat hook prerouting priority dstnat; policy accept; }}
     chain outbound {{ type nat hook postrouting priority srcnat; policy accept; }}
     chain input {{ type filter hook input priority -5; policy accept; }}
@@ -292,13 +291,11 @@ table ip {table} {{
     chain to_guest {{ }}
 }}
 flush chain bridge {table} prerouting
-flush chain bridge {table} input
 flush chain bridge {table} guest
 flush chain bridge {table} guest_ip
 flush chain bridge {table} guest_arp
 flush set ip {table} {OPENED}
 flush set ip {table} {WANTED}
-flush chain ip {table} untracked
 flush chain ip {table} metadata
 flush chain ip {table} outbound
 flush chain ip {table} input
@@ -311,11 +308,8 @@ table bridge {table} {{
     chain prerouting {{
         iifname "{taps}*" goto guest
     }}
-    # A private network has no host in it, not even one without an address.
-    chain input {{
-        iifname @private drop
-    }}
     chain guest {{
+        iifname @private drop
         ether type ip goto guest_ip
         ether type arp goto guest_arp
         drop
@@ -332,11 +326,6 @@ table bridge {table} {{
     }}
 }}
 table ip {table} {{
-    # Where br_netfilter sends bridged frames through here, equal addresses of different private
-    # networks must not meet in the connection table.
-    chain untracked {{
-        iifname "{private}*" notrack
-    }}
     chain metadata {{
         iifname "{bridge}" ip daddr 169.254.169.254 tcp dport 80 redirect to :{metadata_port}
     }}
@@ -381,14 +370,14 @@ table ip {table} {{
     )
 }
 
-/// Who is at a tap, and, of a private one, that no host is.
+/// Who is at a tap, or that it is not for this host to hear.
 fn elements(verb: &str, table: &str, tap: &str, identity: &Identity) -> String {
     let Identity { mac, address, wire, .. } = identity;
-    let who =
-        format!("{verb} element bridge {table} identity {{ \"{tap}\" . {mac} . {address} }}\n");
     match wire {
-        Wire::Public => who,
-        Wire::Private(_) => format!("{who}{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
+        Wire::Public => {
+            format!("{verb} element bridge {table} identity {{ \"{tap}\" . {mac} . {address} }}\n")
+        }
+        Wire::Private(_) => format!("{verb} element bridge {table} private {{ \"{tap}\" }}\n"),
     }
 }
 

@@ -6,7 +6,7 @@
 //!     │ tap      │ tap              │ tap      │ tap
 //!   ══╪══════════│══════════════════╪══════════│═══  <prefix>-pub, 10.213.0.1/16: ports isolated,
 //!     │          │                  │          │     routed, filtered and masqueraded by the host
-//!                └──────────────────┴──────────┘     one bridge per private network, no host on it
+//!                └──────────────────┴──────────┘     this process's switch (`private`)
 //! ```
 //!
 //! Everything of ours is named with the prefix. What we know about a port is written on its tap
@@ -30,9 +30,11 @@ mod nft;
 mod occupancy;
 mod permits;
 mod ports;
+mod private;
+mod sockets;
 mod tap;
 
-use super::{Datapath, NetworkFault, Port, dhcp::Lease};
+use super::{Datapath, NetworkFault, Port, dhcp::Lease, overlay::Overlay};
 use crate::domain::{
     id::{InstanceId, InterfaceId},
     interface::{InterfaceSpec, NicBackend, Wire},
@@ -49,6 +51,7 @@ use news::{Listener, Topic};
 use nft::Nft;
 use permits::Rules;
 use ports::{Kernel, KnownPort};
+use sockets::Sockets;
 use std::{
     io,
     net::Ipv4Addr,
@@ -69,6 +72,18 @@ pub struct HostOptions {
     pub state_dir: PathBuf,
     /// Where on the gateway's address the metadata service listens.
     pub metadata_port: u16,
+    /// What private NICs are plugged into,
+    pub nics: Nics,
+    /// and which MTU they are told.
+    pub guest_mtu: u16,
+}
+
+/// What guests' private NICs are plugged into. The public ones have taps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nics {
+    Taps,
+    /// Nothing of the host's is needed.
+    Sockets,
 }
 
 const MTU: u16 = 1500;
@@ -84,17 +99,20 @@ pub struct HostDatapath {
     listeners: Mutex<Vec<Listener>>,
     dhcp: DhcpServer,
     kernel: Arc<Mutex<Kernel>>,
+    /// None: nothing can be attached to a private wire.
+    overlay: Option<Overlay>,
+    sockets: Sockets,
 }
 
 impl HostDatapath {
     /// Prepares the host, or finds it prepared by an earlier process, whose guests notice nothing.
-    pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
+    pub fn open(options: HostOptions, overlay: Overlay) -> Result<HostDatapath, NetworkFault> {
         if !options.subnet.contains(options.gateway) {
             let HostOptions { gateway, subnet, .. } = &options;
             let reason = format!("the gateway `{gateway}` is not in the subnet `{subnet}`");
             return Err(NetworkFault::NotPermitted(reason));
         }
-        let datapath = HostDatapath::find(options)?;
+        let datapath = HostDatapath { overlay: Some(overlay), ..HostDatapath::find(options)? };
         datapath.prepare()?;
         Ok(datapath)
     }
@@ -115,6 +133,8 @@ impl HostDatapath {
             listeners: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
             kernel: Arc::new(Mutex::new(Kernel { netlink, ports: ports::among(&links, &names) })),
+            overlay: None,
+            sockets: Sockets::kept_in(options.state_dir.join("private")),
             names,
             options,
         })
@@ -201,36 +221,17 @@ impl HostDatapath {
         Ok(link.index)
     }
 
-    /// The bridge of a wire: its name and what its alias says.
-    fn bridge_of(&self, wire: &Wire) -> (String, String) {
-        match wire {
-            Wire::Public => (self.names.public_bridge(), occupancy::alias(&self.options)),
-            Wire::Private(network) => (self.names.private_bridge(network), network.to_string()),
-        }
-    }
-
-    fn lease(&self, interface: &InterfaceSpec) -> Result<Lease, NetworkFault> {
-        let (bridge, _) = self.bridge_of(&interface.wire);
-        let (router, dns, server) = match interface.wire {
-            Wire::Public => {
-                let router = interface.gateway.unwrap_or(self.options.gateway);
-                (Some(router), self.options.dns.clone(), self.options.gateway)
-            }
-            Wire::Private(_) => {
-                let server = interface.subnet.nth(1).unwrap_or(interface.subnet.address());
-                (None, Vec::new(), server)
-            }
-        };
-        Ok(Lease {
+    fn lease(&self, interface: &InterfaceSpec) -> Lease {
+        Lease {
             mac: interface.mac,
             address: interface.address,
             subnet: interface.subnet,
-            router,
-            dns,
-            server,
-            server_mac: self.names.bridge_mac(&bridge),
+            router: Some(interface.gateway.unwrap_or(self.options.gateway)),
+            dns: self.options.dns.clone(),
+            server: self.options.gateway,
+            server_mac: self.names.bridge_mac(&self.names.public_bridge()),
             mtu: MTU,
-        })
+        }
     }
 
     /// Makes room for an interface: its address must be nobody else's on the public wire. A port
@@ -240,9 +241,6 @@ impl HostDatapath {
         kernel: &mut Kernel,
         interface: &InterfaceSpec,
     ) -> Result<(), NetworkFault> {
-        if interface.wire != Wire::Public {
-            return Ok(());
-        }
         let holder = kernel.ports.values().find(|port| {
             port.identity.interface != interface.id
                 && port.identity.wire == Wire::Public
@@ -301,13 +299,18 @@ impl HostDatapath {
     fn remove_port(&self, kernel: &mut Kernel, port: &KnownPort) -> Result<(), NetworkFault> {
         let identity = &port.identity;
         let tap = self.names.tap(&identity.interface);
-        self.dhcp.withdraw(port.device);
+        if identity.wire == Wire::Public {
+            self.dhcp.withdraw(port.device);
+        } else {
+            self.detach_private(&identity.interface)?;
+        }
         self.firewall.withdraw(&tap, identity).map_err(fault("remove a filter"))?;
         kernel.netlink.delete(port.device).map_err(fault("remove a tap"))?;
         kernel.ports.remove(&identity.interface);
         if let Wire::Private(_) = &identity.wire {
-            let alone = !kernel.ports.values().any(|other| other.identity.wire == identity.wire);
-            let (bridge, _) = self.bridge_of(&identity.wire);
+            let is_private = |port: &KnownPort| port.identity.wire != Wire::Public;
+            let alone = !kernel.ports.values().any(is_private);
+            let bridge = self.names.private_bridge();
             let link = kernel.netlink.link(&bridge).map_err(fault("look for a bridge"))?;
             if let Some(link) = link.filter(|_| alone) {
                 kernel.netlink.delete(link.index).map_err(fault("remove a bridge"))?;
@@ -323,6 +326,9 @@ impl Datapath for HostDatapath {
         instance: &InstanceId,
         interface: &InterfaceSpec,
     ) -> Result<Port, NetworkFault> {
+        if interface.wire != Wire::Public {
+            return self.attach_private(instance, interface);
+        }
         let kernel = &mut *self.kernel();
         let identity = Identity::new(instance, interface);
         let name = self.names.tap(&interface.id);
@@ -336,19 +342,17 @@ impl Datapath for HostDatapath {
         };
         kernel.ports.insert(interface.id.clone(), port);
 
-        let (bridge, alias) = self.bridge_of(&interface.wire);
+        let (bridge, alias) = (self.names.public_bridge(), occupancy::alias(&self.options));
         let bridge = self.ensure_bridge(kernel, &bridge, &alias)?;
         // In force before the tap is on the wire, and the wire closed to neighbours before it is up.
         let admitted = self.firewall.admit(&name, &identity, rules);
         self.firewall.wait(admitted).map_err(fault("install a filter"))?;
-        self.dhcp.offer(tap.index, self.lease(interface)?);
+        self.dhcp.offer(tap.index, self.lease(interface));
         let refused = fault("plug a tap in");
         if tap.bridge != Some(bridge) {
             kernel.netlink.set_bridge(tap.index, bridge).map_err(&refused)?;
         }
-        if interface.wire == Wire::Public {
-            kernel.netlink.isolate_port(tap.index).map_err(&refused)?;
-        }
+        kernel.netlink.isolate_port(tap.index).map_err(&refused)?;
         kernel.netlink.set_up(tap.index).map_err(&refused)?;
         Ok(described(&identity, name))
     }
@@ -358,10 +362,12 @@ impl Datapath for HostDatapath {
         let rules = Rules::of(filter);
         let mut kernel = self.kernel();
         let rules = kernel.shared(rules);
-        let port = kernel.ports.get_mut(interface).filter(|port| port.rules.is_some());
-        let port = port.ok_or_else(|| NetworkFault::NotAttached(interface.clone()))?;
-        if port.identity.wire != Wire::Public {
-            return Ok(());
+        let is_public = |port: &&mut KnownPort| port.identity.wire == Wire::Public;
+        let port = kernel.ports.get_mut(interface).filter(is_public);
+        // Of private ports the switch knows.
+        let Some(port) = port else { return self.set_private_filter(interface, filter) };
+        if port.rules.is_none() {
+            return Err(NetworkFault::NotAttached(interface.clone()));
         }
         port.rules = Some(Arc::clone(&rules));
         let pending = self.firewall.admit(&self.names.tap(interface), &port.identity, rules);
@@ -371,14 +377,16 @@ impl Datapath for HostDatapath {
     }
 
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
-        self.firewall.set_members(members).map_err(fault("tell of a group's members"))
+        self.firewall.set_members(members).map_err(fault("tell of a group's members"))?;
+        self.set_private_members(members);
+        Ok(())
     }
 
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault> {
         let kernel = &mut *self.kernel();
         match kernel.ports.get(interface).cloned() {
             Some(port) => self.remove_port(kernel, &port),
-            None => Ok(()),
+            None => self.detach_private(interface),
         }
     }
 
@@ -388,7 +396,14 @@ impl Datapath for HostDatapath {
         let found = ports::among(&links, &self.names);
         let described =
             |port: &KnownPort| described(&port.identity, self.names.tap(&port.identity.interface));
-        Ok(found.values().map(described).collect())
+        let mut ports: Vec<Port> = found.values().map(described).collect();
+        let sockets = self.sockets.found().map_err(fault("list sockets"))?;
+        ports.extend(sockets.into_iter().map(|(interface, instance)| Port {
+            backend: self.sockets.backend(&interface),
+            interface,
+            instance,
+        }));
+        Ok(ports)
     }
 
     fn sweep(&self) -> Result<(), NetworkFault> {
@@ -398,6 +413,7 @@ impl Datapath for HostDatapath {
         for port in stale {
             self.remove_port(kernel, &port)?;
         }
+        self.sweep_sockets()?;
         // What is left over is what an interruption left half made.
         let links = kernel.netlink.links().map_err(fault("list devices"))?;
         for link in &links {
@@ -428,7 +444,12 @@ impl Datapath for HostDatapath {
         for port in kernel.ports.values() {
             self.dhcp.withdraw(port.device);
         }
+        let taps = kernel.ports.keys().cloned().collect::<Vec<_>>();
         kernel.ports.clear();
+        let sockets = self.sockets.found().map_err(fault("list sockets"))?;
+        for interface in taps.iter().chain(sockets.iter().map(|(interface, _)| interface)) {
+            self.detach_private(interface)?;
+        }
         // The public bridge last, since it says that the prefix is ours.
         let public = self.names.public_bridge();
         let mut links = kernel.netlink.links().map_err(fault("list devices"))?;

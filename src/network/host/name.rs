@@ -6,7 +6,7 @@
 
 use super::NetworkFault;
 use crate::domain::{
-    id::{InterfaceId, PrefixedId, VpcId},
+    id::{InterfaceId, PrefixedId},
     interface::MacAddress,
 };
 use ring::digest;
@@ -42,29 +42,23 @@ impl Names {
     pub fn public_bridge(&self) -> String {
         format!("{}-pub", self.prefix)
     }
-    pub fn private_bridge(&self, network: &VpcId) -> String {
-        format!("{}-n{}", self.prefix, letters(network.as_str()))
+    pub fn private_bridge(&self) -> String {
+        format!("{}-prv", self.prefix)
     }
     pub fn tap(&self, interface: &InterfaceId) -> String {
         format!("{}-t{}", self.prefix, letters(interface.as_str()))
     }
 
-    /// What every tap's, and every private bridge's, name begins with.
+    /// What every tap's name begins with.
     pub fn taps(&self) -> String {
         format!("{}-t", self.prefix)
     }
-    pub fn private_bridges(&self) -> String {
-        format!("{}-n", self.prefix)
-    }
 
     pub fn is_tap(&self, name: &str) -> bool {
-        self.is_digest(name, &self.taps())
+        name.strip_prefix(&self.taps()).is_some_and(|rest| rest.len() == DIGEST_LETTERS)
     }
     pub fn is_bridge(&self, name: &str) -> bool {
-        name == self.public_bridge() || self.is_digest(name, &self.private_bridges())
-    }
-    fn is_digest(&self, name: &str, beginning: &str) -> bool {
-        name.strip_prefix(beginning).is_some_and(|rest| rest.len() == DIGEST_LETTERS)
+        name == self.public_bridge() || name == self.private_bridge()
     }
 
     /// A bridge's own address. Without one of its own a bridge takes a port's, and changes it as
@@ -94,10 +88,9 @@ mod tests {
     fn names_fit_the_kernels_15_letters_and_are_known_as_ours() {
         let names = Names::new("mallee").unwrap();
         let tap = names.tap(&"eni-0123456789abcdef0".parse().unwrap());
-        let bridge = names.private_bridge(&"vpc-12345678".parse().unwrap());
-        assert_eq!((tap.len(), bridge.len()), (15, 15));
+        assert_eq!(tap.len(), 15);
         assert!(names.is_tap(&tap) && !names.is_bridge(&tap));
-        assert!(names.is_bridge(&bridge) && names.is_bridge("mallee-pub"));
+        assert!(names.is_bridge("mallee-prv") && names.is_bridge("mallee-pub"));
         for foreign in ["eth0", "mallee", "mallee-tx", "mallee-office", "malle-taaaaaaa"] {
             assert!(!names.is_tap(foreign) && !names.is_bridge(foreign), "{foreign}");
         }
