@@ -7,6 +7,7 @@
 //! to whoever is to count; without, nobody counts. `docs/metrics.md` is the manual of the names.
 
 pub mod histogram;
+pub mod overlay;
 pub mod questions;
 pub mod requests;
 pub mod scrape;

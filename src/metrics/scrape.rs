@@ -1,7 +1,12 @@
 //! All figures at one moment, as Prometheus reads them: names, labels and units are made here and
 //! nowhere else.
 
-use super::{Meters, Roles, histogram::Reading, questions::Mailbox};
+use super::{
+    Meters, Roles,
+    histogram::Reading,
+    overlay::{self, Overlay},
+    questions::Mailbox,
+};
 use crate::domain::{
     capacity::NodeCapacity,
     cloud_state::CloudState,
@@ -24,6 +29,8 @@ pub struct Scrape {
     /// In the cloud's process: its groups, and its state.
     pub cloud: Option<(Vec<GroupName>, Arc<CloudState>)>,
     pub links: Vec<Link>,
+    /// Of a process that has a switch.
+    pub overlay: Option<Overlay>,
 }
 
 /// A link to another process, or to another role of this one.
@@ -49,14 +56,14 @@ pub enum Direction {
 /// Of the text that `show` makes.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-type Labels = Vec<(&'static str, String)>;
+pub(super) type Labels = Vec<(&'static str, String)>;
 
 /// What is said of a family of figures.
 #[derive(Clone, Copy)]
-struct About(&'static str, &'static str, Option<&'static Unit>);
+pub(super) struct About(pub &'static str, pub &'static str, pub Option<&'static Unit>);
 
-const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
-const BYTES: Option<&Unit> = Some(&Unit::Bytes);
+pub(super) const SECONDS: Option<&Unit> = Some(&Unit::Seconds);
+pub(super) const BYTES: Option<&Unit> = Some(&Unit::Bytes);
 
 const MIB: f64 = 1024.0 * 1024.0;
 const GIB: f64 = 1024.0 * MIB;
@@ -81,6 +88,9 @@ impl Collector for Scrape {
             commits(roles, &mut page)
         })?;
         links(&self.links, &mut page)?;
+        if let Some(overlay) = &self.overlay {
+            overlay::show(overlay, &mut page)?;
+        }
         if let Some((groups, state)) = &self.cloud {
             capacity(groups, state, &mut page)?;
             instances(groups, state, &mut page)?;
@@ -248,10 +258,10 @@ fn peer(link: &Link) -> Labels {
 }
 
 /// One family after the other; one without figures is left out.
-struct Page<'a>(DescriptorEncoder<'a>);
+pub(super) struct Page<'a>(DescriptorEncoder<'a>);
 
 impl Page<'_> {
-    fn counters(
+    pub fn counters(
         &mut self,
         About(name, help, unit): About,
         values: impl Iterator<Item = (Labels, u64)>,
@@ -266,7 +276,7 @@ impl Page<'_> {
         })
     }
 
-    fn gauges(
+    pub fn gauges(
         &mut self,
         About(name, help, unit): About,
         values: impl Iterator<Item = (Labels, f64)>,
@@ -323,7 +333,9 @@ mod tests {
             reconnects: 0,
         };
         let cloud = Some((vec![group], Arc::new(state)));
-        let shown = Scrape { meters: Arc::new(meters), cloud, links: vec![link] }.show().unwrap();
+        let shown = Scrape { meters: Arc::new(meters), cloud, links: vec![link], overlay: None }
+            .show()
+            .unwrap();
         for line in [
             "# TYPE mallee_api_requests counter",
             "mallee_api_requests_total{action=\"Run\",code=\"Bad\"} 1",
