@@ -41,7 +41,7 @@ use crate::{
     events::{self, EventLog, event::Event, writer::Writer},
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     metrics::{Meters, questions::Asked, requests::Requests},
-    network::NetworkFault,
+    network::{NetworkFault, overlay::OverlayFault},
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
 };
@@ -98,6 +98,8 @@ pub enum BootFault {
     Kvm(#[from] KvmRefused),
     #[error("the network of node `{node}` cannot be made: {source}")]
     Network { node: String, source: NetworkFault },
+    #[error("the overlay's switch cannot be started")]
+    Overlay(#[from] OverlayFault),
     #[error("the images cannot be used: {0}")]
     Blobs(#[from] BlobFault),
     #[error("the managers cannot be linked: {0}")]

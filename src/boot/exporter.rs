@@ -6,8 +6,12 @@ use crate::{
     actors::cloud::Published,
     domain::id::GroupName,
     metrics::{
-        Meters,
+        Meters, overlay,
         scrape::{self, CONTENT_TYPE, Direction, Scrape},
+    },
+    network::{
+        cable::CableStatus,
+        overlay::{Overlay, OverlayStatus},
     },
     transport::{
         link::{Inspect, Link},
@@ -20,7 +24,8 @@ use actix_web::{
     App, HttpResponse, HttpServer, dev::ServerHandle, http::header::CONTENT_TYPE as HEADER, web,
 };
 use futures_util::future::join_all;
-use std::{io, net::TcpListener, sync::Arc, time::Duration};
+use serde::Serialize;
+use std::{collections::BTreeMap, io, net::TcpListener, sync::Arc, time::Duration};
 
 /// Where figures are from.
 #[derive(Debug, Clone)]
@@ -30,6 +35,7 @@ pub struct Sources {
     pub cloud: Option<(Vec<GroupName>, Published)>,
     pub doors: Vec<Addr<Listener>>,
     pub uplinks: Vec<Addr<Link>>,
+    pub overlay: Option<Overlay>,
 }
 
 /// A link that does not say within this how it is doing is left out, so that the others are told.
@@ -62,7 +68,7 @@ pub fn serve(listener: TcpListener, sources: Sources) -> io::Result<ServerHandle
 }
 
 async fn answer(sources: Sources) -> HttpResponse {
-    let Sources { meters, cloud, doors, uplinks } = sources;
+    let Sources { meters, cloud, doors, uplinks, overlay } = sources;
     let listening = join_all(doors.iter().map(|door| in_time(door.send(InspectAll))));
     let dialing = join_all(uplinks.iter().map(|link| in_time(link.send(Inspect))));
     let (listening, dialing) = futures_util::future::join(listening, dialing).await;
@@ -71,7 +77,14 @@ async fn answer(sources: Sources) -> HttpResponse {
     let dialing = dialing.into_iter().flatten().map(|state| figures(state, Direction::Out));
     let links = listening.chain(dialing).collect();
     let cloud = cloud.map(|(groups, published)| (groups, published.load_full()));
-    match (Scrape { meters, cloud, links }).show() {
+    let overlay = match overlay {
+        // It waits for a turn of the switch's thread.
+        Some(overlay) => {
+            tokio::task::spawn_blocking(move || of_switch(overlay.status())).await.ok()
+        }
+        None => None,
+    };
+    match (Scrape { meters, cloud, links, overlay }).show() {
         Ok(shown) => HttpResponse::Ok().insert_header((HEADER, CONTENT_TYPE)).body(shown),
         Err(error) => {
             log::error!("metrics cannot be shown: {error}");
@@ -83,6 +96,44 @@ async fn answer(sources: Sources) -> HttpResponse {
 /// None of a link that has ended, or is too busy to say.
 async fn in_time<T, E>(asked: impl Future<Output = Result<T, E>>) -> Option<T> {
     tokio::time::timeout(PATIENCE, asked).await.ok()?.ok()
+}
+
+fn of_switch(status: OverlayStatus) -> overlay::Overlay {
+    let OverlayStatus { switch, cables, refused, .. } = status;
+    let mut frames = BTreeMap::new();
+    let all = switch.ports.iter().map(|port| &port.refused).chain([&switch.refused]);
+    for (why, count) in all.flatten() {
+        *frames.entry(word(why)).or_default() += count;
+    }
+    let cable = |cable: CableStatus| overlay::Cable {
+        peer: cable.name,
+        is_up: cable.is_up,
+        round_trip: cable.round_trip_us.map(Duration::from_micros),
+        loss: cable.loss_in.into(),
+        datagram_bytes: cable.datagram as u64,
+        sealed: cable.sealed_datagrams,
+        sealed_bytes: cable.sealed_bytes,
+        opened: cable.opened_datagrams,
+        opened_bytes: cable.opened_bytes,
+        epoch: cable.epoch,
+    };
+    overlay::Overlay {
+        cables: cables.into_iter().map(cable).collect(),
+        received: switch.ports.iter().map(|port| port.received).sum(),
+        sent: switch.ports.iter().map(|port| port.sent).sum(),
+        refused: frames,
+        datagrams_refused: refused.by_reason().map(|(why, count)| (word(&why), count)).collect(),
+        ports: switch.ports.len() as u64,
+        flows: switch.ports.iter().map(|port| port.flows as u64).sum(),
+    }
+}
+
+/// A reason as it is shown everywhere.
+fn word(why: &impl Serialize) -> String {
+    match serde_json::to_value(why) {
+        Ok(serde_json::Value::String(word)) => word,
+        other => format!("{other:?}"),
+    }
 }
 
 fn figures(state: LinkState, direction: Direction) -> scrape::Link {

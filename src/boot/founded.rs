@@ -20,6 +20,7 @@ use super::{
     },
     membership::{card::Card, registry::Registry, system_clock, uplink::Uplink},
     open_store,
+    overlay::OverlaySeat,
     topology::{Seat, Wiring},
 };
 use crate::{
@@ -72,6 +73,8 @@ pub struct Founded {
     uplinks: Vec<Addr<Link>>,
     /// Links end with it.
     wiring: Wiring,
+    /// The switch ends with it.
+    overlay: OverlaySeat,
     arbiters: Vec<Arbiter>,
 }
 
@@ -89,9 +92,9 @@ impl Founded {
             false => (None, None),
         };
         founding.introduce(&nodes, &groups, manager.as_ref()).await?;
-        let Founding { wiring, doors, uplinks, arbiters, .. } = founding;
+        let Founding { wiring, doors, uplinks, overlay, arbiters, .. } = founding;
         let groups = groups.into_iter().map(|(name, group)| (name, group.seat)).collect();
-        Ok(Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, arbiters })
+        Ok(Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, overlay, arbiters })
     }
 
     /// Where the figures of this process are from.
@@ -101,14 +104,21 @@ impl Founded {
             (groups, cloud.published.clone())
         });
         let doors = self.doors.iter().cloned().chain(self.wiring.doors()).collect();
-        Sources { meters, cloud, doors, uplinks: self.uplinks.clone() }
+        Sources {
+            meters,
+            cloud,
+            doors,
+            uplinks: self.uplinks.clone(),
+            overlay: self.overlay.overlay.clone(),
+        }
     }
 
     /// Stops every role. What was acknowledged is on the disk already, so a role whose thread is in
     /// the middle of something long (fetching an image) is not waited for beyond `END_PATIENCE`.
     pub fn end(self) {
-        let Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, arbiters } = self;
-        drop((cloud, nodes, groups, manager, doors, uplinks, wiring));
+        let Founded { cloud, nodes, groups, manager, doors, uplinks, wiring, overlay, arbiters } =
+            self;
+        drop((cloud, nodes, groups, manager, doors, uplinks, wiring, overlay));
         for arbiter in &arbiters {
             arbiter.stop();
         }
@@ -145,6 +155,7 @@ struct Founding<'a> {
     blobs: Option<Arc<Blobs>>,
     /// In a group's, if that is another.
     relay: Option<Arc<Relay>>,
+    overlay: OverlaySeat,
     wiring: Wiring,
     doors: Vec<Addr<Listener>>,
     uplinks: Vec<Addr<Link>>,
@@ -193,6 +204,7 @@ impl<'a> Founding<'a> {
             _ => None,
         };
         let wiring = Wiring::of(configuration.topology.kind, &name)?;
+        let overlay = OverlaySeat::begin(&ground, registry.as_ref(), uplink.as_ref(), &ambient)?;
         Ok(Founding {
             ground,
             ambient,
@@ -202,6 +214,7 @@ impl<'a> Founding<'a> {
             registry,
             blobs,
             relay,
+            overlay,
             wiring,
             doors: Vec::new(),
             uplinks: Vec::new(),

@@ -15,6 +15,7 @@ mod events;
 mod image;
 mod join;
 mod node;
+mod overlay;
 mod run;
 mod ssh;
 mod status;
@@ -77,6 +78,9 @@ enum Command {
     Console(console::Console),
     /// Show what happened in the processes of this host: requests, decisions, transitions
     Events(events::Events),
+    /// Look at the private network's switch of this host
+    #[command(subcommand)]
+    Overlay(overlay::Overlay),
     /// Check a configuration file and start nothing
     CheckConfig(check_config::CheckConfig),
     /// Manage accounts
@@ -136,6 +140,7 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Ssh(ssh) => ssh.perform(&context),
         Command::Console(console) => console.perform(&context),
         Command::Events(events) => events.perform(&context),
+        Command::Overlay(overlay) => overlay.perform(&context),
         Command::CheckConfig(check) => check.perform(),
         Command::Account(account) => account.perform(&context),
         Command::Token(token) => token.perform(&context),

@@ -99,6 +99,21 @@ impl StateDirectory {
         self.0.join("cloud/ledger")
     }
 
+    /// Which switches belong to the overlay, and the secret that their keys come from.
+    pub fn roster(&self) -> PathBuf {
+        self.0.join("cloud/roster")
+    }
+
+    /// What this process's switch must not forget.
+    pub fn overlay(&self) -> PathBuf {
+        self.0.join("overlay")
+    }
+
+    /// Where `mallee overlay` asks this process about its switch.
+    pub fn inquiries(&self) -> PathBuf {
+        self.0.join("overlay.sock")
+    }
+
     /// Where a cloud in the background writes its log.
     pub fn log(&self) -> PathBuf {
         self.0.join("log")

@@ -244,6 +244,17 @@ impl Cloud {
         self.processes.len()
     }
 
+    /// What the switch of a process says of itself; null where there is none, or no process.
+    pub fn overlay(&self, index: usize) -> serde_json::Value {
+        let asked = ["overlay", "status", "--output", "json"];
+        let done = self.command(index).args(asked).output().unwrap();
+        match done.status.code() {
+            Some(0) => serde_json::from_slice(&done.stdout).unwrap(),
+            Some(3) => serde_json::Value::Null,
+            _ => panic!("{}", String::from_utf8_lossy(&done.stderr)),
+        }
+    }
+
     /// The figures of one of the processes.
     pub fn metrics(&self, index: usize) -> String {
         let at = self.processes[index].0.metrics.expect("it is configured to have metrics");

@@ -12,6 +12,7 @@ mod kill;
 mod launching;
 mod lifecycle;
 mod metrics;
+mod overlay;
 mod partitions;
 mod policies;
 mod reconfigured;

@@ -55,6 +55,10 @@ pub fn of(topology: &str, configuration: &str, ports: &mut Ports) -> Vec<Part> {
         part.configuration.push_str(&format!("\n[metrics]\nlisten = {listen}\n"));
         part.metrics = listen.as_str().unwrap().parse().ok();
     }
+    for part in parts.iter_mut().filter(|_| !is_one_process(topology)) {
+        // Several processes share a host here, and each has a switch.
+        part.configuration.push_str("\n[overlay]\nlisten = \"0.0.0.0:0\"\n");
+    }
     parts
 }
 

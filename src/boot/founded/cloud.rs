@@ -22,6 +22,7 @@ use crate::{
             registry::{Registry, nodes_of},
             uplink::own_context,
         },
+        overlay::desk::OverlayDesk,
         topology::Seat,
     },
     domain::{
@@ -80,6 +81,7 @@ impl Founding<'_> {
         let (restored, published) = CloudManager::restore(parts).map_err(fault)?;
         let teller = self.ground.events.teller("cloud", &self.name);
         manager.begin(restored.telling(teller).start(&manager.on));
+        self.overlay.follow_roster(&manager.on);
         let cloud = Cloud {
             settings,
             ambient: self.ambient.clone(),
@@ -107,9 +109,11 @@ impl Founding<'_> {
             away.into_iter().map(|group| (group, Arc::default())).collect();
         let blobs = self.blobs.clone().expect("the cloud's process has the images");
         let (parent, judge, tell) = (manager.clone(), registry.clone(), came.clone());
+        let overlay = self.overlay.for_children();
         let reception = move || {
             let charters = CharterDesk { charters }.start();
             let certificates = CertificateDesk { registry: judge.clone() }.start();
+            let overlay = overlay.map(Actor::start);
             let (own, register) = (parent.identity.clone(), judge.clone());
             Reception {
                 admit: Rc::new(move |peer| {
@@ -119,6 +123,9 @@ impl Founding<'_> {
                 receive: receive_from_children(parent, move |child, board| {
                     CharterDesk::furnish(&charters, child, board);
                     CertificateDesk::furnish(&certificates, child, board);
+                    if let Some(overlay) = &overlay {
+                        OverlayDesk::furnish(overlay, child, board);
+                    }
                 }),
                 arrived: Rc::new(move |peer, _| {
                     let group = peer.identity.group().and_then(|group| group.parse().ok());

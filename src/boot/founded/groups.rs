@@ -17,6 +17,7 @@ use crate::{
             desk::{CharterDesk, RevocationDesk, Revoked, TakeRevoked},
             door::{is_child, receive_from_children},
         },
+        overlay::desk::OverlayDesk,
         topology::Seat,
     },
     config::{GroupSection, NodeSection},
@@ -105,6 +106,7 @@ impl Founding<'_> {
         self.uplinks.push(link.clone());
         let link = link.recipient();
         self.stay_a_member(uplink, &link, &seat.on);
+        self.overlay.follow_parent(uplink.identity(), &link, &seat.on);
         let above = Above::There {
             own: uplink.identity().clone(),
             link: link.clone(),
@@ -132,9 +134,11 @@ impl Founding<'_> {
         let (parent, judge) = (seat.clone(), above.clone());
         let asking = self.asking::<NodeManager>(None);
         let arriving = asking.clone();
+        let overlay = self.overlay.for_children();
         let reception = move || {
             let charters = BTreeMap::from([(charter.settings.name.clone(), charter)]);
             let desk = CharterDesk { charters }.start();
+            let overlay = overlay.map(Actor::start);
             let (own, group) = (parent.identity.clone(), parent.started());
             let (register, provide) = (judge.register(), judge.provide());
             Reception {
@@ -145,6 +149,9 @@ impl Founding<'_> {
                 }),
                 receive: receive_from_children(parent, move |child, board| {
                     CharterDesk::furnish(&desk, child, board);
+                    if let Some(overlay) = &overlay {
+                        OverlayDesk::furnish(overlay, child, board);
+                    }
                 }),
                 arrived: Rc::new(move |peer, link| {
                     if let Ok(node) = node_name(peer) {

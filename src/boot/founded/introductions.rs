@@ -52,6 +52,7 @@ impl Founding<'_> {
                     self.uplinks.push(link.clone());
                     let link = link.recipient();
                     self.stay_a_member(uplink, &link, &seat.on);
+                    self.overlay.follow_parent(uplink.identity(), &link, &seat.on);
                     let (revoked, node) = (uplink.revoked(), seat.started());
                     seat.on.spawn(async move {
                         loop {

@@ -11,8 +11,13 @@
 //! cannot ask goes on with what it knows.
 
 pub mod desk;
+pub mod endpoints;
+pub mod inquiry;
 pub mod keeper;
 pub mod registrar;
+pub mod seat;
+
+pub use seat::OverlaySeat;
 
 use crate::transport::identity::{Identity, Role};
 

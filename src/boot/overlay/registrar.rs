@@ -3,7 +3,6 @@
 use super::{
     desk::{Asking, Below, OverlayDesk, ReadOverlay},
     keeper::Keeper,
-    switch_name,
 };
 use crate::{
     actors::address::{Address, AskError},
@@ -86,10 +85,6 @@ pub struct Child {
 }
 
 impl Child {
-    pub fn card(identity: &Identity, endpoints: Vec<std::net::SocketAddr>) -> SwitchCard {
-        SwitchCard { name: switch_name(identity), endpoints }
-    }
-
     pub async fn go_on(self) {
         let Child { identity, parent, own, tell, below } = self;
         let desk = Address::<OverlayDesk>::Remote(parent);
