@@ -7,22 +7,24 @@ import pytest
 
 from cloud import Cloud
 from cluster import Cluster
+from overlay import Overlay
 from tenant import Tenant
 
 HYPERVISOR = os.environ.get("MALLEE_TEST_HYPERVISOR", "auto")
-# Where the cloud is: on this host, or on three of its own.
-CLOUDS = {"host": Cloud, "cluster": Cluster}
+# Where the cloud is: on this host, on three of its own, or on four with a NAT among them.
+CLOUDS = {"host": Cloud, "cluster": Cluster, "overlay": Overlay}
 PLACE = os.environ.get("MALLEE_TEST_PLACE", "host")
 
 
 def pytest_collection_finish(session):
     """Says at once what could only fail later. Which tests are run is chosen with `-m`."""
     unfit = ["guests", "full"] if HYPERVISOR == "simulated" else ["simulated"]
+    unfit += [] if PLACE == "overlay" else ["overlay"]
     for item in [] if session.config.option.collectonly else session.items:
         for marker in filter(item.get_closest_marker, unfit):
             raise pytest.UsageError(
-                f"`{item.name}` cannot be run with the hypervisor `{HYPERVISOR}`: "
-                f"choose with -m 'not {marker}', or set MALLEE_TEST_HYPERVISOR"
+                f"`{item.name}` cannot be run at `{PLACE}` with the hypervisor `{HYPERVISOR}`: "
+                f"choose with -m 'not {marker}', or set MALLEE_TEST_PLACE or MALLEE_TEST_HYPERVISOR"
             )
 
 

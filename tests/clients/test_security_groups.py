@@ -55,10 +55,22 @@ def test_a_private_network_is_reached_by_its_account_alone(cloud, tenant, other_
     goal = owner.describe(target)["PrivateIpAddress"]
     guise = owner.describe(friend)["PrivateIpAddress"]
 
-    # The positive control: what the spy will fail at, a guest of the same account can do.
+    # The positive control: what the spy will fail at, a guest of the same account can do, as soon as
+    # a rule admits members of its group.
     assert reaches_by_arp(at_friend, goal)
-    assert reaches_by_ping(at_friend, goal)
+    assert not reaches_by_ping(at_friend, goal)
+    members = {**PING, "IpRanges": [], "UserIdGroupPairs": [{"GroupId": owner.group}]}
+    owner.authorize(members)
+    opened = seconds_until("ping passes", lambda: reaches_by_ping(at_friend, goal), RULE_SECONDS)
+    log.info("a ping to a member's private address passed %.3f s after authorize", opened)
     assert reaches_by_ping(at_target, guise)
+    owner.revoke(members)
+    closed = seconds_until(
+        "no ping passes", lambda: not reaches_by_ping(at_friend, goal), RULE_SECONDS + PING_SECONDS
+    )
+    log.info("none passed %.3f s after revoke", closed)
+    owner.authorize(members)
+    eventually("ping passes", lambda: reaches_by_ping(at_friend, goal), RULE_SECONDS)
     heard = frames_heard(at_friend, while_doing=lambda: shout(at_target))
     log.info("a guest of the same account heard %d frames", heard)
     assert heard >= SHOUTS
@@ -111,8 +123,12 @@ def reaches_by_arp(guest, address):
     return guest.succeeds(f"arping -c 2 -w 2 -I eth1 {address}")
 
 
+# How long a ping that is not answered takes to find out.
+PING_SECONDS = 2
+
+
 def reaches_by_ping(guest, address):
-    return guest.succeeds(f"ping -c 2 -w 2 {address}")
+    return guest.succeeds(f"ping -c 2 -w {PING_SECONDS} {address}")
 
 
 def shout(guest):
@@ -143,5 +159,5 @@ def disguise(guest, address, mac):
     if mac:
         guest.run(f"ip link set eth1 down; ip link set eth1 address {mac}; ip link set eth1 up")
         assert guest.run("cat /sys/class/net/eth1/address") == mac
-    guest.run(f"ip addr add {address}/20 dev eth1")
+    guest.run(f"ip addr add {address}/16 dev eth1")
     assert own_address(guest) == address
