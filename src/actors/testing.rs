@@ -24,6 +24,7 @@ use crate::{
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
         draft::Draft,
+        elastic_address::ElasticAssignment,
         id::{AccountId, InstanceId, InterfaceId, NodeName, SecurityGroupId},
         image::{DiskFormat, Image, ImageKind},
         instance::Instance,
@@ -224,6 +225,13 @@ impl Datapath for Hindered<SimulatedDatapath> {
     }
     fn set_filter(&self, of: &InterfaceId, filter: &PortFilter) -> Result<(), NetworkFault> {
         self.wire("set_filter")?.set_filter(of, filter)
+    }
+    fn set_elastic(
+        &self,
+        of: &InterfaceId,
+        assignment: &ElasticAssignment,
+    ) -> Result<(), NetworkFault> {
+        self.wire("set_elastic")?.set_elastic(of, assignment)
     }
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
         self.wire("set_members")?.set_members(members)

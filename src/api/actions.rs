@@ -34,7 +34,12 @@ pub mod testing;
 
 actions! {
     // Addresses.
+    allocate_address::AllocateAddress,
+    associate_address::AssociateAddress,
     describe_addresses::DescribeAddresses,
+    describe_addresses_attribute::DescribeAddressesAttribute,
+    disassociate_address::DisassociateAddress,
+    release_address::ReleaseAddress,
 
     // Accounts, hosts, and who is asking.
     create_account::CreateAccount,

@@ -68,6 +68,7 @@ codes! {
     Unavailable "Unavailable" 503
 
     // Instances.
+    InvalidInstanceId "InvalidInstanceID" 400
     InvalidInstanceIdMalformed "InvalidInstanceID.Malformed" 400
     InvalidInstanceIdNotFound "InvalidInstanceID.NotFound" 400
     IncorrectInstanceState "IncorrectInstanceState" 400
@@ -129,6 +130,8 @@ codes! {
     InvalidAssociationIdNotFound "InvalidAssociationID.NotFound" 400
     AddressLimitExceeded "AddressLimitExceeded" 400
     InvalidIpAddressInUse "InvalidIPAddress.InUse" 400
+    InvalidPublicIpv4PoolIdNotFound "InvalidPublicIpv4PoolID.NotFound" 400
+    ResourceAlreadyAssociated "Resource.AlreadyAssociated" 400
     InvalidAttachmentIdMalformed "InvalidAttachmentID.Malformed" 400
     InvalidAttachmentIdNotFound "InvalidAttachmentID.NotFound" 400
     InvalidNetworkInterfaceIdMalformed "InvalidNetworkInterfaceId.Malformed" 400
@@ -239,7 +242,7 @@ impl ApiError {
 
 /// The kinds of id that a client can get wrong, and how EC2 says so: the code, and the word for
 /// the thing in the text.
-const MALFORMED_IDS: [(&str, Code); 11] = [
+const MALFORMED_IDS: [(&str, Code); 13] = [
     ("instance", Code::InvalidInstanceIdMalformed),
     ("image", Code::InvalidAmiIdMalformed),
     ("reservation", Code::InvalidReservationIdMalformed),
@@ -251,6 +254,9 @@ const MALFORMED_IDS: [(&str, Code); 11] = [
     ("subnet", Code::InvalidSubnetIdMalformed),
     ("network-interface", Code::InvalidNetworkInterfaceIdMalformed),
     ("network-interface-attachment", Code::InvalidAttachmentIdMalformed),
+    // EC2 has no other code for these.
+    ("elastic-ip", Code::InvalidAllocationIdNotFound),
+    ("elastic-ip-association", Code::InvalidAssociationIdNotFound),
 ];
 
 impl From<MalformedId> for ApiError {

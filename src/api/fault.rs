@@ -1,11 +1,14 @@
 //! From the cloud's faults to EC2's codes and texts: the one place where they meet.
 
+mod elastic_address;
+
 use super::error::{ApiError, Code, echo};
 use crate::domain::{
+    elastic_address::AddressFault,
     fault::{CloudFault, Quantity, Wanted},
     id::{
-        ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId, SecurityGroupRuleId,
-        SubnetId, VolumeId, VpcId,
+        AllocationId, ImageId, InstanceId, InterfaceId, KeyPairId, SecurityGroupId,
+        SecurityGroupRuleId, SubnetId, VolumeId, VpcId,
     },
     instance::InstanceState,
 };
@@ -188,6 +191,7 @@ pub fn api_error(fault: CloudFault) -> ApiError {
                  Zone you requested ({zone}): {wanted} wanted, {available} available."
             ),
         ),
+        CloudFault::Address(fault) => return elastic_address::api_error(fault),
         CloudFault::AddressesExhausted(range) => (
             Code::InsufficientFreeAddressesInSubnet,
             format!("There are not enough free addresses in '{range}'."),
@@ -266,6 +270,8 @@ fn resource_not_found(id: &str) -> ApiError {
         api_error(CloudFault::SubnetNotFound(id))
     } else if let Ok(id) = id.parse::<InterfaceId>() {
         api_error(CloudFault::InterfaceNotFound(id))
+    } else if let Ok(id) = id.parse::<AllocationId>() {
+        api_error(AddressFault::AllocationNotFound(id).into())
     } else if let Ok(id) = id.parse::<KeyPairId>() {
         api_error(CloudFault::KeyPairNotFound(id.to_string()))
     } else if let Ok(id) = id.parse::<VolumeId>() {

@@ -1,8 +1,11 @@
 //! The `[cloud]` section: where the API listens, and what its users see.
 
+use super::group::{GroupSection, read_cidr, write_cidr};
 use crate::domain::{
+    elastic_address::{Egress, ElasticPool},
     id::RegionName,
     image::ImageIdFamily,
+    port_filter::Cidr,
     settings::{MetaZoneListing, Regions},
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -25,7 +28,16 @@ pub struct CloudSection {
     pub image_id_family: ImageIdFamily,
     pub meta_zones_listed: MetaZoneListing,
     pub terminated_shown_seconds: u64,
+    /// Where elastic addresses are from. `None`: from the end of the first group's range.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elastic_addresses: Option<Range>,
+    pub elastic_addresses_per_account: u64,
 }
+
+/// A range of addresses, as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Range(#[serde(serialize_with = "write_cidr", deserialize_with = "read_cidr")] pub Cidr);
 
 /// Which regions there are.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +51,22 @@ pub enum RegionChoice {
 impl CloudSection {
     pub fn default_region(&self) -> RegionName {
         self.regions().default_region().clone()
+    }
+
+    /// A pool in a group's range is one that only the hosts know.
+    pub(super) fn elastic(&self, groups: &[GroupSection]) -> ElasticPool {
+        let kept = match (&self.elastic_addresses, groups.first()) {
+            (Some(Range(range)), _) => {
+                let known = groups.iter().any(|group| group.public_addresses.overlaps(*range));
+                let egress = if known { Egress::Masqueraded } else { Egress::Elastic };
+                ElasticPool { range: Some(*range), egress, per_account: 0 }
+            }
+            (None, Some(first)) => ElasticPool::within(first.public_addresses),
+            (None, None) => {
+                ElasticPool { range: None, egress: Egress::Masqueraded, per_account: 0 }
+            }
+        };
+        ElasticPool { per_account: self.elastic_addresses_per_account, ..kept }
     }
 
     /// For the cloud manager, whose list begins with the default.
@@ -72,6 +100,8 @@ impl Default for CloudSection {
             image_id_family: ImageIdFamily::Ami,
             meta_zones_listed: MetaZoneListing::WhenAsked,
             terminated_shown_seconds: 3600,
+            elastic_addresses: None,
+            elastic_addresses_per_account: ElasticPool::PER_ACCOUNT,
         }
     }
 }

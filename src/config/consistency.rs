@@ -3,7 +3,8 @@
 //! Pure. A fault names the path of the key it is about, for whoever knows the text.
 
 use super::{
-    Configuration, GroupSection, NodeSection, RegionChoice, Role, instance_types, position::Step,
+    Configuration, GroupSection, NodeSection, RegionChoice, Role, cloud::Range, instance_types,
+    position::Step,
 };
 use crate::domain::{id::RegionName, port_filter::Cidr};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +22,7 @@ pub fn faults(configuration: &Configuration) -> Vec<Fault> {
     let mut faults = Vec::new();
     check_regions(configuration, &mut faults);
     check_groups(&configuration.groups, &mut faults);
+    check_elastic_addresses(configuration, &mut faults);
     check_meta_zones(configuration, &mut faults);
     check_nodes(configuration, &mut faults);
     check_instance_types(configuration, &mut faults);
@@ -84,6 +86,37 @@ fn check_groups(groups: &[GroupSection], faults: &mut Vec<Fault>) {
                 other.public_addresses, other.name
             );
             fault("public_addresses", message);
+        }
+    }
+}
+
+/// In one group's range or outside of all: half of it would be known to the hosts only.
+fn check_elastic_addresses(configuration: &Configuration, faults: &mut Vec<Fault>) {
+    let Some(Range(range)) = configuration.cloud.elastic_addresses else { return };
+    let mut fault = |message: String| {
+        faults.push((path(["cloud", "elastic_addresses"]), message));
+    };
+    if !(16..=32).contains(&range.prefix_length()) {
+        fault(format!("`{range}` must have a length from /16 to /32"));
+    }
+    for (reserved, purpose) in reserved() {
+        if range.overlaps(reserved) {
+            fault(format!("`{range}` overlaps `{reserved}`, {purpose}"));
+        }
+    }
+    for group in &configuration.groups {
+        let public = group.public_addresses;
+        if public.overlaps(range) && public.prefix_length() > range.prefix_length() {
+            fault(format!(
+                "`{range}` is partly in `{public}` of the group `{}`: it must be in that range or \
+                 outside of it",
+                group.name
+            ));
+        } else if public == range {
+            fault(format!(
+                "`{range}` leaves the instances of the group `{}` no addresses of their own",
+                group.name
+            ));
         }
     }
 }

@@ -52,11 +52,11 @@ impl Default for GroupSection {
     }
 }
 
-fn write_cidr<S: Serializer>(range: &Cidr, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn write_cidr<S: Serializer>(range: &Cidr, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(range)
 }
 
-fn read_cidr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cidr, D::Error> {
+pub(super) fn read_cidr<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Cidr, D::Error> {
     let text = String::deserialize(deserializer)?;
     text.parse().map_err(de::Error::custom)
 }

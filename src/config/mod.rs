@@ -189,6 +189,7 @@ impl Configuration {
             image_id_family: self.cloud.image_id_family,
             terminated_shown: Duration::from_secs(self.cloud.terminated_shown_seconds),
             reach: Reach::default(),
+            elastic: self.cloud.elastic(&self.groups),
             sla: self.policies.iter().map(|section| section.policy(&self.groups)).collect(),
         }
     }

@@ -7,8 +7,9 @@
 use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
+    elastic_address::{Association, ElasticAddress},
     id::{
-        AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
+        AccountId, AllocationId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
         ReservationId, SecurityGroupId, SubnetId, VpcId,
     },
     image::Image,
@@ -54,6 +55,7 @@ pub enum Entry {
     Subnet(Arc<Subnet>),
     KeyPair(Arc<KeyPair>),
     SecurityGroup(Arc<SecurityGroup>),
+    ElasticAddress(Arc<ElasticAddress>),
     Instance(Arc<Instance>),
     Tags(Arc<TagSet>),
     ClientToken(Arc<ClientToken>),
@@ -76,6 +78,9 @@ pub struct ScopeState {
     pub key_pairs: Map<String, Arc<KeyPair>>,
     pub security_groups: Map<SecurityGroupId, Arc<SecurityGroup>>,
     pub instances: Map<InstanceId, Arc<Instance>>,
+    pub elastic_addresses: Map<AllocationId, Arc<ElasticAddress>>,
+    /// Interfaces that were given an elastic address.
+    pub elastic_interfaces: Map<InterfaceId, AllocationId>,
     /// By the resource's id.
     pub tags: Map<String, Arc<TagSet>>,
     pub client_tokens: Map<String, Arc<ClientToken>>,
@@ -110,6 +115,20 @@ impl ScopeState {
             .map(|((_, address), _)| *address)
     }
 
+    /// What an elastic address is associated with, as long as that exists.
+    pub fn association<'a>(&self, address: &'a ElasticAddress) -> Option<&'a Association> {
+        let exists = |association: &&Association| {
+            self.instances.get(&association.instance).is_some_and(|i| i.state.exists())
+        };
+        address.association.as_ref().filter(exists)
+    }
+
+    /// The elastic address that an interface has.
+    pub fn elastic_address_of(&self, interface: &InterfaceId) -> Option<&Arc<ElasticAddress>> {
+        let address = self.elastic_addresses.get(self.elastic_interfaces.get(interface)?)?;
+        self.association(address).map(|_| address)
+    }
+
     /// Instances whose ports follow the group's rules, terminated ones excluded.
     pub fn members<'a>(
         &'a self,
@@ -141,6 +160,8 @@ pub struct CloudState {
     pub public_addresses: Map<Ipv4Addr, InstanceId>,
     /// Whose each private network's number is, over all scopes.
     pub networks: Map<NetworkId, VpcId>,
+    /// Elastic addresses that are somebody's, over all scopes.
+    pub elastic_addresses: Map<Ipv4Addr, (Scope, AllocationId)>,
     /// Groups that rules of other groups name: the named one, the naming one, and where that is.
     pub group_references: Map<(SecurityGroupId, SecurityGroupId), Scope>,
     /// Derived from the instances and the nodes' reports; not recorded.
@@ -274,6 +295,7 @@ impl CloudState {
                 }
                 self.within(&r.scope, |s| s.security_groups.insert_mut(r.id.clone(), r.clone()));
             }
+            Entry::ElasticAddress(r) => self.put_elastic_address(r),
             Entry::Instance(r) => self.put_instance(r),
             Entry::Tags(r) => {
                 self.within(&r.scope, |s| s.tags.insert_mut(r.resource.clone(), r.clone()));
@@ -303,6 +325,11 @@ impl CloudState {
             Entry::SecurityGroup(r) => {
                 self.forget_references(r);
                 self.within(&r.scope, |s| _ = s.security_groups.remove_mut(&r.id));
+            }
+            Entry::ElasticAddress(r) => {
+                self.forget_association(r);
+                self.elastic_addresses.remove_mut(&r.address);
+                self.within(&r.scope, |s| _ = s.elastic_addresses.remove_mut(&r.id));
             }
             Entry::Instance(r) => {
                 self.forget_place(r);
@@ -344,6 +371,29 @@ impl CloudState {
         for named in previous.iter().flat_map(|previous| named_by(previous)) {
             self.group_references.remove_mut(&(named, group.id.clone()));
         }
+    }
+
+    fn put_elastic_address(&mut self, address: &Arc<ElasticAddress>) {
+        self.forget_association(address);
+        self.elastic_addresses
+            .insert_mut(address.address, (address.scope.clone(), address.id.clone()));
+        self.within(&address.scope, |s| {
+            if let Some(association) = &address.association {
+                s.elastic_interfaces.insert_mut(association.interface.clone(), address.id.clone());
+            }
+            s.elastic_addresses.insert_mut(address.id.clone(), address.clone());
+        });
+    }
+
+    /// Of an elastic address as it was, unless its interface has been given another since.
+    fn forget_association(&mut self, address: &ElasticAddress) {
+        self.within(&address.scope, |s| {
+            let before = s.elastic_addresses.get(&address.id);
+            let Some(before) = before.and_then(|before| before.association.clone()) else { return };
+            if s.elastic_interfaces.get(&before.interface) == Some(&address.id) {
+                s.elastic_interfaces.remove_mut(&before.interface);
+            }
+        });
     }
 
     /// The indices and the capacity follow from the record, whatever was there before.
@@ -482,6 +532,8 @@ pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
         resources.vpcs.contains_key(&id)
     } else if let Ok(id) = id.parse::<SubnetId>() {
         resources.subnets.contains_key(&id)
+    } else if let Ok(id) = id.parse::<AllocationId>() {
+        resources.elastic_addresses.contains_key(&id)
     } else if let Ok(id) = id.parse::<ImageId>() {
         state.images.get(&id).is_some_and(owned)
     } else {

@@ -1,6 +1,7 @@
 //! Why the cloud refuses, in the domain's words. `api::error` alone turns these into EC2's codes.
 
 use super::{
+    elastic_address::AddressFault,
     id::{
         AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, SecurityGroupId,
         SecurityGroupRuleId, SubnetId, VpcId,
@@ -102,6 +103,8 @@ pub enum CloudFault {
     StaleCapacity { zone: String, seconds: u64 },
     #[error("more than {percent} % of what was started in `{zone}` lately did not come to run")]
     UnreliableCapacity { zone: String, percent: u64 },
+    #[error(transparent)]
+    Address(#[from] AddressFault),
     #[error("no free addresses in `{0}`")]
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]

@@ -85,6 +85,8 @@ prefixed_ids! {
     SubnetId, "subnet-", "subnet";
     InterfaceId, "eni-", "network-interface";
     AttachmentId, "eni-attach-", "network-interface-attachment";
+    AllocationId, "eipalloc-", "elastic-ip";
+    AssociationId, "eipassoc-", "elastic-ip-association";
 }
 
 /// An image id: `ami-`, `aki-`, `ari-` (what AWS clients accept) or Eucalyptus' `emi-`, `eki-`,

@@ -1,6 +1,7 @@
 //! A guest's network interface as its node needs to know it.
 
 use super::{
+    elastic_address::ElasticAssignment,
     id::{InterfaceId, VpcId},
     overlay::NetworkId,
     port_filter::{Cidr, PortFilter},
@@ -89,6 +90,9 @@ pub struct InterfaceSpec {
     /// The default route offered by DHCP, on the public wire only.
     pub gateway: Option<Ipv4Addr>,
     pub filter: PortFilter,
+    /// Where the world finds it besides, on the public wire only.
+    #[serde(default)]
+    pub elastic: ElasticAssignment,
 }
 
 /// What was recorded before there was a choice.

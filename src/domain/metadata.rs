@@ -51,6 +51,14 @@ pub struct InstanceMetadata {
     pub options: MetadataOptions,
 }
 
+impl InstanceMetadata {
+    /// The guest's own addresses on the public wire, whatever else the world knows it by.
+    pub fn own_public_addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let public = self.interfaces.iter().filter(|each| !each.public_addresses.is_empty());
+        public.flat_map(|interface| interface.local_addresses.iter().copied())
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InterfaceMetadata {
     pub id: InterfaceId,

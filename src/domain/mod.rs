@@ -10,6 +10,7 @@ pub mod time;
 pub mod trace;
 
 pub mod boot_phase;
+pub mod elastic_address;
 pub mod instance;
 pub mod instance_type;
 pub mod interface;

@@ -2,6 +2,7 @@
 
 use super::{
     allocation::{AllocationName, AllocationPolicy},
+    elastic_address::ElasticPool,
     id::{AccountId, GroupName, RegionName, ZoneName},
     image::ImageIdFamily,
     instance_type::InstanceTypes,
@@ -133,6 +134,7 @@ pub struct CloudSettings {
     /// How long a terminated instance is still described.
     pub terminated_shown: Duration,
     pub reach: Reach,
+    pub elastic: ElasticPool,
     pub sla: SlaPolicies,
 }
 
@@ -228,6 +230,7 @@ impl CloudSettings {
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: Duration::from_secs(3600),
             reach: Reach::Routed,
+            elastic: ElasticPool::within("198.51.100.0/24".parse().unwrap()),
             sla: SlaPolicies::default(),
         }
     }

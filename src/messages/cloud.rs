@@ -55,6 +55,7 @@ macro_rules! commands {
     )+};
 }
 
+pub mod elastic_address;
 pub mod network;
 
 /// Makes the caller's resources in the region that every account has: the default VPC, a subnet a

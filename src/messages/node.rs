@@ -2,6 +2,7 @@
 
 use super::{asks, report::NodeReport};
 use crate::domain::{
+    elastic_address::ElasticAssignment,
     id::{AccountId, InstanceId, InterfaceId},
     image::BootSource,
     instance::ShutdownBehavior,
@@ -59,8 +60,12 @@ pub struct TerminateInstance {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpdateInstance {
     pub instance: InstanceId,
+    /// As `SetFilters` counts them: an older update that comes late does not replace a newer one.
+    pub generation: u64,
     pub metadata: InstanceMetadata,
     pub shutdown_behavior: ShutdownBehavior,
+    /// Which elastic address each interface has.
+    pub elastic: Vec<(InterfaceId, ElasticAssignment)>,
 }
 
 /// The same filter for several ports.

@@ -1,4 +1,5 @@
-//! Whose metadata this host's guests are: the instances with a port here, by public address.
+//! Whose metadata this host's guests are: the instances with a port here, by the address that each
+//! has on the public wire itself.
 
 use super::MetadataSource;
 use crate::domain::metadata::InstanceMetadata;
@@ -14,20 +15,22 @@ pub struct MetadataRegistry {
 }
 
 impl MetadataRegistry {
-    /// From now on, questions from the instance's public address are answered with this.
+    /// From now on, questions from the instance's own address are answered with this.
     pub fn insert(&self, metadata: &InstanceMetadata) {
-        if let Some(address) = metadata.public_address {
-            let mut by_address = self.by_address.write().unwrap_or_else(PoisonError::into_inner);
-            by_address.insert(address, Arc::new(metadata.clone()));
+        let mut by_address = self.by_address.write().unwrap_or_else(PoisonError::into_inner);
+        let metadata = Arc::new(metadata.clone());
+        for address in metadata.own_public_addresses() {
+            by_address.insert(address, metadata.clone());
         }
     }
 
     /// Takes the instance's answers away, unless the address is another's by now.
     pub fn remove(&self, metadata: &InstanceMetadata) {
-        let Some(address) = metadata.public_address else { return };
         let mut by_address = self.by_address.write().unwrap_or_else(PoisonError::into_inner);
-        if by_address.get(&address).is_some_and(|known| known.instance == metadata.instance) {
-            by_address.remove(&address);
+        for address in metadata.own_public_addresses() {
+            if by_address.get(&address).is_some_and(|known| known.instance == metadata.instance) {
+                by_address.remove(&address);
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod cable;
 pub mod dhcp;
+pub mod elastic;
 pub mod ethernet;
 pub mod fragments;
 pub mod frame;
@@ -19,6 +20,7 @@ pub mod host;
 pub mod simulated;
 
 use crate::domain::{
+    elastic_address::ElasticAssignment,
     id::{InstanceId, InterfaceId},
     interface::{InterfaceSpec, NicBackend},
     port_filter::{Cidr, GroupMembers, PortFilter},
@@ -71,6 +73,16 @@ pub trait Datapath: Debug + Send + Sync {
 
     /// Says who filters mean by a group, at once for all ports. Until it is said, nobody.
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault>;
+
+    /// Has the world find the port at an elastic address too, at once and without a boot, or no
+    /// longer; flows by an address that it had are cut. An address that another port has is taken
+    /// from there by whoever was told of it later, and left there by who was told earlier. A port on
+    /// a private wire has none.
+    fn set_elastic(
+        &self,
+        interface: &InterfaceId,
+        assignment: &ElasticAssignment,
+    ) -> Result<(), NetworkFault>;
 
     /// Takes the port away. One that is gone already is no error.
     fn detach(&self, interface: &InterfaceId) -> Result<(), NetworkFault>;

@@ -3,9 +3,10 @@
 //! Given a file it keeps its ports there (a `Ledger`: interface and instance), as a kernel keeps
 //! taps. They outlive a killed process, so that tests can count what was leaked.
 
-use super::{Datapath, NetworkFault, Port};
+use super::{Datapath, NetworkFault, Port, elastic::Holders};
 use crate::{
     domain::{
+        elastic_address::ElasticAssignment,
         id::{InstanceId, InterfaceId, SecurityGroupId},
         interface::{InterfaceSpec, NicBackend, Wire},
         port_filter::{GroupMembers, Packet, PortFilter},
@@ -33,6 +34,7 @@ struct Table {
     attached: BTreeMap<InterfaceId, InterfaceSpec>,
     /// Who has an address of the public wire.
     public: HashMap<Ipv4Addr, InterfaceId>,
+    elastic: Holders,
 }
 
 impl Table {
@@ -54,6 +56,9 @@ impl Table {
             self.public.insert(interface.address, interface.id.clone());
         }
         self.attached.insert(interface.id.clone(), interface.clone());
+        if interface.wire == Wire::Public {
+            self.elastic.assign(&interface.id, &interface.elastic);
+        }
         Ok(())
     }
 
@@ -64,6 +69,7 @@ impl Table {
     }
 
     fn forget(&mut self, interface: &InterfaceId) {
+        self.elastic.withdraw(interface);
         let earlier = self.attached.remove(interface);
         if let Some(earlier) = earlier.filter(|earlier| earlier.wire == Wire::Public) {
             self.public.remove(&earlier.address);
@@ -88,6 +94,7 @@ impl SimulatedDatapath {
         let mut table = self.table();
         table.attached.clear();
         table.public.clear();
+        table.elastic.clear();
         self.members().clear();
     }
 
@@ -107,6 +114,11 @@ impl SimulatedDatapath {
             members.get(group).is_some_and(|members| members.contains(&address))
         };
         Ok(table.attached(interface)?.filter.admits(packet, is_member))
+    }
+
+    /// The attached interface that the world finds at an elastic address.
+    pub fn behind(&self, elastic: Ipv4Addr) -> Option<InterfaceId> {
+        self.table().elastic.holder(elastic).cloned()
     }
 
     /// What an attached interface's port admits now.
@@ -146,6 +158,20 @@ impl Datapath for SimulatedDatapath {
         Ok(())
     }
 
+    fn set_elastic(
+        &self,
+        interface: &InterfaceId,
+        assignment: &ElasticAssignment,
+    ) -> Result<(), NetworkFault> {
+        let mut table = self.table();
+        let attached = table.attached(interface)?;
+        if attached.wire == Wire::Public {
+            attached.elastic = *assignment;
+            table.elastic.assign(interface, assignment);
+        }
+        Ok(())
+    }
+
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
         let GroupMembers { group, addresses } = members.clone();
         let mut known = self.members();
@@ -175,6 +201,7 @@ impl Datapath for SimulatedDatapath {
         let mut table = self.table();
         table.attached.clear();
         table.public.clear();
+        table.elastic.clear();
         table.ports.purge().map_err(kernel)
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         account::{Caller, Role},
         blob::BlobId,
         cloud_state::CloudState,
+        elastic_address::{Egress, ElasticPool},
         id::{AccountId, GroupName, ImageId, NodeName, RegionName},
         image::{DiskFormat, Image, ImageIdFamily, ImageKind},
         instance_type::InstanceTypes,
@@ -49,6 +50,8 @@ use std::{
 
 pub const IMAGE: &str = "ami-0000000a";
 pub const REGION: &str = "us-east-1";
+/// Where elastic addresses are from.
+const ELASTIC: &str = "203.0.113.0/28";
 const ROOT: &str = "999999999999";
 
 /// How long anybody waits for an answer.
@@ -120,6 +123,11 @@ impl Plan {
             image_id_family: ImageIdFamily::Ami,
             terminated_shown: self.terminated_shown,
             reach: Reach::Routed,
+            elastic: ElasticPool {
+                range: Some(parsed(ELASTIC)),
+                egress: Egress::Elastic,
+                per_account: ElasticPool::PER_ACCOUNT,
+            },
             sla: SlaPolicies::default(),
             meta_zones: Vec::new(),
             meta_zones_listed: MetaZoneListing::default(),

@@ -368,6 +368,7 @@ pub fn public(number: u8, permits: Vec<Permit>) -> InterfaceSpec {
         checks_source: true,
         subnet: "10.213.0.0/16".parse().unwrap(),
         gateway: Some(GATEWAY),
+        elastic: Default::default(),
         filter: PortFilter { permits },
     }
 }

@@ -1,7 +1,7 @@
 //! What is forgotten after a while: terminated instances, with everything that ended with them, and
 //! spent client tokens.
 
-use super::Core;
+use super::{Core, elastic_address};
 use crate::domain::{
     cloud_state::{ClientToken, Entry},
     instance::Instance,
@@ -28,6 +28,7 @@ impl Core {
                         draft.remove(Entry::Tags(tags));
                     }
                 }
+                elastic_address::forget(&instance, draft);
                 draft.remove(Entry::Instance(instance));
             }
             let spent: Vec<Arc<ClientToken>> = draft

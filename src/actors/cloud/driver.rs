@@ -84,9 +84,10 @@ impl Driver {
         }
     }
 
-    /// An update that may have met a boot on its way, or met nobody, is told again.
+    /// An update that may have met a boot on its way, or met nobody, or that its node could not
+    /// carry out, is told again.
     pub fn take_update(&mut self, state: &CloudState, done: &Done) {
-        let unanswered = matches!(done.outcome, Outcome::Unanswered);
+        let unanswered = matches!(done.outcome, Outcome::Unanswered | Outcome::Refused(_));
         let booting = state.instance(&done.instance).is_some_and(|i| self.is_unplaced(i));
         if !unanswered && !booting {
             self.updates.remove(&done.instance);
@@ -169,7 +170,7 @@ impl Core {
                         let Some(instance) = state.instance(&id) else { continue };
                         book.driver.updates.insert(id, Some(now));
                         let wishes = by_group.entry(instance.group.clone()).or_default();
-                        wishes.update.extend(update_of(instance, &state));
+                        wishes.update.extend(self.update_of(instance, &state, generation));
                     }
                     Effect::Forget(id) => {
                         // While its end is not on the disk yet, the node is not to forget it.
@@ -194,6 +195,26 @@ impl Core {
             self.send(&group, wishes, generation, context.clone());
         }
         self.refresh();
+    }
+
+    fn update_of(
+        &self,
+        instance: &Instance,
+        state: &CloudState,
+        generation: u64,
+    ) -> Option<UpdateInstance> {
+        let own = state.scope(&instance.scope)?;
+        let elastic = instance.interfaces.iter().map(|interface| {
+            let assignment = instance_spec::elastic(interface, own, &self.settings, generation);
+            (interface.id.clone(), assignment)
+        });
+        Some(UpdateInstance {
+            instance: instance.id.clone(),
+            generation,
+            metadata: instance_spec::metadata(instance, own)?,
+            shutdown_behavior: instance.shutdown_behavior,
+            elastic: elastic.collect(),
+        })
     }
 
     /// What the record wants of its node now.
@@ -302,13 +323,4 @@ impl Core {
         self.tell_policies_the_time().await;
         self.bury().await;
     }
-}
-
-fn update_of(instance: &Instance, state: &CloudState) -> Option<UpdateInstance> {
-    let own = state.scope(&instance.scope)?;
-    Some(UpdateInstance {
-        instance: instance.id.clone(),
-        metadata: instance_spec::metadata(instance, own)?,
-        shutdown_behavior: instance.shutdown_behavior,
-    })
 }

@@ -1,7 +1,8 @@
 //! Security groups compiled into what a port admits, and who the members are that they speak of.
 //!
 //! A rule that names a group stands for the addresses of its members, public and private: a guest
-//! talks to a neighbour on either wire.
+//! talks to a neighbour on either wire. Elastic addresses are among them: that is where a neighbour
+//! on another host may seem to speak from.
 
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
@@ -37,9 +38,14 @@ pub fn of_scope(state: &CloudState, scope: &Scope, zone: &GroupName) -> Vec<Filt
 
 /// Who is in a group now; nobody, if there is no such group any more.
 pub fn members(state: &CloudState, scope: &Scope, group: &SecurityGroupId) -> GroupMembers {
-    let members = state.scope(scope).into_iter().flat_map(|own| own.members(group));
-    let addresses = members.flat_map(|instance| instance.interfaces.iter().map(|i| i.address));
-    GroupMembers { group: group.clone(), addresses: addresses.collect() }
+    let mut addresses = BTreeSet::new();
+    if let Some(own) = state.scope(scope) {
+        for interface in own.members(group).flat_map(|instance| &instance.interfaces) {
+            addresses.insert(interface.address);
+            addresses.extend(own.elastic_address_of(&interface.id).map(|elastic| elastic.address));
+        }
+    }
+    GroupMembers { group: group.clone(), addresses }
 }
 
 /// Whose members the ports of an instance in these groups have to know, and where those are.

@@ -4,6 +4,7 @@ use super::filters;
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
     dns_name::{PrivateDnsName, PublicDnsName},
+    elastic_address::{Elastic, ElasticAssignment},
     id::{PrefixedId, VpcId},
     instance::{Instance, Interface},
     interface::{InterfaceSpec, Wire},
@@ -21,7 +22,7 @@ pub fn of(
     instance: &Instance,
     state: &CloudState,
     settings: &CloudSettings,
-    filters_generation: u64,
+    generation: u64,
 ) -> Option<InstanceSpec> {
     let own = state.scope(&instance.scope)?;
     let filter = filters::of_groups(own, &instance.security_groups);
@@ -40,6 +41,7 @@ pub fn of(
             subnet: believed_range(interface, own),
             gateway: gateway(interface, instance, settings),
             filter: filter.clone(),
+            elastic: elastic(interface, own, settings, generation),
         })
         .collect();
     Some(InstanceSpec {
@@ -48,7 +50,7 @@ pub fn of(
         resources: instance.resources,
         boot: instance.boot.clone(),
         interfaces,
-        filters_generation,
+        filters_generation: generation,
         metadata: metadata(instance, own)?,
         shutdown_behavior: instance.shutdown_behavior,
     })
@@ -69,6 +71,18 @@ fn network(interface: &Interface, own: &ScopeState) -> Option<NetworkId> {
     }
 }
 
+/// Which elastic address the interface has, for a telling of this generation.
+pub fn elastic(
+    interface: &Interface,
+    own: &ScopeState,
+    settings: &CloudSettings,
+    generation: u64,
+) -> ElasticAssignment {
+    let address = own.elastic_address_of(&interface.id).map(|elastic| elastic.address);
+    let egress = settings.elastic.egress;
+    ElasticAssignment { generation, elastic: address.map(|address| Elastic { address, egress }) }
+}
+
 fn gateway(
     interface: &Interface,
     instance: &Instance,
@@ -83,7 +97,7 @@ fn gateway(
 /// The instance's answers at 169.254.169.254.
 pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadata> {
     let local = instance.private_interface()?;
-    let public = instance.public_interface();
+    let public = instance.public_interface().map(|interface| shown(interface, own));
     let groups: Vec<_> = instance
         .security_groups
         .iter()
@@ -102,7 +116,7 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
             local_hostname: PrivateDnsName(interface.address).to_string(),
             local_addresses: vec![interface.address],
             public_addresses: match interface.wire {
-                Wire::Public => vec![interface.address],
+                Wire::Public => vec![shown(interface, own)],
                 Wire::Private(_) => vec![],
             },
             subnet: subnet.clone(),
@@ -121,9 +135,9 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
         kernel: instance.kernel.clone(),
         ramdisk: instance.ramdisk.clone(),
         local_hostname: PrivateDnsName(local.address).to_string(),
-        public_hostname: public.map(|interface| PublicDnsName(interface.address).to_string()),
+        public_hostname: public.map(|address| PublicDnsName(address).to_string()),
         local_address: local.address,
-        public_address: public.map(|interface| interface.address),
+        public_address: public,
         interfaces,
         key: instance
             .key_name
@@ -144,6 +158,12 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
         services_domain: "mallee.internal".to_owned(),
         options: instance.metadata_options,
     })
+}
+
+/// Where the world finds an interface of the public wire.
+fn shown(interface: &Interface, own: &ScopeState) -> Ipv4Addr {
+    let elastic = own.elastic_address_of(&interface.id);
+    elastic.map_or(interface.address, |elastic| elastic.address)
 }
 
 fn vpc_cidr(own: &ScopeState, vpc: &VpcId) -> Cidr {

@@ -390,7 +390,10 @@ fn interfaces(place: &Place, draft: &mut Draft<'_>) -> Result<Vec<Interface>, Cl
     let public_range = place.group.public_addresses;
     let taken = &draft.state.public_addresses;
     let public = free_address(public_range, draft.chance, |address| {
-        address == place.group.gateway || taken.contains_key(&address)
+        address == place.group.gateway
+            || taken.contains_key(&address)
+            || draft.settings.elastic.keeps(address)
+            || draft.state.elastic_addresses.contains_key(&address)
     })
     .ok_or_else(|| CloudFault::AddressesExhausted(public_range.to_string()))?;
     let own = draft.own();

@@ -12,6 +12,7 @@ pub mod burial;
 pub mod command;
 pub mod console;
 pub mod driver;
+pub mod elastic_address;
 pub mod events;
 pub mod eviction;
 pub mod filters;
@@ -54,7 +55,10 @@ use crate::{
     events::Teller,
     messages::{
         Ask, CallContext,
-        cloud::{self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements, network},
+        cloud::{
+            self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements,
+            elastic_address as address, network,
+        },
         report::Heard,
     },
     store::{
@@ -234,6 +238,10 @@ serves!(CloudManager:
     Commanded<ask::ModifyImage>,
     Commanded<ask::CreateTags>,
     Commanded<ask::DeleteTags>,
+    Commanded<address::AllocateAddress>,
+    Commanded<address::AssociateAddress>,
+    Commanded<address::DisassociateAddress>,
+    Commanded<address::ReleaseAddress>,
     Commanded<ask::CreateAccount>,
     Commanded<ask::EvictNode>,
     ReadConsole,

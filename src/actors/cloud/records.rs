@@ -4,6 +4,7 @@ use crate::{
     domain::{
         account::{AccessKey, Account},
         cloud_state::{Change, ClientToken, CloudState, Entry, Eviction},
+        elastic_address::ElasticAddress,
         id::PrefixedId,
         image::Image,
         instance::Instance,
@@ -41,6 +42,7 @@ records! {
     Subnet, "subnet", |r| r.id.as_str().into();
     KeyPair, "key-pair", |r| r.id.as_str().into();
     SecurityGroup, "security-group", |r| r.id.as_str().into();
+    ElasticAddress, "elastic-address", |r| r.id.as_str().into();
     Instance, "instance", |r| r.id.as_str().into();
     TagSet, "tags", |r| r.resource.as_str().into();
     ClientToken, "client-token", |r| within(&r.scope, &r.token);
@@ -72,6 +74,7 @@ pub fn load(store: &dyn Store) -> Result<CloudState, StoreFault> {
     put(store, &mut state, Entry::Subnet)?;
     put(store, &mut state, Entry::KeyPair)?;
     put(store, &mut state, Entry::SecurityGroup)?;
+    put(store, &mut state, Entry::ElasticAddress)?;
     put(store, &mut state, Entry::Tags)?;
     put(store, &mut state, Entry::ClientToken)?;
     put(store, &mut state, Entry::Eviction)?;
@@ -100,6 +103,7 @@ fn put(batch: &mut Batch, entry: &Entry) {
         Entry::Subnet(r) => batch.put_record(&**r),
         Entry::KeyPair(r) => batch.put_record(&**r),
         Entry::SecurityGroup(r) => batch.put_record(&**r),
+        Entry::ElasticAddress(r) => batch.put_record(&**r),
         Entry::Instance(r) => batch.put_record(&**r),
         Entry::Tags(r) => batch.put_record(&**r),
         Entry::ClientToken(r) => batch.put_record(&**r),
@@ -116,6 +120,7 @@ fn remove(batch: &mut Batch, entry: &Entry) {
         Entry::Subnet(r) => batch.remove_record(&**r),
         Entry::KeyPair(r) => batch.remove_record(&**r),
         Entry::SecurityGroup(r) => batch.remove_record(&**r),
+        Entry::ElasticAddress(r) => batch.remove_record(&**r),
         Entry::Instance(r) => batch.remove_record(&**r),
         Entry::Tags(r) => batch.remove_record(&**r),
         Entry::ClientToken(r) => batch.remove_record(&**r),

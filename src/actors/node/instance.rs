@@ -58,6 +58,8 @@ pub struct InstanceActor {
     starts: u64,
     /// The ports may not have the filters that the record says.
     filters_due: bool,
+    /// Nor the elastic addresses.
+    elastic_due: bool,
     /// Why the ports of the guest, which runs, are not known to the datapath; and how often that
     /// was tried in vain.
     unplugged: Option<String>,
@@ -105,6 +107,7 @@ impl InstanceActor {
             gone_early: None,
             starts: 0,
             filters_due: false,
+            elastic_due: false,
             unplugged,
             tries: 0,
             rebooting: false,
@@ -218,9 +221,9 @@ impl InstanceActor {
                     return;
                 }
                 self.under_way = None;
-                // Ports made with filters that have changed since are made once more.
+                // Ports made with filters or addresses that have changed since are made once more.
                 let plugged = matches!(step, Step::AttachNetwork | Step::RestoreNetwork);
-                let again = plugged && std::mem::take(&mut self.filters_due);
+                let again = plugged && self.take_due();
                 if plugged {
                     // The step had the metadata of when it began.
                     self.host.metadata.insert(&self.record.spec.metadata);

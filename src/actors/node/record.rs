@@ -57,6 +57,7 @@ impl InstanceRecord {
     /// Takes up what a start wants, which may have been under way for longer than the filters here.
     pub fn take_spec(&mut self, spec: InstanceSpec) {
         let before = std::mem::replace(&mut self.spec, spec);
+        self.keep_newer_elastic(&before);
         if before.filters_generation <= self.spec.filters_generation {
             return;
         }
@@ -65,6 +66,23 @@ impl InstanceRecord {
             if let Some(known) = before.interfaces.iter().find(|known| known.id == interface.id) {
                 interface.filter = known.filter.clone();
             }
+        }
+    }
+
+    /// An update may have come that the start, being older, knows nothing of.
+    fn keep_newer_elastic(&mut self, before: &InstanceSpec) {
+        let mut is_older = false;
+        for interface in &mut self.spec.interfaces {
+            let known = before.interfaces.iter().find(|known| known.id == interface.id);
+            if let Some(known) = known
+                && known.elastic.generation > interface.elastic.generation
+            {
+                interface.elastic = known.elastic;
+                is_older = true;
+            }
+        }
+        if is_older {
+            self.spec.metadata = before.metadata.clone();
         }
     }
 

@@ -195,9 +195,10 @@ impl Core {
         asked: UpdateInstance,
         _: Addr<NodeManager>,
     ) -> Result<Accepted, NodeFault> {
-        let UpdateInstance { instance, metadata, shutdown_behavior } = asked;
+        let UpdateInstance { instance, generation, metadata, shutdown_behavior, elastic } = asked;
         let actor = self.require(&context, &instance)?;
-        self.send(&actor, Amend::Facts { metadata: Box::new(metadata), shutdown_behavior }).await
+        let metadata = Box::new(metadata);
+        self.send(&actor, Amend::Facts { generation, metadata, shutdown_behavior, elastic }).await
     }
 
     pub(super) async fn set_filters(

@@ -279,7 +279,14 @@ async fn an_update_that_comes_while_the_ports_are_made_is_what_the_guest_hears()
     let mut metadata = spec.metadata.clone();
     metadata.instance_type = "m1.large".to_owned();
     let (instance, shutdown_behavior) = (spec.instance.clone(), spec.shutdown_behavior);
-    let update = UpdateInstance { instance, metadata: metadata.clone(), shutdown_behavior };
+    let (generation, elastic) = (1, Vec::new());
+    let update = UpdateInstance {
+        instance,
+        generation,
+        metadata: metadata.clone(),
+        shutdown_behavior,
+        elastic,
+    };
     node.ask(update).await.unwrap();
     node.hindrance.release("attach");
     node.until(&spec.instance, BootPhase::Running).await;

@@ -65,25 +65,29 @@ impl Action for DescribeAccountAttributes {
 
 fn attributes(exchange: &Exchange) -> Vec<(&'static str, String)> {
     let own = exchange.own();
+    let elastic_addresses = exchange.settings.elastic.per_account;
     let default_vpc = own.default_vpc().map(|vpc| vpc.id.as_str()).unwrap_or("none");
     vec![
         ("supported-platforms", "VPC".to_owned()),
         ("default-vpc", default_vpc.to_owned()),
         ("max-instances", instances_max(exchange).to_string()),
         ("vpc-max-security-groups-per-interface", SECURITY_GROUPS_PER_INTERFACE.to_string()),
-        ("max-elastic-ips", ELASTIC_ADDRESSES.to_string()),
-        ("vpc-max-elastic-ips", ELASTIC_ADDRESSES.to_string()),
+        ("max-elastic-ips", elastic_addresses.to_string()),
+        ("vpc-max-elastic-ips", elastic_addresses.to_string()),
     ]
 }
 
 /// EC2's default.
 const SECURITY_GROUPS_PER_INTERFACE: u32 = 5;
-/// There are none yet.
-const ELASTIC_ADDRESSES: u32 = 0;
 
-/// Of each range, the network's own address, the broadcast address and the gateway's are taken.
+/// Of each range, the network's own address, the broadcast address and the gateway's are taken, and
+/// what is kept for elastic addresses.
 fn instances_max(exchange: &Exchange) -> u64 {
-    let usable = |range: Cidr| range.size().saturating_sub(3);
+    let kept = exchange.settings.elastic.range;
+    let usable = |range: Cidr| {
+        let kept = kept.filter(|kept| kept.overlaps(range)).map_or(0, Cidr::size);
+        range.size().saturating_sub(3 + kept)
+    };
     exchange.settings.groups.iter().map(|group| usable(group.public_addresses)).sum()
 }
 
@@ -125,7 +129,7 @@ mod tests {
             ]
         );
         let most = cloud.value(ACTION, "AttributeName=max-instances", "attributeValue").await;
-        assert_eq!(most, "506", "two ranges of 256 addresses");
+        assert_eq!(most, "490", "two ranges of 256 addresses, 16 of them kept");
     }
 
     #[actix_web::test]

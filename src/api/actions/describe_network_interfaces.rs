@@ -74,9 +74,9 @@ struct NetworkInterface {
     group_set: Set<GroupIdentifier<String>>,
     attachment: Attachment,
     #[serde(skip_serializing_if = "Option::is_none")]
-    association: Option<Association>,
+    association: Option<Association<'static>>,
     tag_set: Set<Tag>,
-    private_ip_addresses_set: Set<PrivateAddress>,
+    private_ip_addresses_set: Set<PrivateAddress<'static>>,
     ipv6_addresses_set: Set<String>,
     interface_type: &'static str,
 }
@@ -104,6 +104,7 @@ impl NetworkInterface {
         let owner = instance.scope.account.to_string();
         let address = interface.address.to_string();
         let (subnet_id, vpc_id) = network_of(instance);
+        let association = Association::of(interface, own, reach).map(Association::into_owned);
         let network_interface_id = interface.id.to_string();
         NetworkInterface {
             subnet_id,
@@ -127,10 +128,14 @@ impl NetworkInterface {
             },
             owner_id: owner,
             tag_set: tag_set(own, &network_interface_id),
-            private_ip_addresses_set: vec![PrivateAddress::primary(interface, reach)].into(),
+            private_ip_addresses_set: vec![PrivateAddress::primary(
+                interface,
+                association.clone(),
+            )]
+            .into(),
             private_ip_address: address,
             private_dns_name: PrivateDnsName(interface.address).to_string(),
-            association: Association::of(interface, reach),
+            association,
             ipv6_addresses_set: Set::default(),
             interface_type: "interface",
             network_interface_id,
@@ -166,6 +171,8 @@ impl Described for NetworkInterface {
         "addresses.association.public-ip",
         "addresses.primary",
         "addresses.private-ip-address",
+        "association.allocation-id",
+        "association.association-id",
         "association.ip-owner-id",
         "association.public-dns-name",
         "association.public-ip",
@@ -197,17 +204,22 @@ impl Described for NetworkInterface {
     ];
 
     fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
-        let association = |fact: fn(&Association) -> String| {
+        let association = |fact: fn(&Association<'_>) -> String| {
             Some(self.association.iter().map(|a| Cow::Owned(fact(a))).collect())
+        };
+        let id = |id: fn(&Association<'_>) -> Option<String>| {
+            Some(self.association.iter().filter_map(id).map(Cow::Owned).collect())
         };
         let groups = self.group_set.item.iter();
         let fact: &str = match name {
             "addresses.association.ip-owner-id" | "association.ip-owner-id" => {
-                return association(|a| a.ip_owner_id.to_owned());
+                return association(|a| a.ip_owner_id.to_string());
             }
             "addresses.association.public-ip" | "association.public-ip" => {
                 return association(|a| a.public_ip.to_string());
             }
+            "association.allocation-id" => return id(|a| a.allocation_id.as_deref().map(str::to_owned)),
+            "association.association-id" => return id(|a| a.association_id.as_deref().map(str::to_owned)),
             "association.public-dns-name" => return association(|a| a.public_dns_name.to_string()),
             "addresses.primary" => "true",
             "addresses.private-ip-address" | "private-ip-address" => &self.private_ip_address,

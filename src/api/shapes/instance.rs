@@ -6,6 +6,7 @@
 
 use super::{
     instance_interface::{InterfaceElement, interface_set},
+    interface_address::Association,
     metadata_options::MetadataOptionsElement,
     security_group::GroupIdentifier,
     state_change::StateElement,
@@ -16,6 +17,7 @@ use crate::{
     domain::{
         cloud_state::{CloudState, ScopeState},
         dns_name::{PrivateDnsName, PublicDnsName},
+        elastic_address::ElasticAddress,
         fault::CloudFault,
         id::{InstanceId, PrefixedId, VpcId},
         instance::{Instance, Interface},
@@ -59,7 +61,17 @@ impl InstanceElement {
     /// The address the instance is reached at, while there is one. The guest may know it by another.
     pub fn public_address(&self) -> Option<Ipv4Addr> {
         let public = self.instance.public_interface().filter(|_| self.instance.state.exists());
-        public.map(|interface| self.reach.shown(interface.address))
+        public.and_then(|interface| self.association(interface)).map(|public| public.public_ip)
+    }
+
+    /// The public address of one of its interfaces, if that has one.
+    pub fn association<'a>(&'a self, interface: &Interface) -> Option<Association<'a>> {
+        let association = Association::of(interface, self.own()?, self.reach);
+        association.map(Association::of_instance)
+    }
+
+    pub fn elastic_address(&self, interface: &Interface) -> Option<&ElasticAddress> {
+        self.own()?.elastic_address_of(&interface.id).map(|address| &**address)
     }
 
     pub fn vpc(&self) -> Option<&VpcId> {

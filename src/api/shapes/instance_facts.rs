@@ -11,7 +11,6 @@ use crate::{
         filter::{Described, tag_facts},
         id::PrefixedId,
         instance::Interface,
-        interface::Wire,
         metadata::TokenDemand,
     },
 };
@@ -231,15 +230,17 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
     };
     // The same for all interfaces, so said once if there are any.
     let same = |facts: Vec<Cow<'a, str>>| if shown.is_empty() { Vec::new() } else { facts };
-    let public = || shown.iter().filter(|interface| interface.wire == Wire::Public);
+    let public = || shown.iter().filter_map(|interface| element.association(interface));
+    let elastic = || shown.iter().filter_map(|interface| element.elastic_address(interface));
     let name = name.strip_prefix("addresses.").unwrap_or(name);
     Some(match name {
-        "association.public-ip" => public()
-            .map(|interface| element.reach.shown(interface.address).to_string().into())
-            .collect(),
-        "association.ip-owner-id" => public().map(|_| "amazon".into()).collect(),
+        "association.public-ip" => public().map(|it| it.public_ip.to_string().into()).collect(),
+        "association.ip-owner-id" => public().map(|it| it.ip_owner_id).collect(),
         // Elastic addresses have these; the address an instance comes with has not.
-        "association.allocation-id" | "association.association-id" => Vec::new(),
+        "association.allocation-id" => elastic().map(|it| it.id.to_string().into()).collect(),
+        "association.association-id" => elastic()
+            .filter_map(|it| Some(it.association.as_ref()?.id.to_string().into()))
+            .collect(),
         "primary" | "attachment.delete-on-termination" => same(one("true")),
         "private-ip-address" => each(|interface| interface.address.to_string()),
         "private-dns-name" => each(|interface| PrivateDnsName(interface.address).to_string()),

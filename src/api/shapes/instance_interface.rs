@@ -38,8 +38,8 @@ pub struct InterfaceElement<'a> {
     group_set: Set<GroupIdentifier<&'a str>>,
     attachment: Attachment<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    association: Option<Association>,
-    private_ip_addresses_set: Set<PrivateAddress>,
+    association: Option<Association<'a>>,
+    private_ip_addresses_set: Set<PrivateAddress<'a>>,
     ipv6_addresses_set: Set<()>,
     interface_type: &'static str,
 }
@@ -63,6 +63,7 @@ pub fn interface_set(element: &InstanceElement) -> Set<InterfaceElement<'_>> {
 
 fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceElement<'a> {
     let instance = &*element.instance;
+    let association = element.association(interface);
     let subnet = element.private().and_then(|private| private.subnet.as_ref());
     InterfaceElement {
         network_interface_id: interface.id.as_str(),
@@ -84,8 +85,8 @@ fn of<'a>(interface: &'a Interface, element: &'a InstanceElement) -> InterfaceEl
             delete_on_termination: true,
             network_card_index: 0,
         },
-        association: Association::of(interface, element.reach),
-        private_ip_addresses_set: vec![PrivateAddress::primary(interface, element.reach)].into(),
+        association: association.clone(),
+        private_ip_addresses_set: vec![PrivateAddress::primary(interface, association)].into(),
         ipv6_addresses_set: Set::default(),
         interface_type: "interface",
     }

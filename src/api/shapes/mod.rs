@@ -2,6 +2,7 @@
 //!
 //! A shape of one action alone stays in that action's file.
 
+pub mod elastic_address;
 pub mod image;
 pub mod instance;
 pub mod instance_facts;

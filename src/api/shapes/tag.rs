@@ -11,8 +11,8 @@ use crate::{
     domain::{
         cloud_state::ScopeState,
         id::{
-            InstanceId, InterfaceId, KeyPairId, PrefixedId, ReservationId, SecurityGroupId,
-            SecurityGroupRuleId, SubnetId, VolumeId, VpcId,
+            AllocationId, InstanceId, InterfaceId, KeyPairId, PrefixedId, ReservationId,
+            SecurityGroupId, SecurityGroupRuleId, SubnetId, VolumeId, VpcId,
         },
         tag::Tags,
     },
@@ -123,7 +123,7 @@ pub fn tag_pairs(tags: &Set<Tag>) -> impl Iterator<Item = (&str, &str)> {
 /// EC2's word for the kind of resource that has this id; `None` for what is no id of ours.
 pub fn resource_type(id: &str) -> Option<&'static str> {
     // `eni-attach-` before `eni-` would matter if attachments could be tagged; they cannot.
-    const KINDS: [(&str, &str); 9] = [
+    const KINDS: [(&str, &str); 10] = [
         (InstanceId::PREFIX, InstanceId::KIND),
         (ReservationId::PREFIX, ReservationId::KIND),
         (VolumeId::PREFIX, VolumeId::KIND),
@@ -133,6 +133,7 @@ pub fn resource_type(id: &str) -> Option<&'static str> {
         (VpcId::PREFIX, VpcId::KIND),
         (SubnetId::PREFIX, SubnetId::KIND),
         (InterfaceId::PREFIX, InterfaceId::KIND),
+        (AllocationId::PREFIX, AllocationId::KIND),
     ];
     if id.parse::<crate::domain::id::ImageId>().is_ok() {
         return Some("image");

@@ -36,6 +36,7 @@ mod tap;
 
 use super::{Datapath, NetworkFault, Port, dhcp::Lease, overlay::Overlay};
 use crate::domain::{
+    elastic_address::ElasticAssignment,
     id::{InstanceId, InterfaceId},
     interface::{InterfaceSpec, NicBackend, Wire},
     port_filter::{Cidr, GroupMembers, PortFilter},
@@ -374,6 +375,17 @@ impl Datapath for HostDatapath {
         // It has its place before any later change of the port; waiting, it may take others along.
         drop(kernel);
         self.firewall.wait(pending).map_err(fault("replace a filter"))
+    }
+
+    fn set_elastic(
+        &self,
+        _: &InterfaceId,
+        assignment: &ElasticAssignment,
+    ) -> Result<(), NetworkFault> {
+        match assignment.elastic {
+            None => Ok(()),
+            Some(_) => Err(NetworkFault::Kernel("elastic addresses are not carried yet".into())),
+        }
     }
 
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
