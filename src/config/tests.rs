@@ -1,5 +1,7 @@
 use super::{Configuration, check, nameservers};
-use crate::domain::{id::RegionName, placement::PolicyName, settings::Regions};
+use crate::domain::{
+    elastic_address::Egress, id::RegionName, placement::PolicyName, settings::Regions,
+};
 use std::net::Ipv4Addr;
 
 const LAPTOP: &str = include_str!("../../config/laptop.toml");
@@ -67,12 +69,43 @@ fn the_files_for_hosts_of_a_cluster_are_sound_and_say_the_defaults() {
 }
 
 #[test]
+fn elastic_addresses_are_from_a_range_in_a_group_s_or_outside_of_all() {
+    let with = |range: &str| format!("[cloud]\nelastic_addresses = \"{range}\"");
+    let pool = |range: &str| accepted(&with(range)).cloud_settings().elastic;
+    assert_eq!(pool("203.0.113.0/28").egress, Egress::Elastic);
+    assert_eq!(pool("10.213.16.0/24").egress, Egress::Masqueraded);
+    assert_eq!(pool("203.0.113.0/28").range.unwrap().to_string(), "203.0.113.0/28");
+    let settings = Configuration::default().cloud_settings().elastic;
+    assert_eq!(settings.range.unwrap().to_string(), "10.213.255.0/24");
+    assert_eq!((settings.egress, settings.per_account), (Egress::Masqueraded, 5));
+    refused(&with("10.220.0.0/15"), "f.toml:2: `10.220.0.0/15` must have a length from /16 to /32");
+    refused(
+        &with("10.213.0.0/16"),
+        "f.toml:2: `10.213.0.0/16` leaves the instances of the group \
+         `laptop` no addresses of their own",
+    );
+    refused(
+        &with("172.31.16.0/20"),
+        "f.toml:2: `172.31.16.0/20` overlaps `172.31.0.0/16`, the \
+         private addresses of the default VPC",
+    );
+    refused(
+        &format!(
+            "{}\n[[group]]\npublic_addresses = \"10.213.0.0/24\"\ngateway = \"10.213.0.1\"",
+            with("10.213.0.0/20")
+        ),
+        "f.toml:2: `10.213.0.0/20` is partly in `10.213.0.0/24` of the \
+         group `laptop`: it must be in that range or outside of it",
+    );
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
     refused(
         "\n[cloud]\nlisen = \"127.0.0.1:1\"",
         "f.toml:3: unknown field `lisen`, expected one of `name`, `listen`, `links`, `region`, \
-         `default_region`, `image_id_family`, `meta_zones_listed`, `terminated_shown_seconds`; did \
-         you mean `listen`?",
+         `default_region`, `image_id_family`, `meta_zones_listed`, `terminated_shown_seconds`, \
+         `elastic_addresses`, `elastic_addresses_per_account`; did you mean `listen`?",
     );
     refused(
         "[[node]]\n[[node]]\nhipervisor = \"auto\"",

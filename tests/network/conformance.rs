@@ -3,11 +3,13 @@
 use crate::guest::{Host, egress, ping, private, public};
 use mallee::{
     domain::{
-        id::{InstanceId, InterfaceId},
+        elastic_address::{Egress, Elastic, ElasticAssignment},
+        id::{InstanceId, InterfaceId, PrefixedId},
         port_filter::PortFilter,
     },
     network::{Datapath, NetworkFault, simulated::SimulatedDatapath},
 };
+use std::net::Ipv4Addr;
 
 /// `reopen` ends the process and starts another.
 fn check<D>(datapath: D, reopen: impl FnOnce(D) -> Box<dyn Datapath>)
@@ -35,6 +37,29 @@ where
     assert_eq!(datapath.attach(&instance, &rival), Err(taken));
     datapath.attach(&instance, &two).unwrap();
     datapath.attach(&instance, &inner).unwrap();
+    let elastic = |generation, last: Option<u8>| ElasticAssignment {
+        generation,
+        elastic: last.map(|last| Elastic {
+            address: Ipv4Addr::new(203, 0, 113, last),
+            egress: Egress::Elastic,
+        }),
+    };
+    let absent = InterfaceId::lowest();
+    let fault = Err(NetworkFault::NotAttached(absent.clone()));
+    assert_eq!(datapath.set_elastic(&absent, &elastic(1, None)), fault);
+    for (interface, assignment) in [
+        (&one, elastic(1, None)),
+        (&one, elastic(1, Some(7))),
+        (&one, elastic(1, Some(7))),
+        (&two, elastic(2, Some(7))),
+        // It has moved, which this one is told late.
+        (&one, elastic(1, Some(7))),
+        (&one, elastic(2, Some(8))),
+        (&two, elastic(3, None)),
+        (&inner, elastic(3, Some(9))),
+    ] {
+        assert_eq!(datapath.set_elastic(&interface.id, &assignment), Ok(()));
+    }
     // An address is free again as soon as its interface moves or goes.
     let mut moved = one.clone();
     moved.address = public(40, Vec::new()).address;

@@ -167,3 +167,115 @@ impl InstanceActor {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        actors::{
+            address::AskError,
+            testing::{Node, spec, vcpus},
+        },
+        domain::{
+            boot_phase::BootPhase,
+            elastic_address::{Egress, Elastic, ElasticAssignment},
+            id::InterfaceId,
+        },
+        messages::node::{InstanceSpec, NodeFault, StopInstance, UpdateInstance},
+    };
+    use std::net::Ipv4Addr;
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
+
+    async fn running(node: &Node, number: u64) -> InstanceSpec {
+        let spec = spec(number, vcpus(1));
+        node.boot(&spec, 1).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        spec
+    }
+
+    fn interface(spec: &InstanceSpec) -> InterfaceId {
+        spec.interfaces[0].id.clone()
+    }
+
+    /// The instance has the address as of this telling, or no longer.
+    fn told(spec: &InstanceSpec, generation: u64, address: Option<Ipv4Addr>) -> UpdateInstance {
+        let elastic = address.map(|address| Elastic { address, egress: Egress::Elastic });
+        let mut metadata = spec.metadata.clone();
+        metadata.public_address = address.or(metadata.public_address);
+        UpdateInstance {
+            instance: spec.instance.clone(),
+            generation,
+            metadata,
+            shutdown_behavior: spec.shutdown_behavior,
+            elastic: vec![(interface(spec), ElasticAssignment { generation, elastic })],
+        }
+    }
+
+    fn heard(node: &Node, spec: &InstanceSpec) -> Option<Ipv4Addr> {
+        node.metadata(spec.interfaces[0].address).unwrap().public_address
+    }
+
+    #[actix_rt::test]
+    async fn an_address_is_there_at_once_and_after_a_restart() {
+        let mut node = Node::start("n1", 4);
+        let spec = running(&node, 1).await;
+        node.ask(told(&spec, 1, Some(ADDRESS))).await.unwrap();
+        assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&spec)));
+        assert_eq!(heard(&node, &spec), Some(ADDRESS));
+        node.restart();
+        node.until(&spec.instance, BootPhase::Running).await;
+        assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&spec)));
+        node.ask(told(&spec, 2, None)).await.unwrap();
+        assert_eq!(node.datapath().behind(ADDRESS), None);
+        assert_eq!(heard(&node, &spec), spec.metadata.public_address);
+    }
+
+    #[actix_rt::test]
+    async fn an_update_that_comes_late_does_not_replace_a_newer_one_and_nor_does_a_start() {
+        let node = Node::start("n1", 4);
+        let spec = running(&node, 1).await;
+        node.ask(told(&spec, 7, Some(ADDRESS))).await.unwrap();
+        node.ask(told(&spec, 6, None)).await.unwrap();
+        assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&spec)));
+        assert_eq!(heard(&node, &spec), Some(ADDRESS));
+        let stop = StopInstance { instance: spec.instance.clone(), revision: 2, force: true };
+        node.ask(stop).await.unwrap();
+        node.until(&spec.instance, BootPhase::Stopped).await;
+        assert_eq!(node.datapath().behind(ADDRESS), None);
+        // The start knows nothing of the address yet.
+        node.boot(&spec, 3).await.unwrap();
+        node.until(&spec.instance, BootPhase::Running).await;
+        assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&spec)));
+        assert_eq!(heard(&node, &spec), Some(ADDRESS));
+    }
+
+    #[actix_rt::test]
+    async fn a_move_between_two_guests_is_the_same_in_whatever_order_they_are_told() {
+        for is_old_first in [true, false] {
+            let node = Node::start("n1", 4);
+            let (old, new) = (running(&node, 1).await, running(&node, 2).await);
+            node.ask(told(&old, 1, Some(ADDRESS))).await.unwrap();
+            let mut tellings = [told(&old, 2, None), told(&new, 2, Some(ADDRESS))];
+            if !is_old_first {
+                tellings.reverse();
+            }
+            for telling in tellings {
+                node.ask(telling).await.unwrap();
+                let holder = node.datapath().behind(ADDRESS);
+                assert_ne!(holder, Some(interface(&old)));
+            }
+            assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&new)));
+        }
+    }
+
+    #[actix_rt::test]
+    async fn an_address_that_could_not_be_set_is_set_when_it_is_told_again() {
+        let node = Node::start("n1", 4);
+        let spec = running(&node, 1).await;
+        node.hindrance.fail_next("set_elastic");
+        let refused = node.ask(told(&spec, 1, Some(ADDRESS))).await;
+        assert!(matches!(refused, Err(AskError::Refused(NodeFault::Failed(_)))));
+        node.ask(told(&spec, 2, Some(ADDRESS))).await.unwrap();
+        assert_eq!(node.datapath().behind(ADDRESS), Some(interface(&spec)));
+    }
+}
