@@ -28,6 +28,7 @@ pub struct Attached {
     pub broadcasts: Bucket,
     pub unknown: Bucket,
     pub answers: Bucket,
+    pub learns: Bucket,
     pub counters: Counters,
     /// Only of a port without source check.
     pub learned: FastMap<MacAddress, Learned>,
@@ -47,6 +48,7 @@ impl Attached {
             broadcasts: Bucket::new(limits.broadcasts),
             unknown: Bucket::new(limits.unknown),
             answers: Bucket::new(limits.answers),
+            learns: Bucket::new(limits.learned),
             counters: Counters::default(),
             learned: FastMap::default(),
             spec,

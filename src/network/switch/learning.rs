@@ -39,6 +39,9 @@ impl Switch {
                 return Ok(());
             }
         }
+        if !port.learns.take(now) {
+            return Err(Refusal::TooManyLearned);
+        }
         self.learn(now, id, mac, address)?;
         self.settle(now, out);
         Ok(())

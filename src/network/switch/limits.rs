@@ -20,6 +20,8 @@ pub struct Limits {
     pub answers: Rate,
     /// Stations behind one port that has no source check; of addresses, as many for each station.
     pub learned_per_port: usize,
+    /// Changes of what is learned behind one port: others are told of each.
+    pub learned: Rate,
     /// How long a learned station is remembered that is not heard.
     pub learned_for: Duration,
     /// Tracked flows of one port.
@@ -38,6 +40,7 @@ impl Default for Limits {
             unknown: Rate { per_second: 500, burst: 1_000 },
             answers: Rate { per_second: 2_000, burst: 4_000 },
             learned_per_port: 64,
+            learned: Rate { per_second: 20, burst: 200 },
             learned_for: Duration::from_secs(300),
             flows_per_port: 16_384,
             fragmented_per_port: 1_024,
@@ -61,7 +64,8 @@ impl Bucket {
 
     /// Takes one token, if there is one.
     pub fn take(&mut self, now: Moment) -> bool {
-        let passed = now.saturating_sub(self.filled_at).as_millis() as u64;
+        let passed = now.saturating_sub(self.filled_at);
+        let passed = passed.as_secs() * 1_000 + u64::from(passed.subsec_millis());
         if passed > 0 {
             let full = u64::from(self.rate.burst) * 1_000;
             let more = passed.saturating_mul(u64::from(self.rate.per_second));

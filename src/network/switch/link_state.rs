@@ -74,7 +74,6 @@ struct Page {
 
 #[derive(Debug)]
 struct Neighbour {
-    cost: u32,
     is_equal: bool,
     differed: u32,
     /// Pages that it does not know, with when and how often they were sent.
@@ -160,12 +159,10 @@ impl LinkState {
     /// Also for a cable that is up and costs something else now.
     pub fn cable_up(&mut self, now: Moment, neighbour: SwitchId, cost: u32) {
         self.own_pages.set_cable(neighbour, cost);
-        if let Some(known) = self.neighbours.get_mut(&neighbour) {
-            known.cost = cost;
-            return;
+        if self.neighbours.contains_key(&neighbour) {
+            return self.announce(now);
         }
         let mut new = Neighbour {
-            cost,
             is_equal: false,
             differed: 0,
             needs: BTreeMap::new(),

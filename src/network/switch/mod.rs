@@ -193,13 +193,11 @@ impl Switch {
     /// A cable can be used, or costs something else now.
     pub fn cable_up(&mut self, now: Moment, neighbour: SwitchId, cost: u32, out: &mut dyn Outlet) {
         self.link_state.cable_up(now, neighbour, cost);
-        self.ways_are_stale = true;
         self.settle_now(now, out);
     }
 
     pub fn cable_down(&mut self, now: Moment, neighbour: SwitchId, out: &mut dyn Outlet) {
         self.link_state.cable_down(now, neighbour);
-        self.ways_are_stale = true;
         self.settle_now(now, out);
     }
 
@@ -545,10 +543,13 @@ impl Switch {
         self.finish(now, out);
     }
 
+    /// Without waiting for more: what happens to an own cable concerns every frame.
     fn settle_now(&mut self, now: Moment, out: &mut dyn Outlet) {
         self.note(now);
         self.apply_news(now);
-        self.find_ways(now);
+        if self.ways_are_stale {
+            self.find_ways(now);
+        }
         self.finish(now, out);
     }
 

@@ -11,7 +11,7 @@ use crate::{
         port_filter::{Cidr, Direction, GroupMembers, Payload, Peers, Permit, PortFilter, Traffic},
     },
     network::{
-        ethernet::{BROADCAST, Content, Ethernet, Operation},
+        ethernet::{BROADCAST, Content, Discovery, Ethernet, Operation},
         frame::Frame,
         record::{Kind, RecordHeader},
     },
@@ -473,6 +473,56 @@ fn frames_to_an_unknown_address_reach_only_ports_without_source_check() {
     world.send(1, 1, &frame);
     world.run(MOMENT);
     assert_eq!(world.seen(&frame), BTreeMap::from([((3, 1), 1)]));
+}
+
+#[test]
+fn ipv6_passes_between_ports_without_source_check_and_its_questions_are_answered() {
+    let solicitation = |from: u8, about: u8| {
+        let own: [u8; 16] = [&[0xfe, 0x80], &[0; 13][..], &[from]].concat().try_into().unwrap();
+        let target: [u8; 16] = [&[0xfe, 0x80], &[0; 13][..], &[about]].concat().try_into().unwrap();
+        let mut frame = Vec::new();
+        let option = [&target[..], &[1, 1], &mac(from).0].concat();
+        PacketBuilder::ethernet2(mac(from).0, [0x33, 0x33, 0xff, 0, 0, about])
+            .ipv6(own, target, 255)
+            .icmpv6_raw(135, 0, [0; 4])
+            .write(&mut frame, &option)
+            .unwrap();
+        frame
+    };
+    let mut world = five();
+    world.attach(1, 1, router(11));
+    world.attach(2, 1, router(12));
+    world.run(MOMENT);
+    world.delivered.clear();
+    let asked = solicitation(11, 12);
+    world.send(1, 1, &asked);
+    world.run(TICK * 2);
+    assert_eq!(world.seen(&asked), BTreeMap::from([((2, 1), 1)]), "and no port with source check");
+    world.send(2, 1, &solicitation(12, 11));
+    let (switch, _, answer) = world.delivered.pop().unwrap();
+    assert_eq!(switch, SwitchId(2));
+    let Content::Ipv6(ip) = Ethernet::read(&answer).unwrap().content else { panic!() };
+    let Some(Discovery::Advertisement { target_mac, .. }) = ip.discovery else { panic!() };
+    assert_eq!(target_mac, Some(mac(11)));
+}
+
+#[test]
+fn two_ports_that_quarrel_over_a_station_do_not_keep_everybody_busy() {
+    let mut world = five();
+    world.attach(1, 1, router(11));
+    world.attach(1, 2, router(60));
+    world.attach(1, 3, guest(7, 61));
+    world.run(MOMENT);
+    world.delivered.clear();
+    for _ in 0..10_000 {
+        for (port, number) in [(1, 11), (2, 60)] {
+            let mut arp = question(number, 12);
+            arp[31] = 77;
+            world.send(1, port, &arp);
+        }
+    }
+    let told = world.delivered.iter().filter(|(switch, port, _)| (switch.0, port.0) == (1, 3));
+    assert!(told.count() <= 500);
 }
 
 // Security groups.

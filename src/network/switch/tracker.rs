@@ -216,7 +216,7 @@ impl Tracker {
                 return admitted(law, direction, far, payload);
             }
         };
-        let now_ms = now.as_millis() as u64;
+        let now_ms = millis(now);
         if let Some(flow) = self.flows.get_mut(&key)
             && flow.ends_at > now_ms
         {
@@ -251,7 +251,7 @@ impl Tracker {
         if self.flows.len() >= self.flow_limit && !self.flows.contains_key(&key) {
             self.make_room()?;
         }
-        let ends_at = (now + state.lasts(key.protocol())).as_millis() as u64;
+        let ends_at = millis(now + state.lasts(key.protocol()));
         self.flows.insert(key, Flow { state, began, is_cut: false, ends_at });
         if state.is_young() {
             self.young.push_back(key);
@@ -272,7 +272,7 @@ impl Tracker {
 
     fn is_live(&self, now: Moment, key: Key) -> bool {
         let flow = self.flows.get(&key);
-        flow.is_some_and(|flow| !flow.is_cut && flow.ends_at > now.as_millis() as u64)
+        flow.is_some_and(|flow| !flow.is_cut && flow.ends_at > millis(now))
     }
 
     fn expect_fragments(&mut self, now: Moment, of: Fragmented) {
@@ -297,7 +297,7 @@ impl Tracker {
 
     /// Forgets what is over.
     pub fn sweep(&mut self, now: Moment) {
-        let now_ms = now.as_millis() as u64;
+        let now_ms = millis(now);
         self.flows.retain(|_, flow| flow.ends_at > now_ms);
         let flows = &self.flows;
         self.young.retain(|key| flows.get(key).is_some_and(|flow| flow.state.is_young()));
@@ -351,7 +351,7 @@ fn follow(
     };
     // What comes after the end does not put the end off.
     if next != flow.state || !next.is_over() {
-        flow.ends_at = now_ms + next.lasts(protocol).as_millis() as u64;
+        flow.ends_at = now_ms + millis(next.lasts(protocol));
     }
     flow.state = next;
     Ok(())
@@ -382,6 +382,11 @@ fn next_of_tcp(state: State, is_answer: bool, direction: Direction, tcp: Tcp) ->
         | State::Finished
         | State::Reset => state,
     })
+}
+
+/// Without the 128 bits of `as_millis`.
+fn millis(time: Duration) -> u64 {
+    time.as_secs() * 1_000 + u64::from(time.subsec_millis())
 }
 
 fn fragmented(direction: Direction, ip: &Ipv4<'_>) -> Fragmented {
