@@ -80,7 +80,7 @@ pub(super) fn show(overlay: &Overlay, page: &mut Page<'_>) -> fmt::Result {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::{Meters, scrape::Scrape};
+    use crate::metrics::{Asked, Meters, Requests, scrape::Scrape};
     use std::sync::Arc;
 
     #[test]
@@ -103,7 +103,7 @@ mod tests {
             datagrams_refused: BTreeMap::from([("replayed".to_owned(), 1)]),
             ..Overlay::default()
         };
-        let meters = Arc::new(Meters::default());
+        let meters = Arc::new(Meters::new(Requests::of([], []), Asked::of([])));
         let scrape = Scrape { meters, cloud: None, links: vec![], overlay: Some(overlay) };
         let shown = scrape.show().unwrap();
         for line in [
