@@ -112,12 +112,10 @@ pub(super) struct HelloBody {
     pub stage: Stage,
     /// The sender has the cable up and wants to go on with new keys.
     pub renews: bool,
-    /// Which session of its incarnation the sender's salt is for.
-    pub number: u32,
-    /// The receiver's salt; zero in the first stage.
-    pub echo: Salt,
     /// What to write into the headers of datagrams to the sender.
     pub index: u32,
+    /// The receiver's salt; zero in the first stage.
+    pub echo: Salt,
 }
 
 impl HelloBody {
@@ -125,9 +123,8 @@ impl HelloBody {
         let mut bytes = [0; HELLO_BODY];
         bytes[0] = self.stage as u8;
         bytes[1] = u8::from(self.renews);
-        bytes[4..8].copy_from_slice(&self.number.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.index.to_be_bytes());
         bytes[8..24].copy_from_slice(&self.echo.0);
-        bytes[24..28].copy_from_slice(&self.index.to_be_bytes());
         bytes
     }
 
@@ -142,15 +139,9 @@ impl HelloBody {
         let echo = Salt(std::array::from_fn(|i| body[8 + i]));
         let is_written_so = body[1] <= 1
             && body[2..4] == [0, 0]
-            && body[28..] == [0; 12]
+            && body[24..] == [0; 16]
             && (echo == Salt([0; 16])) == (stage == Stage::First);
-        is_written_so.then(|| HelloBody {
-            stage,
-            renews: body[1] == 1,
-            number: word(body, 4),
-            echo,
-            index: word(body, 24),
-        })
+        is_written_so.then(|| HelloBody { stage, renews: body[1] == 1, index: word(body, 4), echo })
     }
 }
 
@@ -173,13 +164,7 @@ mod tests {
     }
 
     fn body() -> HelloBody {
-        HelloBody {
-            stage: Stage::Answer,
-            renews: true,
-            number: 7,
-            echo: Salt([0x3c; 16]),
-            index: 0xd1d2_d3d4,
-        }
+        HelloBody { stage: Stage::Answer, renews: true, echo: Salt([0x3c; 16]), index: 0xd1d2_d3d4 }
     }
 
     #[test]

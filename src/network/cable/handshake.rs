@@ -68,13 +68,8 @@ pub(super) struct Unconfirmed {
     at: Moment,
 }
 
-/// What is remembered of hellos that made no session.
-#[derive(Debug, Default)]
-pub(super) struct Strangers {
-    last: Option<(Salt, Window<2>)>,
-    /// The last life and session of the peer's that proved to be fresh.
-    proven: Option<(u64, u32)>,
-}
+/// Which hellos came of the last salt that made no session yet.
+pub(super) type Stranger = Option<(Salt, Window<2>)>;
 
 /// What unproven hellos look like: told to people, and trusted by nobody.
 #[derive(Debug, Default)]
@@ -159,11 +154,11 @@ impl Peer {
             None => {
                 let mut window = Window::new();
                 window.mark(counter);
-                self.strangers.last = Some((clear.salt, window));
+                self.stranger = Some((clear.salt, window));
             }
         }
         match body.stage {
-            Stage::First => self.answer(own, now, from, clear, body),
+            Stage::First => self.answer(own, now, from, clear),
             Stage::Answer | Stage::Finish => self.agree(own, now, from, clear, body),
         }
     }
@@ -175,15 +170,10 @@ impl Peer {
         now: Moment,
         from: SocketAddr,
         clear: HelloClear,
-        body: HelloBody,
     ) -> Result<(), Refusal> {
         if self.session_of(clear.salt).is_some() {
             // Late: what it asks for is agreed already.
             return Ok(());
-        }
-        let (life, number) = (clear.salt.incarnation(), body.number);
-        if self.strangers.proven.is_some_and(|(in_life, last)| in_life == life && number <= last) {
-            return Err(Refusal::Replayed);
         }
         if !self.hellos.take(now) {
             return Err(Refusal::TooMany);
@@ -252,13 +242,12 @@ impl Peer {
         body: HelloBody,
     ) -> Option<Session> {
         let keys = self.keys.iter().find(|keys| keys.epoch == clear.epoch)?;
-        let hellos = match &self.strangers.last {
+        let hellos = match &self.stranger {
             Some((salt, window)) if *salt == clear.salt => window.clone(),
             _ => Window::new(),
         };
         let ours = self.pending.take()?;
-        let (salt, number, index) = (clear.salt, body.number, body.index);
-        self.strangers.proven = Some((salt.incarnation(), number));
+        let (salt, index) = (clear.salt, body.index);
         let sending = sending(keys, own.switch, self.switch, ours.salt);
         let receiving = receiving(keys, own.switch, self.switch, salt);
         let theirs = TheirHalf { salt, index, hellos };
@@ -286,9 +275,8 @@ impl Peer {
     fn say(&mut self, own: &mut Own, epoch: u32, stage: Stage, echo: Salt, to: SocketAddr) {
         let renews = self.is_up();
         if stage != Stage::Finish && self.pending.is_none() {
-            let (salt, number) = own.salt();
             let index = self.new_index();
-            self.pending = Some(Half::new(salt, number, index));
+            self.pending = Some(Half::new(own.salt(), index));
         }
         let Some(keys) = self.keys.iter().find(|keys| keys.epoch == epoch) else { return };
         let agreed = [
@@ -323,7 +311,7 @@ impl Peer {
         match agreed {
             Some(session) => Some(&mut session.theirs.hellos),
             None => {
-                let last = self.strangers.last.as_mut().filter(|(salt, _)| *salt == theirs);
+                let last = self.stranger.as_mut().filter(|(salt, _)| *salt == theirs);
                 last.map(|(_, window)| window)
             }
         }

@@ -15,8 +15,6 @@ pub(super) struct Own {
     pub events: VecDeque<CableEvent>,
     outgoing: VecDeque<(SocketAddr, Vec<u8>)>,
     incarnation: Incarnation,
-    /// Sessions begun in this life.
-    sessions: u32,
     chance: Box<dyn Chance>,
 }
 
@@ -30,7 +28,6 @@ impl Own {
             events: VecDeque::new(),
             outgoing: VecDeque::new(),
             incarnation,
-            sessions: 0,
             chance,
         }
     }
@@ -45,12 +42,11 @@ impl Own {
         self.outgoing.pop_front()
     }
 
-    /// A salt that no session ever had, and its number in this life.
-    pub fn salt(&mut self) -> (Salt, u32) {
-        self.sessions += 1;
+    /// A salt that no session ever had.
+    pub fn salt(&mut self) -> Salt {
         let mut chance = [0; 8];
         self.chance.fill(&mut chance);
-        (Salt::new(self.incarnation.number(), chance), self.sessions)
+        Salt::new(self.incarnation.number(), chance)
     }
 
     /// Any number.

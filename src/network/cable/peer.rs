@@ -8,7 +8,7 @@
 //!       silent · said farewell · began anew · keys or name withdrawn
 //! ```
 
-use super::handshake::{Calling, Hints, Strangers, Unconfirmed};
+use super::handshake::{Calling, Hints, Stranger, Unconfirmed};
 use super::{
     CableEvent, CableStatus, CannotSeal, Moment, Refusal, Refusals, WhyDown,
     addresses::Addresses,
@@ -54,7 +54,7 @@ pub(super) struct Peer {
     pub(super) live: Option<Live>,
     why_down: WhyDown,
     pub(super) calling: Calling,
-    pub(super) strangers: Strangers,
+    pub(super) stranger: Stranger,
     pub(super) hints: Hints,
     pub(super) hellos: Allowance,
     questions: Allowance,
@@ -135,7 +135,7 @@ impl Peer {
             live: None,
             why_down: WhyDown::New,
             calling: Calling::default(),
-            strangers: Strangers::default(),
+            stranger: None,
             hints: Hints::default(),
             hellos: Allowance::per_second(20),
             questions: Allowance::per_second(10),

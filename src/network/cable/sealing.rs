@@ -25,10 +25,6 @@ impl Salt {
         salt[8..].copy_from_slice(&chance);
         Salt(salt)
     }
-    /// Which life of its switch made it.
-    pub fn incarnation(&self) -> u64 {
-        u64::from_be_bytes(std::array::from_fn(|i| self.0[i]))
-    }
 }
 
 impl fmt::Debug for Salt {

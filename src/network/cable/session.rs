@@ -15,8 +15,6 @@ use crate::network::record::HEADER;
 #[derive(Debug)]
 pub(super) struct Half {
     pub salt: Salt,
-    /// Which session of this life.
-    number: u32,
     /// What the other writes into headers of this session.
     pub index: u32,
     /// Hellos sealed with this salt.
@@ -24,8 +22,8 @@ pub(super) struct Half {
 }
 
 impl Half {
-    pub fn new(salt: Salt, number: u32, index: u32) -> Half {
-        Half { salt, number, index, hellos: 0 }
+    pub fn new(salt: Salt, index: u32) -> Half {
+        Half { salt, index, hellos: 0 }
     }
 
     /// A hello of this half's, sealed.
@@ -36,7 +34,7 @@ impl Half {
         renews: bool,
         echo: Salt,
     ) -> Vec<u8> {
-        let body = HelloBody { stage, renews, number: self.number, echo, index: self.index };
+        let body = HelloBody { stage, renews, index: self.index, echo };
         let Direction { sender, receiver, epoch, salt, .. } = direction;
         let clear = HelloClear { sender, receiver, epoch, salt }.write(self.hellos);
         let mut datagram = clear.to_vec();

@@ -158,6 +158,20 @@ fn restarts_at_any_moment_and_lost_files_repeat_no_nonce() {
 }
 
 #[test]
+fn a_life_that_is_numbered_like_an_earlier_one_is_no_stranger() {
+    let mut world = World::new(1, 2);
+    world.start_all();
+    world.run_until(ms(1000), World::all_up);
+    for _ in 0..5 {
+        world.crash(1);
+        world.hosts.get_mut(&1).unwrap().incarnation = 0;
+        world.start(1);
+        world.run(ms(1000));
+        assert!(world.all_up());
+    }
+}
+
+#[test]
 fn a_switch_that_stops_says_so() {
     let mut world = World::new(1, 2);
     world.start_all();

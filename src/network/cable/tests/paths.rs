@@ -3,14 +3,13 @@
 use super::underlay::{Mapping, World, at, ms};
 use crate::domain::overlay::{NetworkId, SwitchId};
 use crate::network::{
-    cable::{CableEvent, CannotSeal, peer::OVERHEAD},
+    cable::{CableEvent, CannotSeal, Opened, peer::OVERHEAD},
     record::{HOPS, Kind, RecordHeader},
 };
 use std::{net::SocketAddr, time::Duration};
 
-/// Where the next frame from one to the other would be sent.
-fn destination(world: &mut World, from: u32, to: u32) -> Result<SocketAddr, CannotSeal> {
-    let header = RecordHeader {
+fn header(from: u32, to: u32) -> RecordHeader {
+    RecordHeader {
         kind: Kind::Frame,
         network: NetworkId::new(1),
         hops: HOPS,
@@ -21,8 +20,12 @@ fn destination(world: &mut World, from: u32, to: u32) -> Result<SocketAddr, Cann
         source: SwitchId(from),
         sequence: 0,
         checksum: None,
-    };
-    world.cables(from).seal(SwitchId(to), &header, &[b"never sent"], &mut Vec::new())
+    }
+}
+
+/// Where the next frame from one to the other would be sent.
+fn destination(world: &mut World, from: u32, to: u32) -> Result<SocketAddr, CannotSeal> {
+    world.cables(from).seal(SwitchId(to), &header(from, to), &[b"never sent"], &mut Vec::new())
 }
 
 #[test]
@@ -116,27 +119,15 @@ fn a_datagram_caught_and_sent_from_elsewhere_diverts_nothing() {
     let attacker = at("203.0.113.66:666");
     for size in [60, 1000] {
         // It goes out, and is caught on its way.
-        let header = RecordHeader {
-            kind: Kind::Frame,
-            network: NetworkId::new(1),
-            hops: HOPS,
-            is_last: false,
-            is_ipv6: false,
-            index: 0,
-            destination: SwitchId(2),
-            source: SwitchId(1),
-            sequence: 0,
-            checksum: None,
-        };
         let mut caught = Vec::new();
         let number = world.sent.get(&(1, 2)).copied().unwrap_or(0);
         let payload = [&number.to_be_bytes()[..], &vec![0; size - OVERHEAD]].concat();
         world.sent.insert((1, 2), number + 1);
-        world.cables(1).seal(SwitchId(2), &header, &[&payload], &mut caught).unwrap();
+        world.cables(1).seal(SwitchId(2), &header(1, 2), &[&payload], &mut caught).unwrap();
         let length = caught.len();
         let now = world.now;
         let opened = world.cables(2).open(now, attacker, &mut caught);
-        assert!(matches!(opened, crate::network::cable::Opened::Record { .. }));
+        assert!(matches!(opened, Opened::Record { .. }));
         let answers: Vec<_> = std::iter::from_fn(|| world.cables(2).next_datagram()).collect();
         assert!(answers.iter().all(|(_, bytes)| bytes.len() <= length), "no more than came");
         assert_eq!(destination(&mut world, 2, 1), Ok(home));
@@ -144,6 +135,24 @@ fn a_datagram_caught_and_sent_from_elsewhere_diverts_nothing() {
         assert_eq!(destination(&mut world, 2, 1), Ok(home));
     }
     assert_eq!((world.downs(1), world.downs(2)), (vec![], vec![]));
+}
+
+#[test]
+fn a_pong_caught_and_sent_from_elsewhere_diverts_nothing() {
+    let mut world = World::new(1, 2);
+    world.start_all();
+    world.run(ms(3000));
+    let (one, two) = (world.hosts[&1].address, world.hosts[&2].address);
+    let now = world.now;
+    let mut frame = Vec::new();
+    world.cables(1).seal(SwitchId(2), &header(1, 2), &[&[0; 100]], &mut frame).unwrap();
+    world.cables(2).open(now, at("203.0.113.66:666"), &mut frame);
+    let (_, mut ping) = world.cables(2).next_datagram().unwrap();
+    world.cables(1).open(now, two, &mut ping);
+    let (to, mut pong) = world.cables(1).next_datagram().unwrap();
+    assert_eq!(to, two);
+    assert_eq!(world.cables(2).open(now, at("203.0.113.77:777"), &mut pong), Opened::Handled);
+    assert_eq!(destination(&mut world, 2, 1), Ok(one));
 }
 
 #[test]

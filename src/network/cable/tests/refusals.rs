@@ -128,7 +128,7 @@ fn hellos_that_are_not_for_us_from_strangers_or_altered_are_refused() {
         salt: Salt::new(9, [9; 8]),
     };
     let hello =
-        Half::new(Salt::new(9, [9; 8]), 1, 1).hello(direction, Stage::First, false, Salt([0; 16]));
+        Half::new(Salt::new(9, [9; 8]), 1).hello(direction, Stage::First, false, Salt([0; 16]));
     let with = |clear: HelloClear| [&clear.write(0)[..], &hello[HELLO_CLEAR..]].concat();
     refused(&mut world, &with(HelloClear { receiver: SwitchId(3), ..clear }), Refusal::NotForUs);
     refused(&mut world, &with(HelloClear { sender: SwitchId(9), ..clear }), Refusal::UnknownPeer);
@@ -148,7 +148,7 @@ fn hellos_that_are_not_for_us_from_strangers_or_altered_are_refused() {
         let salt = Salt::new(9, [stage as u8; 8]);
         let direction = Direction { salt, ..direction };
         let echo = Salt::new(77, [7; 8]);
-        let stale = Half::new(salt, 1, 1).hello(direction, stage, true, echo);
+        let stale = Half::new(salt, 1).hello(direction, stage, true, echo);
         refused(&mut world, &stale, Refusal::Stale);
     }
 }
@@ -238,7 +238,7 @@ fn each_kind_of_datagram_is_these_bytes() {
         receiver: SwitchId(1),
         salt: peers,
     };
-    let mut half = Half::new(salt, 8, 0x0000_1009);
+    let mut half = Half::new(salt, 0x0000_1009);
     let mut told = vec![
         ("first", half.hello(sending, Stage::First, false, Salt([0; 16]))),
         ("answer", half.hello(sending, Stage::Answer, false, peers)),
