@@ -114,7 +114,7 @@ pub(super) struct HelloBody {
     pub renews: bool,
     /// What to write into the headers of datagrams to the sender.
     pub index: u32,
-    /// The receiver's salt; zero in the first stage.
+    /// The receiver's salt: of the session to come, or in the first stage of the one there is.
     pub echo: Salt,
 }
 
@@ -140,7 +140,7 @@ impl HelloBody {
         let is_written_so = body[1] <= 1
             && body[2..4] == [0, 0]
             && body[24..] == [0; 16]
-            && (echo == Salt([0; 16])) == (stage == Stage::First);
+            && (echo != Salt::NONE || stage == Stage::First);
         is_written_so.then(|| HelloBody { stage, renews: body[1] == 1, index: word(body, 4), echo })
     }
 }
@@ -202,7 +202,8 @@ mod tests {
             HelloBody::read(&altered)
         };
         assert_eq!(with(0, 0), None, "no such stage");
-        assert_eq!(with(0, 1), None, "the first stage echoes nothing");
+        let nothing = HelloBody { echo: Salt::NONE, ..body() };
+        assert_eq!(HelloBody::read(&nothing.write()), None, "an answer echoes something");
         assert_eq!(with(1, 2), None, "no such flag");
         assert_eq!(with(3, 1), None, "reserved");
         assert_eq!(with(39, 1), None, "reserved");

@@ -99,16 +99,15 @@ impl Peer {
             return false;
         }
         let epoch = epochs[self.calling.attempts as usize % epochs.len()];
-        let renews = self.is_up();
-        let addresses = match self.address() {
-            Some(address) => vec![address],
-            None => self.addresses.candidates(now),
+        let (addresses, echo) = match &self.live {
+            Some(live) => (vec![live.address], live.session.theirs.salt),
+            None => (self.addresses.candidates(now), Salt::NONE),
         };
         for address in addresses {
-            self.say(own, epoch, Stage::First, Salt([0; 16]), address);
+            self.say(own, epoch, Stage::First, echo, address);
         }
         self.calling.called(own, now);
-        !renews && self.calling.is_in_vain()
+        !self.is_up() && self.calling.is_in_vain()
     }
 
     /// The newest first. None if there is no need to call.
@@ -136,15 +135,15 @@ impl Peer {
         (clear, counter): (HelloClear, u64),
         datagram: &mut [u8],
     ) -> Result<(), Refusal> {
+        if self.hellos_of(clear.salt).is_some_and(|window| !window.admits(counter)) {
+            return Err(Refusal::Replayed);
+        }
         let Some(keys) = self.keys.iter().find(|keys| keys.epoch == clear.epoch) else {
             self.hints.unknown_epoch = Some((clear.epoch, now));
             return Err(Refusal::UnknownEpoch);
         };
-        let key = receiving(keys, own.switch, self.switch, clear.salt).hello_key();
-        if self.hellos_of(clear.salt).is_some_and(|window| !window.admits(counter)) {
-            return Err(Refusal::Replayed);
-        }
-        let Some(body) = key.open(counter, datagram, HELLO_CLEAR) else {
+        let receiving = receiving(keys, own.switch, self.switch, clear.salt);
+        let Some(body) = receiving.hello_key().open(counter, datagram, HELLO_CLEAR) else {
             self.hints.other_keys = Some((clear.epoch, now));
             return Err(Refusal::Altered);
         };
@@ -158,7 +157,7 @@ impl Peer {
             }
         }
         match body.stage {
-            Stage::First => self.answer(own, now, from, clear),
+            Stage::First => self.answer(own, now, from, clear, body.echo),
             Stage::Answer | Stage::Finish => self.agree(own, now, from, clear, body),
         }
     }
@@ -170,12 +169,19 @@ impl Peer {
         now: Moment,
         from: SocketAddr,
         clear: HelloClear,
+        echo: Salt,
     ) -> Result<(), Refusal> {
         if self.session_of(clear.salt).is_some() {
             // Late: what it asks for is agreed already.
             return Ok(());
         }
-        if !self.hellos.take(now) {
+        let is_of_our_session =
+            self.live.as_ref().is_some_and(|live| live.session.ours.salt == echo);
+        let hellos = match is_of_our_session {
+            true => &mut self.known_hellos,
+            false => &mut self.unknown_hellos,
+        };
+        if !hellos.take(now) {
             return Err(Refusal::TooMany);
         }
         self.say(own, clear.epoch, Stage::Answer, clear.salt, from);
@@ -209,12 +215,11 @@ impl Peer {
             }
             return Ok(());
         }
-        let agreed = self.session_of(clear.salt).filter(|session| session.ours.salt == body.echo);
-        if agreed.is_none() {
+        if self.session_of(clear.salt).is_none_or(|session| session.ours.salt != body.echo) {
             return Err(Refusal::Stale);
         }
         // What we said last did not arrive, or arrives just now.
-        if !self.hellos.take(now) {
+        if !self.known_hellos.take(now) {
             return Err(Refusal::TooMany);
         }
         let next = self.next.take_if(|next| next.session.theirs.salt == clear.salt);
@@ -279,17 +284,14 @@ impl Peer {
             self.pending = Some(Half::new(own.salt(), index));
         }
         let Some(keys) = self.keys.iter().find(|keys| keys.epoch == epoch) else { return };
-        let agreed = [
-            self.next.as_mut().map(|next| &mut next.session),
-            self.live.as_mut().map(|live| &mut live.session),
-        ];
+        let next = self.next.as_mut().map(|next| &mut next.session);
+        let live = self.live.as_mut().map(|live| &mut live.session);
         let half = match stage {
             Stage::First | Stage::Answer => self.pending.as_mut(),
-            Stage::Finish => agreed
-                .into_iter()
-                .flatten()
-                .find(|session| session.theirs.salt == echo)
-                .map(|session| &mut session.ours),
+            Stage::Finish => {
+                let mut agreed = next.into_iter().chain(live);
+                agreed.find(|session| session.theirs.salt == echo).map(|session| &mut session.ours)
+            }
         };
         let Some(half) = half else { return };
         let direction = sending(keys, own.switch, self.switch, half.salt);
@@ -304,17 +306,13 @@ impl Peer {
         next.into_iter().chain(live).find(|session| session.theirs.salt == theirs)
     }
 
+    /// Which hellos with this salt of the peer's came.
     fn hellos_of(&mut self, theirs: Salt) -> Option<&mut Window<2>> {
-        let next = self.next.as_mut().map(|next| &mut next.session);
-        let live = self.live.as_mut().map(|live| &mut live.session);
-        let agreed = next.into_iter().chain(live).find(|session| session.theirs.salt == theirs);
-        match agreed {
-            Some(session) => Some(&mut session.theirs.hellos),
-            None => {
-                let last = self.stranger.as_mut().filter(|(salt, _)| *salt == theirs);
-                last.map(|(_, window)| window)
-            }
-        }
+        let next = self.next.as_mut().map(|next| &mut next.session.theirs);
+        let live = self.live.as_mut().map(|live| &mut live.session.theirs);
+        let agreed = next.into_iter().chain(live).map(|half| (&half.salt, &mut half.hellos));
+        let stranger = self.stranger.as_mut().map(|(salt, hellos)| (&*salt, hellos));
+        agreed.chain(stranger).find(|(salt, _)| **salt == theirs).map(|(_, hellos)| hellos)
     }
 }
 

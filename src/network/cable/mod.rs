@@ -55,7 +55,7 @@ pub struct CableOptions {
     pub renew_after_datagrams: u64,
     /// No session seals more datagrams than this.
     pub most_datagrams: u64,
-    /// The sizes of datagrams that are tried, as UDP's payload, ascending, none below 200. The first
+    /// The sizes of datagrams that are tried, as UDP's payload, ascending, none below 450. The first
     /// is taken for granted.
     pub sizes: Vec<u16>,
 }

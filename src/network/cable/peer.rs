@@ -56,7 +56,10 @@ pub(super) struct Peer {
     pub(super) calling: Calling,
     pub(super) stranger: Stranger,
     pub(super) hints: Hints,
-    pub(super) hellos: Allowance,
+    /// Hellos that name a session we have are counted apart: hellos recorded earlier and sent again
+    /// cannot keep it from being renewed.
+    pub(super) known_hellos: Allowance,
+    pub(super) unknown_hellos: Allowance,
     questions: Allowance,
     pub(super) sessions: u64,
     sealed: Traffic,
@@ -137,7 +140,8 @@ impl Peer {
             calling: Calling::default(),
             stranger: None,
             hints: Hints::default(),
-            hellos: Allowance::per_second(20),
+            known_hellos: Allowance::per_second(20),
+            unknown_hellos: Allowance::per_second(20),
             questions: Allowance::per_second(10),
             sessions: 0,
             sealed: Traffic::default(),

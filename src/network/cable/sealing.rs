@@ -19,6 +19,9 @@ pub(super) const TAG: usize = 16;
 pub(super) struct Salt(pub [u8; 16]);
 
 impl Salt {
+    /// No session has it.
+    pub const NONE: Salt = Salt([0; 16]);
+
     pub fn new(incarnation: u64, chance: [u8; 8]) -> Salt {
         let mut salt = [0; 16];
         salt[..8].copy_from_slice(&incarnation.to_be_bytes());

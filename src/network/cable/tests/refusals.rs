@@ -128,7 +128,7 @@ fn hellos_that_are_not_for_us_from_strangers_or_altered_are_refused() {
         salt: Salt::new(9, [9; 8]),
     };
     let hello =
-        Half::new(Salt::new(9, [9; 8]), 1).hello(direction, Stage::First, false, Salt([0; 16]));
+        Half::new(Salt::new(9, [9; 8]), 1).hello(direction, Stage::First, false, Salt::NONE);
     let with = |clear: HelloClear| [&clear.write(0)[..], &hello[HELLO_CLEAR..]].concat();
     refused(&mut world, &with(HelloClear { receiver: SwitchId(3), ..clear }), Refusal::NotForUs);
     refused(&mut world, &with(HelloClear { sender: SwitchId(9), ..clear }), Refusal::UnknownPeer);
@@ -200,6 +200,36 @@ fn hellos_sent_again_bring_few_answers_none_longer_than_what_came_and_no_session
 }
 
 #[test]
+fn hellos_sent_again_keep_no_session_from_being_renewed() {
+    let mut world = World::new(1, 2);
+    let mut hellos = Vec::new();
+    for _ in 0..30 {
+        world.crash(1);
+        world.listens = true;
+        world.heard.clear();
+        world.start(1);
+        world.run(ms(120));
+        hellos.push(world.heard[..HELLO].to_vec());
+    }
+    world.listens = false;
+    world.options.renew_after = ms(1000);
+    world.start_all();
+    world.run_until(ms(1000), World::all_up);
+    let from = world.hosts[&1].address;
+    for _ in 0..250 {
+        for hello in &hellos {
+            let now = world.now;
+            world.cables(2).open(now, from, &mut hello.clone());
+            while world.cables(2).next_datagram().is_some() {}
+        }
+        world.run(ms(40));
+    }
+    assert!(world.status(2, 1).refused.count(Refusal::TooMany) > 1000);
+    assert!(world.status(2, 1).sessions >= 6, "{:?}", world.status(2, 1));
+    assert_eq!(world.downs(2), []);
+}
+
+#[test]
 fn strangers_get_no_answer_and_are_not_remembered() {
     let (mut world, _) = ready();
     let size = format!("{:?}", world.cables(2)).len();
@@ -240,7 +270,7 @@ fn each_kind_of_datagram_is_these_bytes() {
     };
     let mut half = Half::new(salt, 0x0000_1009);
     let mut told = vec![
-        ("first", half.hello(sending, Stage::First, false, Salt([0; 16]))),
+        ("first", half.hello(sending, Stage::First, false, Salt::NONE)),
         ("answer", half.hello(sending, Stage::Answer, false, peers)),
         ("finish", half.hello(sending, Stage::Finish, true, peers)),
     ];
