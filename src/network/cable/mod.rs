@@ -13,6 +13,7 @@
 
 mod addresses;
 mod clock;
+mod conversation;
 mod datagram;
 mod handshake;
 mod incarnation;

@@ -30,9 +30,6 @@ pub(super) const OVERHEAD: usize = OUTER + HEADER + TAG;
 /// How long what was sealed with the last session's keys is still opened.
 const RETIRED_FOR: Duration = Duration::from_secs(10);
 
-/// A new address of the peer's is challenged at most this often.
-const BETWEEN_CHALLENGES: Duration = Duration::from_millis(100);
-
 /// Each cable costs as much as a second of round trip, so that paths are short.
 const COST: u32 = 1000;
 const MOST_COST_OF_TIME: u32 = 1000;
@@ -60,17 +57,17 @@ pub(super) struct Peer {
     /// cannot keep it from being renewed.
     pub(super) known_hellos: Allowance,
     pub(super) unknown_hellos: Allowance,
-    questions: Allowance,
+    pub(super) questions: Allowance,
     pub(super) sessions: u64,
-    sealed: Traffic,
+    pub(super) sealed: Traffic,
     opened: Traffic,
     pub refused: Refusals,
 }
 
 #[derive(Debug, Default)]
-struct Traffic {
-    datagrams: u64,
-    bytes: u64,
+pub(super) struct Traffic {
+    pub datagrams: u64,
+    pub bytes: u64,
 }
 
 /// What there is while the cable is up.
@@ -79,18 +76,18 @@ pub(super) struct Live {
     pub session: Session,
     retired: Option<(Session, Moment)>,
     pub address: SocketAddr,
-    keepalive: Keepalive,
-    path: PathMtu,
-    challenge: Option<Challenge>,
+    pub keepalive: Keepalive,
+    pub path: PathMtu,
+    pub challenge: Option<Challenge>,
     cost: u32,
 }
 
 /// A ping to where the peer seems to be now: it is, if the pong comes from there.
 #[derive(Debug)]
-struct Challenge {
-    address: SocketAddr,
-    ping: u32,
-    at: Moment,
+pub(super) struct Challenge {
+    pub address: SocketAddr,
+    pub ping: u32,
+    pub at: Moment,
 }
 
 /// So many in a second, and no more.
@@ -332,94 +329,6 @@ impl Peer {
         Ok(self.hear(own, now, from, note))
     }
 
-    fn hear(
-        &mut self,
-        own: &mut Own,
-        now: Moment,
-        from: SocketAddr,
-        note: Note,
-    ) -> OpenedRecord<'static> {
-        let Some(live) = &mut self.live else { return OpenedRecord::Handled };
-        match note {
-            Note::Ping(ping) => {
-                live.keepalive.hear(now, &ping);
-                let pong = live.keepalive.pong(&ping, from);
-                self.tell(own, from, &Note::Pong(pong, ping.number));
-            }
-            Note::Pong(pong, answers) => {
-                live.keepalive.hear(now, &pong);
-                live.keepalive.answered(now, pong.time);
-                let proven = live
-                    .challenge
-                    .take_if(|challenge| challenge.ping == answers && challenge.address == from);
-                if proven.is_some() {
-                    live.move_to(now, from);
-                    self.addresses.hear(from);
-                    self.probe(own, now);
-                }
-            }
-            Note::Probe { size, number } => {
-                self.tell(own, from, &Note::ProbeArrived { size, number });
-            }
-            Note::ProbeArrived { size, number } => {
-                live.path.acknowledged(now, size, number);
-                self.probe(own, now);
-            }
-            Note::Ask(switches) => {
-                if self.questions.take(now) {
-                    return OpenedRecord::Asked(switches);
-                }
-            }
-            Note::Introduction(named) => return OpenedRecord::Introduced(named),
-            Note::Farewell => self.go_down(own, WhyDown::Left),
-        }
-        OpenedRecord::Handled
-    }
-
-    /// Another switch hears the peer there.
-    pub fn introduce(&mut self, now: Moment, address: SocketAddr) {
-        if !self.is_up() && self.addresses.introduce(now, address) {
-            // The other end is told at the same time, so that both make their NATs expect the other.
-            self.calling = Calling::at(now);
-        }
-    }
-
-    /// Says a note, if the cable is up.
-    pub fn tell(&mut self, own: &mut Own, to: SocketAddr, note: &Note) {
-        let padded = match note {
-            Note::Probe { size, .. } => usize::from(*size),
-            _ => 0,
-        };
-        let Some(live) = &mut self.live else { return };
-        if live.session.sealed() >= own.options.most_datagrams {
-            return;
-        }
-        let header = RecordHeader {
-            kind: Kind::Cable,
-            network: None,
-            hops: 0,
-            is_last: false,
-            is_ipv6: false,
-            index: 0,
-            destination: self.switch,
-            source: own.switch,
-            sequence: 0,
-            checksum: None,
-        };
-        let mut datagram = Vec::new();
-        live.session.seal(&header.write(), &[&note.write()], padded, &mut datagram);
-        self.sealed.datagrams += 1;
-        self.sealed.bytes += datagram.len() as u64;
-        own.send(to, datagram);
-    }
-
-    /// Says a note to where the peer is.
-    pub fn tell_there(&mut self, own: &mut Own, note: &Note) {
-        if let Some(address) = self.address() {
-            self.tell(own, address, note);
-        }
-    }
-
     pub fn address(&self) -> Option<SocketAddr> {
         self.live.as_ref().map(|live| live.address)
     }
@@ -431,36 +340,6 @@ impl Peer {
     pub fn too_large(&mut self, size: usize) {
         if let Some(live) = &mut self.live {
             live.path.too_large(size);
-        }
-    }
-
-    pub(super) fn ping(&mut self, own: &mut Own, now: Moment, to: SocketAddr) -> u32 {
-        let Some(live) = &mut self.live else { return 0 };
-        let ping = live.keepalive.ping(now, to);
-        self.tell(own, to, &Note::Ping(ping));
-        ping.number
-    }
-
-    fn probe(&mut self, own: &mut Own, now: Moment) {
-        let Some(live) = &mut self.live else { return };
-        let address = live.address;
-        let round_trip = live.keepalive.round_trip().unwrap_or_default();
-        for (size, number) in live.path.tick(now, round_trip) {
-            self.tell(own, address, &Note::Probe { size, number });
-        }
-    }
-
-    fn challenge(&mut self, own: &mut Own, now: Moment, address: SocketAddr) {
-        let Some(live) = &mut self.live else { return };
-        let was_just_challenged = live
-            .challenge
-            .as_ref()
-            .is_some_and(|last| now.saturating_sub(last.at) < BETWEEN_CHALLENGES);
-        if !was_just_challenged {
-            let ping = self.ping(own, now, address);
-            if let Some(live) = &mut self.live {
-                live.challenge = Some(Challenge { address, ping, at: now });
-            }
         }
     }
 
@@ -534,7 +413,7 @@ impl Peer {
 }
 
 impl Live {
-    fn move_to(&mut self, now: Moment, address: SocketAddr) {
+    pub fn move_to(&mut self, now: Moment, address: SocketAddr) {
         if self.address != address {
             self.address = address;
             self.challenge = None;
