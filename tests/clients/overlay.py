@@ -104,7 +104,7 @@ metadata_port = {self.metadata_port}
         self.cable(("nat", "inside", "192.168.77.1/24"), ("west", "uplink", "192.168.77.2/24"))
         ip("-n", self.space("west"), "route", "add", "default", "via", "192.168.77.1")
         rules = """
-table ip masquerade {
+table ip nat {
     chain out { type nat hook postrouting priority srcnat; oifname "lan" masquerade random; }
     chain through {
         type filter hook forward priority filter; policy drop;

@@ -17,7 +17,8 @@ from test_security_groups import (
 pytestmark = [pytest.mark.guests, pytest.mark.overlay]
 log = logging.getLogger("clients")
 
-MARK = "6d616c6c65652d6d61726b"
+# A byte that pings are filled with.
+MARK = "6d"
 ZONES = {"us-east-1a": 2, "us-east-1b": 1}
 
 
@@ -52,18 +53,19 @@ def test_guests_on_all_hosts_are_one_hop_from_each_other_and_strangers_hear_noth
         assert mtu == 1380, "what fits into a datagram of any cable"
 
     eventually("every switch has a cable to every other", lambda: all_cables_are_up(cloud), within=30)
-    with capture(cloud, tmp_path) as captured:
+    with capture(cloud, tmp_path, "e1", "any") as at_tap, capture(cloud, tmp_path) as captured:
         for here, there in itertools.permutations(NODES, 2):
             goal = addresses[there]
             # One hop: no router takes away from it.
-            assert guests[here].succeeds(f"ping -t 1 -c 1 -w 5 -p {MARK[:2]} {goal}"), (here, there)
+            assert guests[here].succeeds(f"ping -t 1 -c 1 -w 5 -p {MARK} {goal}"), (here, there)
             # A packet that fits in no datagram does not vanish.
             assert guests[here].succeeds(f"ping -s 4000 -c 1 -w 5 {goal}"), (here, there)
             banner = guests[here].run(f"nc -w 5 {goal} 22 < /dev/null | head -c 4")
             assert banner == "SSH-", (here, there, banner)
-        guests["e1"].run(f"ping -s 64 -c 3 -w 5 -p {MARK[:2]} {addresses['west']}")
-    heard = captured.read_bytes()
-    assert bytes.fromhex(MARK[:2]) * 40 not in heard, "a guest's bytes in clear on the LAN"
+        guests["e1"].run(f"ping -s 64 -c 3 -w 5 -p {MARK} {addresses['west']}")
+    mark = bytes.fromhex(MARK) * 40
+    assert mark in at_tap.read_bytes(), "the guest's bytes are seen where they are in clear"
+    assert mark not in captured.read_bytes(), "a guest's bytes in clear on the LAN"
     protocols = protocols_on(captured)
     log.info("on the LAN: %s", protocols)
     assert protocols["overlay"] > 0 and protocols["other"] == 0
@@ -104,11 +106,11 @@ def all_cables_are_up(cloud):
 
 
 class capture:
-    """Everything that crosses the LAN, as a file of tcpdump's."""
+    """Everything that crosses the LAN, or a device of a host, as a file of tcpdump's."""
 
-    def __init__(self, cloud, directory):
-        self.file = Path(directory) / "lan.pcap"
-        self.command = [*cloud.through("lan"), "tcpdump", "-U", "-Z", "root", "-i", "lan", "-s", "0",
+    def __init__(self, cloud, directory, host="lan", device="lan"):
+        self.file = Path(directory) / f"{host}.pcap"
+        self.command = [*cloud.through(host), "tcpdump", "-U", "-Z", "root", "-i", device, "-s", "0",
                         "-w", str(self.file)]
 
     def __enter__(self):

@@ -10,6 +10,7 @@ mod filter;
 mod guest;
 mod kills;
 mod lease;
+mod mesh;
 mod metadata;
 mod overlay;
 mod ports;

@@ -23,14 +23,14 @@ use std::{
 };
 use tempfile::TempDir;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A host with a switch.
-struct Host {
-    namespace: Namespace,
+pub struct Host {
+    pub namespace: Namespace,
     overlay: Option<Overlay>,
     state: TempDir,
-    number: u32,
+    pub number: u32,
     listen: SocketAddr,
 }
 
@@ -48,13 +48,13 @@ impl Chance for Dice {
 }
 
 impl Host {
-    fn new(number: u32, listen: &str) -> Host {
+    pub fn new(number: u32, listen: &str) -> Host {
         let (namespace, state) = (Namespace::new(), TempDir::new().unwrap());
         let listen = listen.parse().unwrap();
         Host { namespace, overlay: None, state, number, listen }
     }
 
-    fn begin(&mut self) {
+    pub fn begin(&mut self) {
         let options = OverlayOptions {
             listen: self.listen,
             advertised: Vec::new(),
@@ -66,16 +66,21 @@ impl Host {
         self.overlay = Some(self.namespace.inside(|| Overlay::start(options).unwrap()));
     }
 
-    fn overlay(&self) -> &Overlay {
+    pub fn overlay(&self) -> &Overlay {
         self.overlay.as_ref().unwrap()
     }
 
     fn introduce(&self, others: &[&Host]) {
+        self.introduce_at(others.iter().map(|other| (*other, other.listen)));
+    }
+
+    /// Says who the others are and where each is found.
+    pub fn introduce_at<'a>(&self, others: impl Iterator<Item = (&'a Host, SocketAddr)>) {
         let key = |from: u32, to: u32| CableKey([(from * 16 + to) as u8; 32]);
-        let peer = |other: &&Host| OverlayPeer {
+        let peer = |(other, at): (&Host, SocketAddr)| OverlayPeer {
             switch: SwitchId(other.number),
             name: format!("s{}", other.number),
-            endpoints: vec![other.listen],
+            endpoints: vec![at],
             keys: vec![EpochKeys {
                 epoch: 1,
                 sending: key(self.number, other.number),
@@ -86,12 +91,12 @@ impl Host {
             revision: 1,
             own: SwitchId(self.number),
             own_name: format!("s{}", self.number),
-            peers: others.iter().map(peer).collect(),
+            peers: others.map(peer).collect(),
         });
     }
 
     /// A guest in a namespace, at the end of a tap.
-    fn guest(&self, network: u32, last: u8, mtu: u16) -> Namespace {
+    pub fn guest(&self, network: u32, last: u8, mtu: u16) -> Namespace {
         let tap = format!("t{network}-{last}");
         self.overlay().attach(spec(network, last), Attachment::Tap { name: tap.clone() }).unwrap();
         let guest = Namespace::new();
@@ -149,7 +154,7 @@ fn two_hosts(addresses: [&str; 2]) -> [Host; 2] {
     [one, other]
 }
 
-fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < PATIENCE, "{what}: not in time");

@@ -27,8 +27,21 @@ fn mallee(host: &Host, words: &[&str]) -> String {
     String::from_utf8(said).unwrap()
 }
 
-fn in_guest(host: &Host, command: &str) -> String {
-    mallee(host, &["ssh", "--", command]).trim().to_owned()
+fn in_guest(host: &Host, instance: &str, command: &str) -> String {
+    mallee(host, &["ssh", instance, "--", command]).trim().to_owned()
+}
+
+/// Launches one, waits for it and says what the command does.
+fn run(host: &Host) -> serde_json::Value {
+    let launched = mallee(host, &["run", "--output", "json"]);
+    let launched: serde_json::Value = serde_json::from_str(&launched).unwrap();
+    launched[0].clone()
+}
+
+/// The guest's address on the private network, which DHCP gave it.
+fn private_address(host: &Host, instance: &str) -> String {
+    let shown = in_guest(host, instance, "ip -4 -o addr show dev eth1");
+    shown.split("inet ").nth(1).and_then(|rest| rest.split('/').next()).expect(&shown).to_owned()
 }
 
 pub fn story(host: &Host) {
@@ -41,11 +54,13 @@ pub fn story(host: &Host) {
     let up = ["up", "--detach", "--hypervisor", "tcg"];
     mallee(host, &up);
     mallee(host, &["image", "add", disk.to_str().unwrap(), "--name", "mallee-demo"]);
-    let launched = mallee(host, &["run", "--output", "json"]);
-    let launched: serde_json::Value = serde_json::from_str(&launched).unwrap();
-    let address = launched[0]["address"].as_str().unwrap();
+    let (launched, other) = (run(host), run(host));
+    let address = launched["address"].as_str().unwrap();
     assert!(address.starts_with("127.213."), "{launched}");
-    assert!(launched[0]["ssh"].as_str().unwrap().contains(" -p 20022 "), "{launched}");
+    assert!(launched["ssh"].as_str().unwrap().contains(" -p 20022 "), "{launched}");
+    let one = launched["id"].as_str().expect("its id");
+    let two = other["id"].as_str().expect("its id");
+    let in_guest = |host: &Host, command: &str| in_guest(host, one, command);
 
     // The guest knows itself by its own address, and its name server by the uplink's.
     let own = address.replacen("127.", "10.", 1);
@@ -53,10 +68,20 @@ pub fn story(host: &Host) {
     assert_eq!(in_guest(host, "grep nameserver /etc/resolv.conf"), "nameserver 10.0.2.3");
     let boot = in_guest(host, "cat /proc/sys/kernel/random/boot_id");
 
+    // On the private network they reach one another, by no device of any host.
+    let goal = private_address(host, two);
+    let reaches = format!("ping -c 1 -w 5 {goal} > /dev/null && echo reached");
+    assert_eq!(in_guest(host, &reaches), "reached");
+    assert_eq!(in_guest(host, "cat /sys/class/net/eth1/mtu"), "1380");
+
     let everybody = processes(host);
     let qemu = everybody.iter().find(|(_, name)| name.starts_with("qemu")).unwrap();
     let facts = fs::read_to_string(format!("/proc/{}/status", qemu.0)).unwrap();
     assert!(facts.contains("CapEff:\t0000000000000000"), "a guest has no privileges: {facts}");
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", qemu.0)).unwrap();
+    let netdevs = |kind: &str| arguments.split('\0').filter(|word| word.contains(kind)).count();
+    // libvirt's JSON for the public one, our own words for the private one.
+    assert_eq!((netdevs("\"type\":\"tap\""), netdevs("dgram,")), (1, 1), "{arguments}");
 
     let status = mallee(host, &["status"]);
     let process = status.split("process ").nth(1).and_then(|rest| rest.lines().next()).unwrap();
@@ -66,6 +91,8 @@ pub fn story(host: &Host) {
     });
     mallee(host, &up);
     assert_eq!(in_guest(host, "cat /proc/sys/kernel/random/boot_id"), boot, "the same guest");
+    // The new process's switch took up the same sockets.
+    assert_eq!(in_guest(host, &reaches), "reached");
 
     mallee(host, &["down", "--purge"]);
     eventually("every process is gone", || processes(host).is_empty());
