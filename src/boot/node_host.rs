@@ -306,6 +306,12 @@ pub fn host_datapath(
     overlay: Overlay,
 ) -> Result<HostDatapath, BootFault> {
     let group = group(configuration, section)?;
+    if configuration.overlay.nics == NicsChoice::Taps && enclosure.is_some() {
+        let fault = NetworkFault::NotPermitted(
+            "`nics = \"taps\"` in the section `[overlay]` needs root: leave it out".to_owned(),
+        );
+        return Err(network_fault(section, fault));
+    }
     let options = host_options(configuration, section, group, directory, enclosure);
     create_private_directory(&options.state_dir)
         .map_err(BootFault::io(format!("`{}` cannot be made", options.state_dir.display())))?;

@@ -10,6 +10,7 @@ mod filter;
 mod guest;
 mod kills;
 mod lease;
+mod meddler;
 mod mesh;
 mod metadata;
 mod overlay;

@@ -59,8 +59,7 @@ impl Mesh {
             let path = hosts[other as usize - 1].namespace.path();
             let namespace = &hosts[one as usize - 1].namespace;
             let (here, there) = (format!("to{other}"), format!("to{one}"));
-            namespace
-                .run(&format!("ip link add {here} type veth peer name {there} netns {path}"));
+            namespace.run(&format!("ip link add {here} type veth peer name {there} netns {path}"));
             for (number, device, last) in [(one, &here, 1), (other, &there, 2)] {
                 let namespace = &hosts[number as usize - 1].namespace;
                 namespace.run(&format!("ip addr add 10.{one}.{other}.{last}/24 dev {device}"));

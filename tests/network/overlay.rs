@@ -127,23 +127,29 @@ fn spec(network: u32, last: u8) -> PortSpec {
     }
 }
 
-/// Two hosts on a wire, their switches joined by a cable.
-fn two_hosts(addresses: [&str; 2]) -> [Host; 2] {
-    let [mut one, mut other] =
-        [1, 2].map(|number| Host::new(number, addresses[number as usize - 1]));
+/// Two hosts on a wire, whose switches are not started yet.
+pub fn wire(addresses: [&str; 2]) -> [Host; 2] {
+    let [one, other] = [1, 2].map(|number| Host::new(number, addresses[number as usize - 1]));
     let path = other.namespace.path();
     one.namespace.run(&format!("ip link add u0 type veth peer name u0 netns {path}"));
-    for host in [&mut one, &mut other] {
+    for host in [&one, &other] {
         let flags = if host.listen.is_ipv6() { "nodad" } else { "" };
         let length = if host.listen.is_ipv6() { 64 } else { 24 };
         let ip = host.listen.ip();
         host.namespace.run(&format!("ip addr add {ip}/{length} dev u0 {flags}"));
         host.namespace.run("ip link set u0 up");
     }
-    for host in [&mut one, &mut other] {
+    for host in [&one, &other] {
         wait_for("the wire", || host.namespace.run("ip link show u0").contains(" state UP "));
-        host.begin();
     }
+    [one, other]
+}
+
+/// Two hosts on a wire, their switches joined by a cable.
+fn two_hosts(addresses: [&str; 2]) -> [Host; 2] {
+    let [mut one, mut other] = wire(addresses);
+    one.begin();
+    other.begin();
     one.introduce(&[&other]);
     other.introduce(&[&one]);
     for host in [&one, &other] {
@@ -162,7 +168,7 @@ pub fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-fn wait_for_station(host: &Host, last: u8) {
+pub fn wait_for_station(host: &Host, last: u8) {
     let address = Ipv4Addr::new(172, 31, 0, last).into();
     wait_for("the announcement", || {
         let stations = host.overlay().status().switch.stations;
@@ -171,7 +177,7 @@ fn wait_for_station(host: &Host, last: u8) {
 }
 
 /// Megabytes one way, the same back.
-fn passes_tcp(from: &Namespace, to: &Namespace, address: Ipv4Addr) {
+pub fn passes_tcp(from: &Namespace, to: &Namespace, address: Ipv4Addr) {
     let sent: Vec<u8> =
         (0..8 << 20).map(|n: u32| (n.wrapping_mul(2654435761) >> 13) as u8).collect();
     let listener = to.inside(|| TcpListener::bind((address, 7)).unwrap());

@@ -6,7 +6,7 @@ use mallee::{
     boot::enclosed_datapath::EnclosedDatapath,
     domain::{
         id::{InstanceId, InterfaceId},
-        interface::InterfaceSpec,
+        interface::{InterfaceSpec, NicBackend},
         port_filter::PortFilter,
     },
     enclosure::{self, EnclosureOptions},
@@ -41,7 +41,7 @@ pub struct Greeting {
     pub name_server: Option<Ipv4Addr>,
 }
 
-/// A tap's or a process's name, nothing, or what went wrong.
+/// A tap's, a socket's or a process's name, nothing, or what went wrong.
 pub type Answer = Result<String, String>;
 
 pub fn live(record: PathBuf) -> ExitCode {
@@ -67,7 +67,7 @@ pub fn live(record: PathBuf) -> ExitCode {
         dns: name_server.into_iter().collect(),
         state_dir,
         metadata_port: METADATA_PORT,
-        nics: Nics::Taps,
+        nics: Nics::Sockets,
         guest_mtu: 1380,
     };
     let inner = open(options).unwrap();
@@ -97,7 +97,10 @@ fn obey(order: Order, datapath: &dyn Datapath) -> Answer {
     let done = match order {
         Order::Attach(instance, interface) => {
             let attached = datapath.attach(&instance, &interface);
-            attached.map(|port| port.backend.tap().unwrap().to_owned())
+            attached.map(|port| match port.backend {
+                NicBackend::Tap(name) => name,
+                NicBackend::Socket { guests, .. } => guests.display().to_string(),
+            })
         }
         Order::SetFilter(interface, filter) => {
             datapath.set_filter(&interface, &filter).map(nothing)
