@@ -33,17 +33,19 @@ fn meddle(
         }
         let Ok(length) = from.recv(&mut datagram) else { continue };
         let datagram = &mut datagram[..length];
+        if number % 5 == 0 {
+            // Before the true one, which would make a repetition of it. A bit anywhere: in a header
+            // as well as in what is sealed.
+            let bit = number * 7919 % (8 * length);
+            datagram[bit / 8] ^= 1 << (bit % 8);
+            to.0.send_to(datagram, to.1).unwrap();
+            datagram[bit / 8] ^= 1 << (bit % 8);
+            meddled.altered.fetch_add(1, Ordering::Relaxed);
+        }
         to.0.send_to(datagram, to.1).unwrap();
         if number % 3 == 0 {
             to.0.send_to(datagram, to.1).unwrap();
             meddled.repeated.fetch_add(1, Ordering::Relaxed);
-        }
-        if number % 5 == 0 {
-            // A bit anywhere: in a header as well as in what is sealed.
-            let bit = number * 7919 % (8 * length);
-            datagram[bit / 8] ^= 1 << (bit % 8);
-            to.0.send_to(datagram, to.1).unwrap();
-            meddled.altered.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
