@@ -98,16 +98,24 @@ actions! {
     update_security_group_rule_descriptions_ingress::UpdateSecurityGroupRuleDescriptionsIngress,
 
     // Networks.
+    assign_private_ip_addresses::AssignPrivateIpAddresses,
+    attach_network_interface::AttachNetworkInterface,
+    create_network_interface::CreateNetworkInterface,
     create_subnet::CreateSubnet,
     create_vpc::CreateVpc,
+    delete_network_interface::DeleteNetworkInterface,
     delete_subnet::DeleteSubnet,
     delete_vpc::DeleteVpc,
+    describe_network_interface_attribute::DescribeNetworkInterfaceAttribute,
     describe_network_interfaces::DescribeNetworkInterfaces,
     describe_subnets::DescribeSubnets,
     describe_vpc_attribute::DescribeVpcAttribute,
     describe_vpcs::DescribeVpcs,
+    detach_network_interface::DetachNetworkInterface,
+    modify_network_interface_attribute::ModifyNetworkInterfaceAttribute,
     modify_subnet_attribute::ModifySubnetAttribute,
     modify_vpc_attribute::ModifyVpcAttribute,
+    unassign_private_ip_addresses::UnassignPrivateIpAddresses,
 
     // Tags.
     create_tags::CreateTags,

@@ -136,6 +136,9 @@ codes! {
     InvalidAttachmentIdNotFound "InvalidAttachmentID.NotFound" 400
     InvalidNetworkInterfaceIdMalformed "InvalidNetworkInterfaceId.Malformed" 400
     InvalidNetworkInterfaceIdNotFound "InvalidNetworkInterfaceID.NotFound" 400
+    InvalidNetworkInterfaceInUse "InvalidNetworkInterface.InUse" 400
+    PrivateIpAddressLimitExceeded "PrivateIpAddressLimitExceeded" 400
+    AttachmentLimitExceeded "AttachmentLimitExceeded" 400
     InvalidSubnetConflict "InvalidSubnet.Conflict" 400
     InvalidSubnetRange "InvalidSubnet.Range" 400
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400

@@ -11,6 +11,7 @@ use crate::domain::{
         SecurityGroupRuleId, SubnetId, VolumeId, VpcId,
     },
     instance::InstanceState,
+    interface::{ADDRESSES_MAX, INTERFACES_MAX},
 };
 
 pub fn api_error(fault: CloudFault) -> ApiError {
@@ -129,6 +130,28 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             Code::InvalidNetworkInterfaceIdNotFound,
             format!("The networkInterface ID '{id}' does not exist"),
         ),
+        CloudFault::AttachmentNotFound(id) => (
+            Code::InvalidAttachmentIdNotFound,
+            format!("The networkInterfaceAttachment ID '{id}' does not exist"),
+        ),
+        CloudFault::InterfaceInUse(id) => {
+            (Code::InvalidNetworkInterfaceInUse, format!("Interface: [{id}] in use."))
+        }
+        CloudFault::InterfaceIndispensable(index) => (
+            Code::OperationNotPermitted,
+            format!("The network interface at device index {index} cannot be detached."),
+        ),
+        CloudFault::InterfaceLimitExceeded => (
+            Code::AttachmentLimitExceeded,
+            format!("An instance has at most {INTERFACES_MAX} network interfaces."),
+        ),
+        CloudFault::AddressInUse(address) => {
+            (Code::InvalidIpAddressInUse, format!("Address {address} is in use."))
+        }
+        CloudFault::InterfaceAddressesExceeded => (
+            Code::PrivateIpAddressLimitExceeded,
+            format!("A network interface has at most {ADDRESSES_MAX} private addresses."),
+        ),
         CloudFault::AccountNotFound(id) => {
             (Code::InvalidParameterValue, format!("There is no account '{id}'"))
         }
@@ -235,6 +258,7 @@ pub fn api_error(fault: CloudFault) -> ApiError {
         CloudFault::InvalidParameter(message) => (Code::InvalidParameterValue, message),
         CloudFault::InvalidCombination(message) => (Code::InvalidParameterCombination, message),
         CloudFault::MissingParameter(message) => (Code::MissingParameter, message),
+        CloudFault::Unsupported(message) => (Code::UnsupportedOperation, message),
 
         // The cause is the operator's business and stands in the log.
         CloudFault::NotRecorded(why) | CloudFault::InDoubt(why) => {

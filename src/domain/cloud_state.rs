@@ -7,13 +7,15 @@
 use super::{
     account::{AccessKey, Account},
     capacity::Capacity,
+    detached_interface::DetachedInterface,
     elastic_address::{Association, ElasticAddress},
     id::{
         AccountId, AllocationId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, PrefixedId,
         ReservationId, SecurityGroupId, SubnetId, VpcId,
     },
     image::Image,
-    instance::{Instance, InstanceState},
+    instance::{Instance, InstanceState, Interface},
+    interface::Wire,
     key_pair::KeyPair,
     overlay::NetworkId,
     scope::Scope,
@@ -57,6 +59,7 @@ pub enum Entry {
     SecurityGroup(Arc<SecurityGroup>),
     ElasticAddress(Arc<ElasticAddress>),
     Instance(Arc<Instance>),
+    DetachedInterface(Arc<DetachedInterface>),
     Tags(Arc<TagSet>),
     ClientToken(Arc<ClientToken>),
     Eviction(Arc<Eviction>),
@@ -84,10 +87,11 @@ pub struct ScopeState {
     /// By the resource's id.
     pub tags: Map<String, Arc<TagSet>>,
     pub client_tokens: Map<String, Arc<ClientToken>>,
-    /// Addresses in use on the scope's private networks.
-    pub private_addresses: Map<(VpcId, Ipv4Addr), InstanceId>,
-    /// Whose each interface is.
+    /// Addresses in use on the scope's private networks, those of detached interfaces among them.
+    pub private_addresses: Map<(VpcId, Ipv4Addr), InterfaceId>,
+    /// Whose each attached interface is.
     pub interfaces: Map<InterfaceId, InstanceId>,
+    pub detached_interfaces: Map<InterfaceId, Arc<DetachedInterface>>,
 }
 
 impl ScopeState {
@@ -129,14 +133,37 @@ impl ScopeState {
         self.association(address).map(|_| address)
     }
 
-    /// Instances whose ports follow the group's rules, terminated ones excluded.
+    /// Instances with ports that follow the group's rules, terminated ones excluded.
     pub fn members<'a>(
         &'a self,
         group: &'a SecurityGroupId,
     ) -> impl Iterator<Item = &'a Arc<Instance>> + 'a {
-        self.instances
-            .values()
-            .filter(move |i| i.state.exists() && i.security_groups.contains(group))
+        self.instances.values().filter(move |i| i.state.exists() && i.all_groups().contains(group))
+    }
+
+    /// An instance's interface, and the instance.
+    pub fn interface(&self, id: &InterfaceId) -> Option<(&Interface, &Arc<Instance>)> {
+        let instance = self.instances.get(self.interfaces.get(id)?)?;
+        let interface = instance.interfaces.iter().find(|interface| interface.id == *id)?;
+        Some((interface, instance))
+    }
+}
+
+impl ScopeState {
+    fn forget_detached(&mut self, id: &InterfaceId) {
+        let Some(known) = self.detached_interfaces.get(id).cloned() else { return };
+        for address in known.addresses() {
+            self.free_private(&known.vpc, address, id);
+        }
+        self.detached_interfaces.remove_mut(id);
+    }
+
+    /// Unless the address is somebody else's by now.
+    fn free_private(&mut self, vpc: &VpcId, address: Ipv4Addr, holder: &InterfaceId) {
+        let key = (vpc.clone(), address);
+        if self.private_addresses.get(&key) == Some(holder) {
+            self.private_addresses.remove_mut(&key);
+        }
     }
 }
 
@@ -297,6 +324,13 @@ impl CloudState {
             }
             Entry::ElasticAddress(r) => self.put_elastic_address(r),
             Entry::Instance(r) => self.put_instance(r),
+            Entry::DetachedInterface(r) => self.within(&r.scope, |s| {
+                s.forget_detached(&r.id);
+                for address in r.addresses() {
+                    s.private_addresses.insert_mut((r.vpc.clone(), address), r.id.clone());
+                }
+                s.detached_interfaces.insert_mut(r.id.clone(), r.clone());
+            }),
             Entry::Tags(r) => {
                 self.within(&r.scope, |s| s.tags.insert_mut(r.resource.clone(), r.clone()));
             }
@@ -338,6 +372,9 @@ impl CloudState {
                 self.impairments.remove_mut(&r.id);
                 self.within(&r.scope, |s| _ = s.instances.remove_mut(&r.id));
                 self.instance_scopes.remove_mut(&r.id);
+            }
+            Entry::DetachedInterface(r) => {
+                self.within(&r.scope, |s| s.forget_detached(&r.id));
             }
             Entry::Tags(r) => self.within(&r.scope, |s| _ = s.tags.remove_mut(&r.resource)),
             Entry::ClientToken(r) => {
@@ -448,14 +485,15 @@ impl CloudState {
                 s.interfaces.insert_mut(interface.id.clone(), instance.id.clone());
             });
             match &interface.wire {
-                super::interface::Wire::Public => {
+                Wire::Public => {
                     self.public_addresses.insert_mut(interface.address, instance.id.clone());
                 }
-                super::interface::Wire::Private(vpc) => {
-                    let key = (vpc.clone(), interface.address);
-                    let id = instance.id.clone();
-                    self.within(&instance.scope, |s| s.private_addresses.insert_mut(key, id));
-                }
+                Wire::Private(vpc) => self.within(&instance.scope, |s| {
+                    for address in interface.addresses() {
+                        let holder = interface.id.clone();
+                        s.private_addresses.insert_mut((vpc.clone(), address), holder);
+                    }
+                }),
             }
         }
     }
@@ -471,19 +509,16 @@ impl CloudState {
         for interface in &instance.interfaces {
             self.within(&instance.scope, |s| _ = s.interfaces.remove_mut(&interface.id));
             match &interface.wire {
-                super::interface::Wire::Public => {
+                Wire::Public => {
                     if self.public_addresses.get(&interface.address) == Some(&instance.id) {
                         self.public_addresses.remove_mut(&interface.address);
                     }
                 }
-                super::interface::Wire::Private(vpc) => {
-                    let key = (vpc.clone(), interface.address);
-                    self.within(&instance.scope, |s| {
-                        if s.private_addresses.get(&key) == Some(&instance.id) {
-                            s.private_addresses.remove_mut(&key);
-                        }
-                    });
-                }
+                Wire::Private(vpc) => self.within(&instance.scope, |s| {
+                    for address in interface.addresses() {
+                        s.free_private(vpc, address, &interface.id);
+                    }
+                }),
             }
         }
     }
@@ -534,6 +569,8 @@ pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
         resources.subnets.contains_key(&id)
     } else if let Ok(id) = id.parse::<AllocationId>() {
         resources.elastic_addresses.contains_key(&id)
+    } else if let Ok(id) = id.parse::<InterfaceId>() {
+        resources.interfaces.contains_key(&id) || resources.detached_interfaces.contains_key(&id)
     } else if let Ok(id) = id.parse::<ImageId>() {
         state.images.get(&id).is_some_and(owned)
     } else {
@@ -543,8 +580,6 @@ pub fn resource_exists(state: &CloudState, scope: &Scope, id: &str) -> bool {
                 .values()
                 .flat_map(|g| &g.rules)
                 .any(|r| r.id.as_str() == id)
-            || resources.instances.values().any(|i| {
-                i.root_volume.as_str() == id || i.interfaces.iter().any(|n| n.id.as_str() == id)
-            })
+            || resources.instances.values().any(|i| i.root_volume.as_str() == id)
     }
 }

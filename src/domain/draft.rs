@@ -8,15 +8,16 @@ use super::{
     account::Caller,
     chance::Chance,
     cloud_state::{Change, CloudState, Entry, ScopeState},
+    detached_interface::DetachedInterface,
     fault::CloudFault,
     id::{InstanceId, SecurityGroupId},
-    instance::Instance,
+    instance::{Instance, Interface},
     scope::Scope,
     settings::CloudSettings,
     sla::Verdict,
     time::Timestamp,
 };
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 /// Something to be asked of the groups after the changes are durable. Effects only point at the
 /// state; what to ask is read from it then, so that a repeated or late effect does no harm.
@@ -88,7 +89,10 @@ impl<'a> Draft<'a> {
     }
 
     pub fn put(&mut self, entry: Entry) {
-        self.change(Change::Put(entry));
+        match entry {
+            Entry::Instance(instance) if !instance.state.exists() => self.put_ended(instance),
+            entry => self.change(Change::Put(entry)),
+        }
     }
 
     pub fn remove(&mut self, entry: Entry) {
@@ -101,7 +105,7 @@ impl<'a> Draft<'a> {
 
     /// The instance came into its security groups, or left them.
     pub fn members_changed(&mut self, instance: &Instance) {
-        for group in &instance.security_groups {
+        for group in instance.all_groups() {
             self.effect(Effect::RefreshMembers(instance.scope.clone(), group.clone()));
         }
     }
@@ -130,6 +134,23 @@ impl<'a> Draft<'a> {
             changes: self.changes,
             effects: self.effects,
             verdicts: self.verdicts.into_inner(),
+        }
+    }
+
+    /// Interfaces that do not go with their instance are nobody's from its end on.
+    fn put_ended(&mut self, instance: Arc<Instance>) {
+        let stays = |interface: &&Interface| !interface.deleted_with_instance;
+        let left: Vec<_> = instance
+            .interfaces
+            .iter()
+            .filter(stays)
+            .filter_map(|interface| DetachedInterface::left_by(&instance, interface))
+            .collect();
+        let mut ended = Instance::clone(&instance);
+        ended.interfaces.retain(|interface| !left.iter().any(|left| left.id == interface.id));
+        self.change(Change::Put(Entry::Instance(Arc::new(ended))));
+        for interface in left {
+            self.change(Change::Put(Entry::DetachedInterface(Arc::new(interface))));
         }
     }
 

@@ -3,14 +3,15 @@
 use super::{
     elastic_address::AddressFault,
     id::{
-        AccountId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, SecurityGroupId,
-        SecurityGroupRuleId, SubnetId, VpcId,
+        AccountId, AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, NodeName,
+        SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
     },
     instance::InstanceState,
+    interface::{ADDRESSES_MAX, INTERFACES_MAX},
     port_filter::Cidr,
 };
 use serde::{Deserialize, Serialize};
-use std::fmt;
+use std::{fmt, net::Ipv4Addr};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum CloudFault {
@@ -80,6 +81,20 @@ pub enum CloudFault {
     DefaultNetwork { kind: NetworkKind, id: String },
     #[error("no network interface `{0}`")]
     InterfaceNotFound(InterfaceId),
+    #[error("no attachment `{0}`")]
+    AttachmentNotFound(AttachmentId),
+    /// It is attached, or was to be used twice.
+    #[error("network interface `{0}` is in use")]
+    InterfaceInUse(InterfaceId),
+    /// An instance cannot be without it.
+    #[error("the network interface at device index {0} cannot be detached")]
+    InterfaceIndispensable(u32),
+    #[error("an instance has at most {INTERFACES_MAX} network interfaces")]
+    InterfaceLimitExceeded,
+    #[error("address `{0}` is in use")]
+    AddressInUse(Ipv4Addr),
+    #[error("a network interface has at most {ADDRESSES_MAX} addresses")]
+    InterfaceAddressesExceeded,
     #[error("no account `{0}`")]
     AccountNotFound(AccountId),
     #[error("there is an account named `{0}` already")]
@@ -129,6 +144,9 @@ pub enum CloudFault {
     InvalidCombination(String),
     #[error("{0}")]
     MissingParameter(String),
+    /// EC2 would do it, and this cloud cannot.
+    #[error("{0}")]
+    Unsupported(String),
 
     /// The state could not be recorded; nothing was done.
     #[error("the request could not be recorded: {0}")]

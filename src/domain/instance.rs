@@ -11,13 +11,14 @@
 //! ```
 
 use super::{
+    detached_interface::CreationToken,
     id::{
         AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, NodeName, ReservationId,
         SecurityGroupId, SubnetId, VolumeId, VpcId, ZoneName,
     },
     image::BootSource,
     instance_type::InstanceTypeName,
-    interface::{MacAddress, Wire},
+    interface::{FURTHER_FROM, MacAddress, Wire},
     metadata::MetadataOptions,
     port_filter::Cidr,
     resources::Resources,
@@ -25,7 +26,7 @@ use super::{
     time::Timestamp,
 };
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::{collections::BTreeSet, net::Ipv4Addr};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum InstanceState {
@@ -231,6 +232,40 @@ pub struct Interface {
     /// The subnet of an interface on a private wire.
     pub subnet: Option<SubnetId>,
     pub attached_at: Timestamp,
+    /// Further addresses, in the same subnet.
+    #[serde(default)]
+    pub secondary: Vec<Ipv4Addr>,
+    #[serde(default)]
+    pub description: String,
+    /// None: the instance's, as those two have that it is launched with.
+    #[serde(default)]
+    pub security_groups: Option<Vec<SecurityGroupId>>,
+    /// The same.
+    #[serde(default)]
+    pub checks_source: Option<bool>,
+    /// Otherwise it is detached when its instance ends.
+    #[serde(default = "yes")]
+    pub deleted_with_instance: bool,
+    /// Of one that was made by itself.
+    #[serde(default)]
+    pub made_by: Option<CreationToken>,
+}
+
+/// As it was before there was a choice.
+fn yes() -> bool {
+    true
+}
+
+impl Interface {
+    /// The first one, and those besides.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        std::iter::once(self.address).chain(self.secondary.iter().copied())
+    }
+
+    /// Not one of those an instance is born with, which it cannot be without.
+    pub fn is_further(&self) -> bool {
+        self.device_index >= FURTHER_FROM
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -302,6 +337,20 @@ impl Instance {
 
     pub fn public_interface(&self) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.wire == Wire::Public)
+    }
+
+    pub fn groups_of<'a>(&'a self, interface: &'a Interface) -> &'a [SecurityGroupId] {
+        interface.security_groups.as_ref().unwrap_or(&self.security_groups)
+    }
+
+    pub fn checks_source_of(&self, interface: &Interface) -> bool {
+        interface.checks_source.unwrap_or(self.source_dest_check)
+    }
+
+    /// Of itself and of each of its interfaces.
+    pub fn all_groups(&self) -> BTreeSet<&SecurityGroupId> {
+        let own = self.interfaces.iter().filter_map(|interface| interface.security_groups.as_ref());
+        self.security_groups.iter().chain(own.flatten()).collect()
     }
 
     /// The first interface on the owner's own network.

@@ -9,9 +9,36 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::Ipv4Addr, path::PathBuf, str::FromStr};
 
+/// How many interfaces an instance may have, the two included that it is born with.
+pub const INTERFACES_MAX: u32 = 8;
+
+/// The device index of the first interface besides those two.
+pub const FURTHER_FROM: u32 = 2;
+
+/// How many addresses an interface on a private wire may have.
+pub const ADDRESSES_MAX: usize = 16;
+
 /// An Ethernet address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MacAddress(pub [u8; 6]);
+
+impl MacAddress {
+    /// Of an interface on the public wire: unique while its instance holds the address.
+    pub fn public(address: Ipv4Addr) -> MacAddress {
+        MacAddress::of(0, address)
+    }
+
+    /// As unique in a private network as the address is.
+    pub fn private(address: Ipv4Addr) -> MacAddress {
+        MacAddress::of(1, address)
+    }
+
+    /// Locally administered.
+    fn of(kind: u8, address: Ipv4Addr) -> MacAddress {
+        let [a, b, c, d] = address.octets();
+        MacAddress([0x0a, kind, a, b, c, d])
+    }
+}
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

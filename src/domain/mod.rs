@@ -37,6 +37,7 @@ pub mod placement;
 pub mod sla;
 
 pub mod cloud_state;
+pub mod detached_interface;
 pub mod dns_name;
 pub mod draft;
 pub mod fault;

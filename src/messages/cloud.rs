@@ -56,6 +56,7 @@ macro_rules! commands {
 }
 
 pub mod elastic_address;
+pub mod interface;
 pub mod network;
 
 /// Makes the caller's resources in the region that every account has: the default VPC, a subnet a
@@ -86,6 +87,7 @@ pub struct LaunchReservation {
     pub security_groups: Vec<SecurityGroupName>,
     pub zone: Option<ZoneName>,
     pub subnet: Option<SubnetId>,
+    pub interfaces: interface::LaunchInterfaces,
     pub user_data: Option<Vec<u8>>,
     pub shutdown_behavior: ShutdownBehavior,
     pub disable_api_termination: bool,
@@ -116,6 +118,7 @@ impl LaunchReservation {
             security_groups: Vec::new(),
             zone: None,
             subnet: None,
+            interfaces: interface::LaunchInterfaces::default(),
             user_data: None,
             shutdown_behavior: ShutdownBehavior::Stop,
             disable_api_termination: false,

@@ -10,6 +10,7 @@ use crate::{
     },
 };
 use actix::{Handler, ResponseFuture};
+use serde::Serialize;
 use std::rc::Rc;
 use tracing::Instrument;
 
@@ -30,6 +31,13 @@ impl<C: Decide> Handler<Call<Commanded<C>>> for CloudManager {
         };
         Box::pin(carried_out.instrument(span))
     }
+}
+
+/// Tells a request from another one under the same client token.
+pub fn fingerprint(asked: &impl Serialize) -> String {
+    let bytes = postcard::to_stdvec(asked).expect("a message serializes into memory");
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 impl Core {

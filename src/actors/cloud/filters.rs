@@ -7,7 +7,7 @@
 use crate::domain::{
     cloud_state::{CloudState, ScopeState},
     id::{GroupName, SecurityGroupId},
-    instance::Instance,
+    instance::{Instance, Interface},
     port_filter::{GroupMembers, Peers, Permit, PortFilter, Traffic},
     scope::Scope,
     security_group::{Peer, SecurityGroupRule},
@@ -21,13 +21,14 @@ pub fn of_groups(own: &ScopeState, groups: &[SecurityGroupId]) -> PortFilter {
     PortFilter { permits }
 }
 
-/// The filters of a scope's ports in one zone, instances with the same groups sharing one.
+/// The filters of a scope's ports in one zone, those with the same groups sharing one.
 pub fn of_scope(state: &CloudState, scope: &Scope, zone: &GroupName) -> Vec<FilterAssignment> {
     let Some(own) = state.scope(scope) else { return Vec::new() };
     let mut ports: BTreeMap<&[SecurityGroupId], Vec<_>> = BTreeMap::new();
     for instance in existing(own).filter(|instance| instance.group == *zone) {
-        let interfaces = instance.interfaces.iter().map(|interface| interface.id.clone());
-        ports.entry(&instance.security_groups).or_default().extend(interfaces);
+        for interface in &instance.interfaces {
+            ports.entry(instance.groups_of(interface)).or_default().push(interface.id.clone());
+        }
     }
     let assignment = |(groups, interfaces)| {
         let filter = of_groups(own, groups);
@@ -40,18 +41,22 @@ pub fn of_scope(state: &CloudState, scope: &Scope, zone: &GroupName) -> Vec<Filt
 pub fn members(state: &CloudState, scope: &Scope, group: &SecurityGroupId) -> GroupMembers {
     let mut addresses = BTreeSet::new();
     if let Some(own) = state.scope(scope) {
-        for interface in own.members(group).flat_map(|instance| &instance.interfaces) {
-            addresses.insert(interface.address);
-            addresses.extend(own.elastic_address_of(&interface.id).map(|elastic| elastic.address));
+        for instance in own.members(group) {
+            let is_in = |i: &&Interface| instance.groups_of(i).contains(group);
+            for interface in instance.interfaces.iter().filter(is_in) {
+                addresses.extend(interface.addresses());
+                let elastic = own.elastic_address_of(&interface.id);
+                addresses.extend(elastic.map(|elastic| elastic.address));
+            }
         }
     }
     GroupMembers { group: group.clone(), addresses }
 }
 
 /// Whose members the ports of an instance in these groups have to know, and where those are.
-pub fn named_by(
+pub fn named_by<'a>(
     own: &ScopeState,
-    groups: &[SecurityGroupId],
+    groups: impl IntoIterator<Item = &'a SecurityGroupId>,
 ) -> BTreeSet<(Scope, SecurityGroupId)> {
     let of = |rule: &SecurityGroupRule, scope: &Scope| match &rule.peer {
         Peer::Group { account, group } => {
@@ -60,7 +65,7 @@ pub fn named_by(
         }
         Peer::Range(_) | Peer::Ipv6Range(_) => None,
     };
-    let groups = groups.iter().filter_map(|id| own.security_groups.get(id));
+    let groups = groups.into_iter().filter_map(|id| own.security_groups.get(id));
     groups.flat_map(|group| group.rules.iter().filter_map(|rule| of(rule, &group.scope))).collect()
 }
 

@@ -144,7 +144,7 @@ fn require_in_reach(instance: &Instance, draft: &Draft<'_>) -> Result<(), CloudF
     }
 }
 
-fn refused(instance: &Instance, wanted: Wanted) -> CloudFault {
+pub(super) fn refused(instance: &Instance, wanted: Wanted) -> CloudFault {
     CloudFault::IncorrectState { instance: instance.id.clone(), state: instance.state, wanted }
 }
 

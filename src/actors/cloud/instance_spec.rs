@@ -5,7 +5,7 @@ use crate::domain::{
     cloud_state::{CloudState, ScopeState},
     dns_name::{PrivateDnsName, PublicDnsName},
     elastic_address::{Elastic, ElasticAssignment},
-    id::{PrefixedId, VpcId},
+    id::{PrefixedId, SecurityGroupId, VpcId},
     instance::{Instance, Interface},
     interface::{InterfaceSpec, Wire},
     metadata::{InstanceMetadata, InterfaceMetadata, PublicKey, UserData},
@@ -36,11 +36,14 @@ pub fn of(
             wire: interface.wire.clone(),
             network: network(interface, own),
             address: interface.address,
-            secondary: Vec::new(),
-            checks_source: instance.source_dest_check,
+            secondary: interface.secondary.clone(),
+            checks_source: instance.checks_source_of(interface),
             subnet: believed_range(interface, own),
             gateway: gateway(interface, instance, settings),
-            filter: filter.clone(),
+            filter: match &interface.security_groups {
+                None => filter.clone(),
+                Some(groups) => filters::of_groups(own, groups),
+            },
             elastic: elastic(interface, own, settings, generation),
         })
         .collect();
@@ -98,12 +101,11 @@ fn gateway(
 pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadata> {
     let local = instance.private_interface()?;
     let public = instance.public_interface().map(|interface| shown(interface, own));
-    let groups: Vec<_> = instance
-        .security_groups
-        .iter()
-        .filter_map(|id| own.security_groups.get(id))
-        .map(|group| (group.id.clone(), group.name.clone()))
-        .collect();
+    let groups_named = |groups: &[SecurityGroupId]| -> Vec<_> {
+        let groups = groups.iter().filter_map(|id| own.security_groups.get(id));
+        groups.map(|group| (group.id.clone(), group.name.clone())).collect()
+    };
+    let groups = groups_named(&instance.security_groups);
     let Wire::Private(vpc) = &local.wire else { return None };
     let subnet = local.subnet.as_ref()?;
     let interfaces = instance
@@ -114,16 +116,16 @@ pub fn metadata(instance: &Instance, own: &ScopeState) -> Option<InstanceMetadat
             device_number: interface.device_index,
             mac: interface.mac,
             local_hostname: PrivateDnsName(interface.address).to_string(),
-            local_addresses: vec![interface.address],
+            local_addresses: interface.addresses().collect(),
             public_addresses: match interface.wire {
                 Wire::Public => vec![shown(interface, own)],
                 Wire::Private(_) => vec![],
             },
-            subnet: subnet.clone(),
+            subnet: interface.subnet.as_ref().unwrap_or(subnet).clone(),
             subnet_cidr: interface.range,
             vpc: vpc.clone(),
             vpc_cidr: vpc_cidr(own, vpc),
-            security_groups: groups.clone(),
+            security_groups: groups_named(instance.groups_of(interface)),
             owner: instance.scope.account.clone(),
         })
         .collect();

@@ -3,34 +3,33 @@
 //! Nothing is reserved before everything named has been found, and all of it is one draft: a
 //! launch that cannot reach its minimum leaves no trace.
 
+mod interfaces;
 mod places;
 
-use super::{command::Decide, security_group};
+use super::{
+    command::{Decide, fingerprint},
+    security_group,
+};
 use crate::domain::{
     cloud_state::{ClientToken, Entry, ScopeState},
     draft::{Draft, Effect},
     fault::CloudFault,
     id::{
-        AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, PrefixedId, ReservationId,
-        SecurityGroupId, SubnetId, VolumeId, VpcId,
+        GroupName, ImageId, InstanceId, PrefixedId, ReservationId, SecurityGroupId, VolumeId, VpcId,
     },
     image::{BootSource, Image, ImageKind},
-    instance::{Instance, InstanceState, Interface, StateReason},
+    instance::{Instance, InstanceState, StateReason},
     instance_type::InstanceTypes,
-    interface::{MacAddress, Wire},
     key_pair::KeyPair,
-    port_filter::Cidr,
     resources::Resources,
     security_group::DEFAULT_GROUP_NAME,
     sla::LaunchRequest,
     tag::{self, TagSet, Tags},
-    vpc,
 };
 use crate::messages::cloud::{LaunchReservation, Launched, SecurityGroupName};
 use places::{Place, Places};
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
     sync::Arc,
 };
 
@@ -41,6 +40,7 @@ impl Decide for LaunchReservation {
         }
         let parameters = self.client_token.is_some().then(|| fingerprint(&self));
         check_counts(&self)?;
+        interfaces::settle(&mut self, draft)?;
         let except = ask_policies(&mut self, draft)?;
         let (resolved, places) = resolve(&self, except, draft)?;
         let reservation = ReservationId::random(draft.chance);
@@ -112,12 +112,6 @@ fn launched_before(
         reservation: earlier.reservation.clone(),
         instances: instances.into_iter().map(|instance| instance.id.clone()).collect(),
     }))
-}
-
-fn fingerprint(asked: &LaunchReservation) -> String {
-    let bytes = postcard::to_stdvec(asked).expect("a message serializes into memory");
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Everything the request names, found.
@@ -338,7 +332,8 @@ fn instance(
     reservation: &ReservationId,
     draft: &mut Draft<'_>,
 ) -> Result<Instance, CloudFault> {
-    let interfaces = interfaces(place, draft)?;
+    let checks_source = interfaces::checks_source(asked, draft);
+    let interfaces = interfaces::of(asked, place, draft)?;
     Ok(Instance {
         scope: draft.scope.clone(),
         id,
@@ -380,69 +375,9 @@ fn instance(
         disable_api_stop: asked.disable_api_stop,
         ebs_optimized: asked.ebs_optimized,
         monitoring: asked.monitoring,
-        source_dest_check: true,
+        source_dest_check: checks_source,
         metadata_options: asked.metadata_options,
     })
-}
-
-/// The paper's two: public first, so that the guest's first NIC has the default route.
-fn interfaces(place: &Place, draft: &mut Draft<'_>) -> Result<Vec<Interface>, CloudFault> {
-    let public_range = place.group.public_addresses;
-    let taken = &draft.state.public_addresses;
-    let public = free_address(public_range, draft.chance, |address| {
-        address == place.group.gateway
-            || taken.contains_key(&address)
-            || draft.settings.elastic.keeps(address)
-            || draft.state.elastic_addresses.contains_key(&address)
-    })
-    .ok_or_else(|| CloudFault::AddressesExhausted(public_range.to_string()))?;
-    let own = draft.own();
-    let subnet = &place.subnet;
-    let private = free_address(subnet.cidr, draft.chance, |address| {
-        own.private_addresses.contains_key(&(subnet.vpc.clone(), address))
-    })
-    .ok_or_else(|| CloudFault::AddressesExhausted(subnet.id.to_string()))?;
-    let mut interface = |device_index: u8, wire, address, range, of: Option<SubnetId>| Interface {
-        id: InterfaceId::random(draft.chance),
-        attachment: AttachmentId::random(draft.chance),
-        device_index: device_index.into(),
-        mac: mac_address(device_index, public),
-        wire,
-        address,
-        range,
-        subnet: of,
-        attached_at: draft.now,
-    };
-    let private_wire = Wire::Private(subnet.vpc.clone());
-    Ok(vec![
-        interface(0, Wire::Public, public, public_range, None),
-        interface(1, private_wire, private, subnet.cidr, Some(subnet.id.clone())),
-    ])
-}
-
-/// Locally administered, and unique while the instance holds its public address.
-fn mac_address(device_index: u8, public: Ipv4Addr) -> MacAddress {
-    let [a, b, c, d] = public.octets();
-    MacAddress([0x0a, device_index, a, b, c, d])
-}
-
-/// A free address from a random place on, so that one given back is not the next one given out:
-/// a stranger's caches may still hold it.
-fn free_address(
-    range: Cidr,
-    chance: &mut dyn crate::domain::chance::Chance,
-    taken: impl Fn(Ipv4Addr) -> bool,
-) -> Option<Ipv4Addr> {
-    let usable = range.size().checked_sub(vpc::RESERVED_FIRST + vpc::RESERVED_LAST)?;
-    if usable == 0 {
-        return None;
-    }
-    let mut bytes = [0; 8];
-    chance.fill(&mut bytes);
-    let start = u64::from_be_bytes(bytes) % usable;
-    (0..usable)
-        .filter_map(|step| range.nth(vpc::RESERVED_FIRST + (start + step) % usable))
-        .find(|address| !taken(*address))
 }
 
 fn tag_new(
@@ -453,7 +388,7 @@ fn tag_new(
     let mut wanted: BTreeMap<String, &Tags> = BTreeMap::new();
     wanted.insert(instance.id.to_string(), &asked.instance_tags);
     wanted.insert(instance.root_volume.to_string(), &asked.volume_tags);
-    for interface in &instance.interfaces {
+    for interface in instance.interfaces.iter().filter(|i| !asked.interfaces.names(&i.id)) {
         wanted.insert(interface.id.to_string(), &asked.interface_tags);
     }
     for (resource, new) in wanted {

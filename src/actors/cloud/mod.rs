@@ -8,6 +8,7 @@
 //! since the last durable state is undone at once and its askers are told (`keep`).
 
 pub mod account;
+pub mod addresses;
 pub mod burial;
 pub mod command;
 pub mod console;
@@ -19,6 +20,7 @@ pub mod filters;
 pub mod image;
 pub mod instance;
 pub mod instance_spec;
+pub mod interface;
 pub mod key_pair;
 pub mod launch;
 pub mod outcome;
@@ -57,7 +59,7 @@ use crate::{
         Ask, CallContext,
         cloud::{
             self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements,
-            elastic_address as address, network,
+            elastic_address as address,
         },
         report::Heard,
     },
@@ -227,12 +229,19 @@ serves!(CloudManager:
     Commanded<ask::RevokeSecurityGroup>,
     Commanded<ask::ModifySecurityGroupRules>,
     Commanded<ask::UpdateRuleDescriptions>,
-    Commanded<network::CreateVpc>,
-    Commanded<network::DeleteVpc>,
-    Commanded<network::ModifyVpc>,
-    Commanded<network::CreateSubnet>,
-    Commanded<network::DeleteSubnet>,
-    Commanded<network::ModifySubnet>,
+    Commanded<ask::network::CreateVpc>,
+    Commanded<ask::network::DeleteVpc>,
+    Commanded<ask::network::ModifyVpc>,
+    Commanded<ask::network::CreateSubnet>,
+    Commanded<ask::network::DeleteSubnet>,
+    Commanded<ask::network::ModifySubnet>,
+    Commanded<ask::interface::CreateInterface>,
+    Commanded<ask::interface::DeleteInterface>,
+    Commanded<ask::interface::AttachInterface>,
+    Commanded<ask::interface::DetachInterface>,
+    Commanded<ask::interface::ModifyInterface>,
+    Commanded<ask::interface::AssignAddresses>,
+    Commanded<ask::interface::UnassignAddresses>,
     Commanded<ask::RegisterImage>,
     Commanded<ask::DeregisterImage>,
     Commanded<ask::ModifyImage>,

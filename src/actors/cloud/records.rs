@@ -4,6 +4,7 @@ use crate::{
     domain::{
         account::{AccessKey, Account},
         cloud_state::{Change, ClientToken, CloudState, Entry, Eviction},
+        detached_interface::DetachedInterface,
         elastic_address::ElasticAddress,
         id::PrefixedId,
         image::Image,
@@ -44,6 +45,7 @@ records! {
     SecurityGroup, "security-group", |r| r.id.as_str().into();
     ElasticAddress, "elastic-address", |r| r.id.as_str().into();
     Instance, "instance", |r| r.id.as_str().into();
+    DetachedInterface, "detached-interface", |r| r.id.as_str().into();
     TagSet, "tags", |r| r.resource.as_str().into();
     ClientToken, "client-token", |r| within(&r.scope, &r.token);
     Eviction, "eviction", |r| format!("{} {}", r.group, r.node).into_bytes();
@@ -75,6 +77,7 @@ pub fn load(store: &dyn Store) -> Result<CloudState, StoreFault> {
     put(store, &mut state, Entry::KeyPair)?;
     put(store, &mut state, Entry::SecurityGroup)?;
     put(store, &mut state, Entry::ElasticAddress)?;
+    put(store, &mut state, Entry::DetachedInterface)?;
     put(store, &mut state, Entry::Tags)?;
     put(store, &mut state, Entry::ClientToken)?;
     put(store, &mut state, Entry::Eviction)?;
@@ -105,6 +108,7 @@ fn put(batch: &mut Batch, entry: &Entry) {
         Entry::SecurityGroup(r) => batch.put_record(&**r),
         Entry::ElasticAddress(r) => batch.put_record(&**r),
         Entry::Instance(r) => batch.put_record(&**r),
+        Entry::DetachedInterface(r) => batch.put_record(&**r),
         Entry::Tags(r) => batch.put_record(&**r),
         Entry::ClientToken(r) => batch.put_record(&**r),
         Entry::Eviction(r) => batch.put_record(&**r),
@@ -122,6 +126,7 @@ fn remove(batch: &mut Batch, entry: &Entry) {
         Entry::SecurityGroup(r) => batch.remove_record(&**r),
         Entry::ElasticAddress(r) => batch.remove_record(&**r),
         Entry::Instance(r) => batch.remove_record(&**r),
+        Entry::DetachedInterface(r) => batch.remove_record(&**r),
         Entry::Tags(r) => batch.remove_record(&**r),
         Entry::ClientToken(r) => batch.remove_record(&**r),
         Entry::Eviction(r) => batch.remove_record(&**r),

@@ -82,11 +82,10 @@ impl Refresh {
 
     pub fn rules_changed(&mut self, state: &CloudState, scope: &Scope) {
         let Some(own) = state.scope(scope) else { return };
-        let groups: Vec<SecurityGroupId> = own.security_groups.keys().cloned().collect();
         for zone in filters::zones(own) {
             let stale = self.stale.entry(zone).or_default();
             stale.insert(Stale::Filters(scope.clone()));
-            stale.extend(peers(filters::named_by(own, &groups)));
+            stale.extend(peers(filters::named_by(own, own.security_groups.keys())));
         }
         self.end(state, |_, (home, _)| home.region == scope.region);
     }
@@ -96,14 +95,14 @@ impl Refresh {
             self.note(&zone, Stale::Members(scope.clone(), group.clone()));
         }
         let Some(own) = state.scope(scope) else { return };
-        let named = filters::named_by(own, std::slice::from_ref(group));
+        let named = filters::named_by(own, [group]);
         self.end(state, |zone, peer| !filters::is_in(own, zone) && named.contains(peer));
     }
 
     /// An instance may come to a node that has heard of none of its peers.
     pub fn placing(&mut self, state: &CloudState, instance: &Instance) {
         let Some(own) = state.scope(&instance.scope) else { return };
-        let named = filters::named_by(own, &instance.security_groups);
+        let named = filters::named_by(own, instance.all_groups());
         if !named.is_empty() {
             self.stale.entry(instance.group.clone()).or_default().extend(peers(named));
         }

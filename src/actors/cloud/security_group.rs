@@ -59,7 +59,9 @@ impl Decide for DeleteSecurityGroup {
         if group.is_default() {
             return Err(CloudFault::DefaultSecurityGroup(id));
         }
-        let in_use = draft.own().members(&id).next().is_some()
+        let own = draft.own();
+        let in_use = own.members(&id).next().is_some()
+            || own.detached_interfaces.values().any(|free| free.security_groups.contains(&id))
             || draft.state.scopes_naming(&id).next().is_some();
         if in_use {
             return Err(CloudFault::SecurityGroupInUse(id));

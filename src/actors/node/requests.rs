@@ -43,6 +43,7 @@ impl Core {
         let instance = spec.instance.clone();
         if let Some(actor) = self.find(&context, &instance)? {
             let before = self.take_room_to_start(&instance, spec.resources)?;
+            let interfaces: Vec<_> = spec.interfaces.iter().map(|it| it.id.clone()).collect();
             let pursue = Pursue {
                 goal: Goal::Run,
                 revision,
@@ -51,8 +52,9 @@ impl Core {
                 cause: context.cause(),
             };
             let answer = self.send(&actor, pursue).await;
-            if answer.is_err() {
-                self.give_room_back(before);
+            match &answer {
+                Err(_) => self.give_room_back(before),
+                Ok(_) => self.know_interfaces(&instance, interfaces),
             }
             return answer;
         }
@@ -89,6 +91,12 @@ impl Core {
         self.start(actor.asked_by(context.cause()));
         self.touch(&myself);
         Ok(self.accepted())
+    }
+
+    /// Some may have been attached or detached while it was stopped.
+    fn know_interfaces(&self, instance: &InstanceId, interfaces: Vec<InterfaceId>) {
+        let mut book = self.book.borrow_mut();
+        book.instances.change(instance, |known| known.interfaces = interfaces);
     }
 
     /// Puts an instance into the book, without an actor yet.

@@ -384,6 +384,31 @@ async fn a_filter_that_comes_late_does_not_replace_a_newer_one_whatever_happened
     assert!(!is_open(&node, &spec));
 }
 
+#[actix_rt::test]
+async fn an_interface_that_came_while_the_guest_was_off_has_a_port_and_follows_rules_from_then_on()
+{
+    let node = Node::start("n1", 4);
+    let mut spec = running(&node).await;
+    node.ask(stop(&spec, 2)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    let mut further = spec.interfaces[1].clone();
+    further.id = "eni-0000000f".parse().unwrap();
+    further.device_index = 2;
+    spec.interfaces.push(further.clone());
+    node.boot(&spec, 3).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    node.ask(open(&spec)).await.unwrap();
+    let filter = || node.datapath().filter(&further.id);
+    assert_eq!(filter(), Some(open(&spec).assignments[0].filter.clone()));
+    node.ask(stop(&spec, 4)).await.unwrap();
+    node.until(&spec.instance, BootPhase::Stopped).await;
+    assert_eq!(filter(), None);
+    spec.interfaces.pop();
+    node.boot(&spec, 5).await.unwrap();
+    node.until(&spec.instance, BootPhase::Running).await;
+    assert_eq!(filter(), None, "it has been detached");
+}
+
 /// The ports of the instance admit members of a group, who are these.
 fn admitting(spec: &InstanceSpec, generation: u64, members: &[Ipv4Addr]) -> SetFilters {
     let group: SecurityGroupId = "sg-00000001".parse().unwrap();

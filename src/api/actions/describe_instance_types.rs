@@ -129,13 +129,13 @@ mod tests {
                  <encryptionSupport>unsupported</encryptionSupport>\
                  <nvmeSupport>unsupported</nvmeSupport></ebsInfo>\
                  <networkInfo><networkPerformance>Best effort</networkPerformance>\
-                 <maximumNetworkInterfaces>2</maximumNetworkInterfaces>\
+                 <maximumNetworkInterfaces>8</maximumNetworkInterfaces>\
                  <maximumNetworkCards>1</maximumNetworkCards>\
                  <defaultNetworkCardIndex>0</defaultNetworkCardIndex>\
                  <networkCards><item><networkCardIndex>0</networkCardIndex>\
                  <networkPerformance>Best effort</networkPerformance>\
-                 <maximumNetworkInterfaces>2</maximumNetworkInterfaces></item></networkCards>\
-                 <ipv4AddressesPerInterface>1</ipv4AddressesPerInterface>\
+                 <maximumNetworkInterfaces>8</maximumNetworkInterfaces></item></networkCards>\
+                 <ipv4AddressesPerInterface>16</ipv4AddressesPerInterface>\
                  <ipv6AddressesPerInterface>0</ipv6AddressesPerInterface>\
                  <ipv6Supported>false</ipv6Supported><enaSupport>unsupported</enaSupport>\
                  <efaSupported>false</efaSupported>\

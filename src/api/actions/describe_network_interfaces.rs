@@ -1,8 +1,4 @@
-//! DescribeNetworkInterfaces: the two interfaces of each instance.
-//!
-//! Device 0 is on the host's bridge, where its address is reachable from outside and therefore
-//! shown as public too; device 1 is on the owner's private network. Both are told to be in the
-//! instance's subnet, since a client looks there for what holds a subnet or a group.
+//! DescribeNetworkInterfaces: the interfaces of each instance, and those that are nobody's.
 
 use crate::{
     api::{
@@ -13,26 +9,12 @@ use crate::{
         pagination::{PageRequest, RESULTS},
         response::Set,
         selection::{Selection, none_has},
-        shapes::{
-            interface_address::{Association, PrivateAddress},
-            security_group::GroupIdentifier,
-            shown::yes_no,
-            tag::{Tag, tag_pairs, tag_set},
-        },
-        time::DateTime,
+        shapes::network_interface::NetworkInterface,
     },
-    domain::{
-        cloud_state::ScopeState,
-        dns_name::PrivateDnsName,
-        filter::{Described, tag_facts},
-        id::InterfaceId,
-        instance::{Instance, Interface},
-        interface::Wire,
-        settings::Reach,
-    },
+    domain::{cloud_state::ScopeState, id::InterfaceId},
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -56,201 +38,6 @@ pub struct Response {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct NetworkInterface {
-    network_interface_id: String,
-    subnet_id: String,
-    vpc_id: String,
-    availability_zone: String,
-    description: &'static str,
-    owner_id: String,
-    requester_managed: bool,
-    status: &'static str,
-    mac_address: String,
-    private_ip_address: String,
-    private_dns_name: String,
-    source_dest_check: bool,
-    group_set: Set<GroupIdentifier<String>>,
-    attachment: Attachment,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    association: Option<Association<'static>>,
-    tag_set: Set<Tag>,
-    private_ip_addresses_set: Set<PrivateAddress<'static>>,
-    ipv6_addresses_set: Set<String>,
-    interface_type: &'static str,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Attachment {
-    attachment_id: String,
-    instance_id: String,
-    instance_owner_id: String,
-    device_index: u32,
-    network_card_index: u32,
-    status: &'static str,
-    attach_time: DateTime,
-    delete_on_termination: bool,
-}
-
-impl NetworkInterface {
-    fn of(
-        interface: &Interface,
-        instance: &Instance,
-        own: &ScopeState,
-        reach: Reach,
-    ) -> NetworkInterface {
-        let owner = instance.scope.account.to_string();
-        let address = interface.address.to_string();
-        let (subnet_id, vpc_id) = network_of(instance);
-        let association = Association::of(interface, own, reach).map(Association::into_owned);
-        let network_interface_id = interface.id.to_string();
-        NetworkInterface {
-            subnet_id,
-            vpc_id,
-            availability_zone: instance.zone.to_string(),
-            description: "",
-            requester_managed: false,
-            status: "in-use",
-            mac_address: interface.mac.to_string(),
-            source_dest_check: instance.source_dest_check,
-            group_set: groups_of(instance, own),
-            attachment: Attachment {
-                attachment_id: interface.attachment.to_string(),
-                instance_id: instance.id.to_string(),
-                instance_owner_id: owner.clone(),
-                device_index: interface.device_index,
-                network_card_index: 0,
-                status: "attached",
-                attach_time: interface.attached_at.into(),
-                delete_on_termination: true,
-            },
-            owner_id: owner,
-            tag_set: tag_set(own, &network_interface_id),
-            private_ip_addresses_set: vec![PrivateAddress::primary(
-                interface,
-                association.clone(),
-            )]
-            .into(),
-            private_ip_address: address,
-            private_dns_name: PrivateDnsName(interface.address).to_string(),
-            association,
-            ipv6_addresses_set: Set::default(),
-            interface_type: "interface",
-            network_interface_id,
-        }
-    }
-}
-
-/// The instance's subnet and VPC, which its private interface is in.
-fn network_of(instance: &Instance) -> (String, String) {
-    let private = instance.private_interface();
-    let subnet = private.and_then(|interface| interface.subnet.as_ref());
-    let vpc = private.and_then(|interface| match &interface.wire {
-        Wire::Private(vpc) => Some(vpc),
-        Wire::Public => None,
-    });
-    let text = |id: Option<String>| id.unwrap_or_default();
-    (text(subnet.map(ToString::to_string)), text(vpc.map(ToString::to_string)))
-}
-
-fn groups_of(instance: &Instance, own: &ScopeState) -> Set<GroupIdentifier<String>> {
-    let groups = instance.security_groups.iter().filter_map(|id| own.security_groups.get(id));
-    groups
-        .map(|group| GroupIdentifier {
-            group_id: group.id.to_string(),
-            group_name: group.name.clone(),
-        })
-        .collect()
-}
-
-impl Described for NetworkInterface {
-    const FILTERS: &'static [&'static str] = &[
-        "addresses.association.ip-owner-id",
-        "addresses.association.public-ip",
-        "addresses.primary",
-        "addresses.private-ip-address",
-        "association.allocation-id",
-        "association.association-id",
-        "association.ip-owner-id",
-        "association.public-dns-name",
-        "association.public-ip",
-        "attachment.attachment-id",
-        "attachment.delete-on-termination",
-        "attachment.device-index",
-        "attachment.instance-id",
-        "attachment.instance-owner-id",
-        "attachment.status",
-        "availability-zone",
-        "description",
-        "group-id",
-        "group-name",
-        "interface-type",
-        "mac-address",
-        "network-interface-id",
-        "owner-id",
-        "private-dns-name",
-        "private-ip-address",
-        "requester-id",
-        "requester-managed",
-        "source-dest-check",
-        "status",
-        "subnet-id",
-        "tag:",
-        "tag-key",
-        "tag-value",
-        "vpc-id",
-    ];
-
-    fn facts(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
-        let association = |fact: fn(&Association<'_>) -> String| {
-            Some(self.association.iter().map(|a| Cow::Owned(fact(a))).collect())
-        };
-        let id = |id: fn(&Association<'_>) -> Option<String>| {
-            Some(self.association.iter().filter_map(id).map(Cow::Owned).collect())
-        };
-        let groups = self.group_set.item.iter();
-        let fact: &str = match name {
-            "addresses.association.ip-owner-id" | "association.ip-owner-id" => {
-                return association(|a| a.ip_owner_id.to_string());
-            }
-            "addresses.association.public-ip" | "association.public-ip" => {
-                return association(|a| a.public_ip.to_string());
-            }
-            "association.allocation-id" => return id(|a| a.allocation_id.as_deref().map(str::to_owned)),
-            "association.association-id" => return id(|a| a.association_id.as_deref().map(str::to_owned)),
-            "association.public-dns-name" => return association(|a| a.public_dns_name.to_string()),
-            "addresses.primary" => "true",
-            "addresses.private-ip-address" | "private-ip-address" => &self.private_ip_address,
-            "attachment.attachment-id" => &self.attachment.attachment_id,
-            "attachment.delete-on-termination" => yes_no(self.attachment.delete_on_termination),
-            "attachment.device-index" => {
-                return Some(vec![Cow::Owned(self.attachment.device_index.to_string())]);
-            }
-            "attachment.instance-id" => &self.attachment.instance_id,
-            "attachment.instance-owner-id" | "owner-id" => &self.owner_id,
-            "attachment.status" => self.attachment.status,
-            "availability-zone" => &self.availability_zone,
-            "description" => self.description,
-            "group-id" => return Some(groups.map(|g| Cow::Borrowed(&*g.group_id)).collect()),
-            "group-name" => return Some(groups.map(|g| Cow::Borrowed(&*g.group_name)).collect()),
-            "interface-type" => self.interface_type,
-            "mac-address" => &self.mac_address,
-            "network-interface-id" => &self.network_interface_id,
-            "private-dns-name" => &self.private_dns_name,
-            "requester-id" => return Some(Vec::new()),
-            "requester-managed" => yes_no(self.requester_managed),
-            "source-dest-check" => yes_no(self.source_dest_check),
-            "status" => self.status,
-            "subnet-id" => &self.subnet_id,
-            "vpc-id" => &self.vpc_id,
-            _ => return tag_facts(name, tag_pairs(&self.tag_set)),
-        };
-        Some(vec![Cow::Borrowed(fact)])
-    }
-}
-
 impl Action for DescribeNetworkInterfaces {
     const NAME: &'static str = "DescribeNetworkInterfaces";
     type Response = Response;
@@ -267,46 +54,41 @@ impl Action for DescribeNetworkInterfaces {
         let reach = exchange.settings.reach;
         let shown: BTreeMap<_, _> = selected(&selection)?
             .into_iter()
-            .map(|(interface, instance, own)| {
-                let shown = NetworkInterface::of(interface, instance, own, reach);
-                (interface.id.clone(), shown)
-            })
+            .filter_map(|(id, own)| Some((id.clone(), NetworkInterface::find(&id, own, reach)?)))
             .collect();
         let page = select(shown, &filters, &page)?;
         Ok(Response { network_interface_set: page.results.into(), next_token: page.next_token })
     }
 }
 
-type Found<'e> = (&'e Interface, &'e Instance, &'e ScopeState);
-
-/// Interfaces go with their instance, so those of terminated ones are not there.
-fn selected<'e>(selection: &Selection<'e, InterfaceId>) -> Result<Vec<Found<'e>>, ApiError> {
-    let find = |own: &'e ScopeState, id: &InterfaceId| -> Option<Found<'e>> {
-        let instance = own.instances.get(own.interfaces.get(id)?)?;
-        let interface = instance.interfaces.iter().find(|interface| interface.id == *id)?;
-        Some((interface, instance, own))
-    };
+/// Interfaces and whose they are. Those that go with their instance are not there when it has ended.
+fn selected<'e>(
+    selection: &Selection<'e, InterfaceId>,
+) -> Result<Vec<(InterfaceId, &'e ScopeState)>, ApiError> {
     if selection.ids.is_empty() {
-        let all = selection.scopes.iter().copied();
-        return Ok(all
-            .flat_map(|own| own.interfaces.keys().filter_map(move |id| find(own, id)))
-            .collect());
+        let ids = |own: &'e ScopeState| {
+            let attached = own.interfaces.keys().chain(own.detached_interfaces.keys());
+            attached.map(move |id| (id.clone(), own))
+        };
+        return Ok(selection.scopes.iter().copied().flat_map(ids).collect());
     }
     let mut found = Vec::new();
     let mut unknown = Vec::new();
     for id in &selection.ids {
-        match selection.scopes.iter().find_map(|own| find(own, id)) {
-            Some(interface) => found.push(interface),
+        let has_it = |own: &&&'e ScopeState| {
+            own.interfaces.contains_key(id) || own.detached_interfaces.contains_key(id)
+        };
+        match selection.scopes.iter().find(has_it) {
+            Some(own) => found.push((id.clone(), *own)),
             None => unknown.push(id.clone()),
         }
     }
     match unknown.is_empty() {
         true => Ok(found),
-        false => Err(none_has(
-            &unknown,
-            "networkInterface",
-            Code::InvalidNetworkInterfaceIdNotFound,
-        )),
+        false => {
+            let kind = "networkInterface";
+            Err(none_has(&unknown, kind, Code::InvalidNetworkInterfaceIdNotFound))
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! RunInstances: launches up to `MaxCount` instances, or nothing if `MinCount` cannot be had.
 //!
 //! Answered when the launch is recorded, with the instances `pending`. Every instance gets two
-//! interfaces, a public one and one in its subnet; a request may say what EC2 lets it say of device
-//! 0 (subnet, security groups), and is refused if it wants another arrangement.
+//! interfaces, a public one and one in its subnet, and as many more as the request describes
+//! (`shapes::launch_network`).
 
 use crate::{
     api::{
@@ -10,8 +10,9 @@ use crate::{
         error::{ApiError, Code},
         shapes::{
             instance::InstanceElement,
+            launch_network::{LaunchNetwork, NetworkInterfaceParameter},
             metadata_options::MetadataOptionsParameter,
-            not_honoured::{NotHonoured, refuse_given, require, require_one_of, unsupported},
+            not_honoured::{NotHonoured, refuse_count, refuse_given, require, require_one_of},
             reservation::Reservation,
             root_volume::{self, BlockDeviceParameter},
             tag::{SpecifiedTags, TagSpecification},
@@ -23,7 +24,7 @@ use crate::{
         instance::ShutdownBehavior,
         metadata::MetadataOptions,
     },
-    messages::cloud::{LaunchReservation, SecurityGroupName},
+    messages::cloud::{LaunchReservation, SecurityGroupName, interface::LaunchInterfaces},
 };
 use serde::Deserialize;
 
@@ -63,7 +64,7 @@ pub struct RunInstances {
     #[serde(default)]
     block_device_mapping: Vec<BlockDeviceParameter>,
     #[serde(default)]
-    network_interface: Vec<NetworkInterface>,
+    network_interface: Vec<NetworkInterfaceParameter>,
     /// No processor here is rationed by credits, so every instance may use its own at any time.
     credit_specification: Option<CreditSpecification>,
     hibernation_options: Option<Configured>,
@@ -77,7 +78,7 @@ pub struct RunInstances {
     cpu_options: Option<NotHonoured>,
     instance_market_options: Option<NotHonoured>,
     launch_template: Option<NotHonoured>,
-    private_ip_address: Option<NotHonoured>,
+    private_ip_address: Option<String>,
     ipv6_address: Option<NotHonoured>,
     ipv6_address_count: Option<u32>,
     enable_primary_ipv6: Option<bool>,
@@ -167,26 +168,6 @@ struct NetworkPerformance {
     bandwidth_weighting: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct NetworkInterface {
-    device_index: Option<u32>,
-    subnet_id: Option<SubnetId>,
-    #[serde(default, alias = "Groups")]
-    security_group_id: Vec<SecurityGroupId>,
-    associate_public_ip_address: Option<bool>,
-    delete_on_termination: Option<bool>,
-    interface_type: Option<String>,
-    network_card_index: Option<u32>,
-    ipv6_address_count: Option<u32>,
-    secondary_private_ip_address_count: Option<u32>,
-    description: Option<NotHonoured>,
-    network_interface_id: Option<NotHonoured>,
-    private_ip_address: Option<NotHonoured>,
-    private_ip_addresses: Option<NotHonoured>,
-    ipv6_addresses: Option<NotHonoured>,
-}
-
 impl Action for RunInstances {
     const NAME: &'static str = "RunInstances";
     type Response = Reservation;
@@ -223,8 +204,12 @@ impl RunInstances {
         }
         let ids = self.security_group_id.into_iter().map(SecurityGroupName::Id);
         let names = self.security_group.into_iter().map(SecurityGroupName::Name);
-        let network =
-            network(ids.chain(names).collect(), self.subnet_id, self.network_interface)?;
+        let network = LaunchNetwork {
+            security_groups: ids.chain(names).collect(),
+            subnet: self.subnet_id,
+            interfaces: LaunchInterfaces::default(),
+        };
+        let network = network.read(self.private_ip_address.as_deref(), self.network_interface)?;
         Ok(LaunchReservation {
             image: self.image_id,
             kernel: self.kernel_id,
@@ -236,6 +221,7 @@ impl RunInstances {
             security_groups: network.security_groups,
             zone: self.placement.and_then(|placement| placement.availability_zone),
             subnet: network.subnet,
+            interfaces: network.interfaces,
             user_data,
             shutdown_behavior: self
                 .instance_initiated_shutdown_behavior
@@ -261,7 +247,6 @@ impl RunInstances {
             ("CpuOptions", self.cpu_options),
             ("InstanceMarketOptions", self.instance_market_options),
             ("LaunchTemplate", self.launch_template),
-            ("PrivateIpAddress", self.private_ip_address),
             ("Ipv6Address", self.ipv6_address),
             ("ElasticGpuSpecification", self.elastic_gpu_specification),
             ("ElasticInferenceAccelerator", self.elastic_inference_accelerator),
@@ -341,79 +326,14 @@ fn check_client_token(token: &str) -> Result<(), ApiError> {
     ))
 }
 
-fn refuse_count(name: &str, count: Option<u32>) -> Result<(), ApiError> {
-    match count {
-        None | Some(0) => Ok(()),
-        Some(_) => Err(unsupported(format!("{name} is not supported by this cloud."))),
-    }
-}
-
-/// Where the instances are to be, and behind which rules.
-#[derive(Debug, PartialEq, Eq)]
-struct Network {
-    security_groups: Vec<SecurityGroupName>,
-    subnet: Option<SubnetId>,
-}
-
-/// What was said of the instance, or of its device 0: EC2 refuses both at once.
-fn network(
-    security_groups: Vec<SecurityGroupName>,
-    subnet: Option<SubnetId>,
-    mut interfaces: Vec<NetworkInterface>,
-) -> Result<Network, ApiError> {
-    let Some(interface) = interfaces.pop() else { return Ok(Network { security_groups, subnet }) };
-    let not_both = |what: &str| {
-        Err(ApiError::invalid_combination(format!(
-            "Network interfaces and an instance-level {what} may not be specified on the same \
-             request"
-        )))
-    };
-    if !security_groups.is_empty() {
-        return not_both("security groups");
-    }
-    if subnet.is_some() {
-        return not_both("subnet ID");
-    }
-    if !interfaces.is_empty() {
-        return Err(unsupported(
-            "Only the interface with DeviceIndex 0 can be described: every instance has that and \
-             one more in its subnet.",
-        ));
-    }
-    check_interface(&interface)?;
-    let security_groups =
-        interface.security_group_id.into_iter().map(SecurityGroupName::Id).collect();
-    Ok(Network { security_groups, subnet: interface.subnet_id })
-}
-
-fn check_interface(interface: &NetworkInterface) -> Result<(), ApiError> {
-    match interface.device_index {
-        Some(0) => {}
-        Some(_) => {
-            return Err(unsupported("A network interface must have DeviceIndex 0 in this cloud."));
-        }
-        None => return Err(ApiError::missing_parameter("NetworkInterface.1.DeviceIndex")),
-    }
-    refuse_given(&[
-        ("NetworkInterface.1.Description", interface.description),
-        ("NetworkInterface.1.NetworkInterfaceId", interface.network_interface_id),
-        ("NetworkInterface.1.PrivateIpAddress", interface.private_ip_address),
-        ("NetworkInterface.1.PrivateIpAddresses", interface.private_ip_addresses),
-        ("NetworkInterface.1.Ipv6Addresses", interface.ipv6_addresses),
-    ])?;
-    require("AssociatePublicIpAddress", interface.associate_public_ip_address, true)?;
-    require("NetworkInterface.1.DeleteOnTermination", interface.delete_on_termination, true)?;
-    require_one_of("InterfaceType", interface.interface_type.as_deref(), &["interface"])?;
-    refuse_count("NetworkCardIndex", interface.network_card_index)?;
-    refuse_count("Ipv6AddressCount", interface.ipv6_address_count)?;
-    refuse_count("SecondaryPrivateIpAddressCount", interface.secondary_private_ip_address_count)
-}
-
 #[cfg(test)]
 mod tests {
     use crate::{
         actors::cloud::instance_spec,
-        api::actions::testing::{BOB, TestCloud},
+        api::actions::{
+            create_network_interface::tests::cloud_with_a_subnet,
+            testing::{BOB, TestCloud},
+        },
         domain::{
             instance::{Instance, ShutdownBehavior},
             metadata::TokenDemand,
@@ -546,13 +466,125 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn an_instance_gets_the_private_address_asked_for_if_nobody_has_it() {
+        let cloud = cloud_with_a_subnet().await;
+        let request = format!("{RUN}&SubnetId=subnet-1&PrivateIpAddress=10.0.1.7");
+        let two = request.replace("MaxCount=1", "MaxCount=2");
+        let code = "InvalidParameterCombination";
+        cloud.check_refused("RunInstances", &two, code, "Multiple instances").await;
+        cloud.call("RunInstances", &request).await.unwrap();
+        let instance = only_instance(&cloud);
+        let private = instance.private_interface().unwrap();
+        assert_eq!(private.address.to_string(), "10.0.1.7");
+        assert_eq!(private.mac.to_string(), "0a:01:0a:00:01:07");
+        for (address, code) in [
+            ("10.0.1.7", "InvalidIPAddress.InUse"),
+            ("10.0.2.7", "InvalidParameterValue"),
+            ("10.0.1.1", "InvalidParameterValue"),
+            ("x", "InvalidParameterValue"),
+        ] {
+            let request = format!("{RUN}&SubnetId=subnet-1&PrivateIpAddress={address}");
+            cloud.check_refused("RunInstances", &request, code, "").await;
+        }
+        let request = format!(
+            "{RUN}&NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.SubnetId=subnet-1\
+             &NetworkInterface.1.PrivateIpAddresses.1.PrivateIpAddress=10.0.1.8\
+             &NetworkInterface.1.PrivateIpAddresses.1.Primary=true\
+             &NetworkInterface.1.SecondaryPrivateIpAddressCount=2\
+             &NetworkInterface.1.Description=mine&NetworkInterface.1.DeleteOnTermination=false"
+        );
+        let id = cloud.value("RunInstances", &request, "instanceId").await;
+        let query = format!("Filter.1.Name=attachment.instance-id&Filter.1.Value.1={id}\
+             &Filter.2.Name=addresses.private-ip-address&Filter.2.Value.1=10.0.1.8");
+        let describe = "DescribeNetworkInterfaces";
+        assert_eq!(cloud.values(describe, &query, "primary").await, ["true", "false", "false"]);
+        assert_eq!(cloud.value(describe, &query, "description").await, "mine");
+        assert_eq!(cloud.value(describe, &query, "deleteOnTermination").await, "false");
+    }
+
+    #[actix_web::test]
+    async fn an_existing_interface_is_the_private_one_of_a_new_instance() {
+        let cloud = cloud_with_a_subnet().await;
+        let query = "SubnetId=subnet-1&PrivateIpAddress=10.0.1.7\
+                     &TagSpecification.1.ResourceType=network-interface\
+                     &TagSpecification.1.Tag.1.Key=a&TagSpecification.1.Tag.1.Value=b";
+        cloud.call("CreateNetworkInterface", query).await.unwrap();
+        let off = "NetworkInterfaceId=eni-1&SourceDestCheck.Value=false";
+        cloud.call("ModifyNetworkInterfaceAttribute", off).await.unwrap();
+        let first = "NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.NetworkInterfaceId=eni-1";
+        for (more, code) in [
+            ("NetworkInterface.1.SubnetId=subnet-1", "InvalidParameterCombination"),
+            ("NetworkInterface.1.PrivateIpAddress=10.0.1.8", "InvalidParameterCombination"),
+            ("NetworkInterface.1.DeleteOnTermination=true", "InvalidParameterCombination"),
+            (
+                "NetworkInterface.2.DeviceIndex=2&NetworkInterface.2.NetworkInterfaceId=eni-1",
+                "InvalidNetworkInterface.InUse",
+            ),
+            (
+                "NetworkInterface.2.DeviceIndex=2&NetworkInterface.2.NetworkInterfaceId=eni-01234567",
+                "InvalidNetworkInterfaceID.NotFound",
+            ),
+        ] {
+            let request = format!("{RUN}&{first}&{more}");
+            cloud.check_refused("RunInstances", &request, code, "").await;
+        }
+        let tags = "TagSpecification.1.ResourceType=network-interface\
+                    &TagSpecification.1.Tag.1.Key=c&TagSpecification.1.Tag.1.Value=d";
+        cloud.call("RunInstances", &format!("{RUN}&{first}&{tags}")).await.unwrap();
+        let before = only_instance(&cloud);
+        let private = before.private_interface().unwrap().clone();
+        assert_eq!((private.device_index, private.address), (1, [10, 0, 1, 7].into()));
+        assert!(!before.source_dest_check);
+        let own = cloud.exchange().await.own();
+        let own_tags = own.tags_of(&private.id.to_string()).unwrap();
+        assert!(own_tags.contains_key("a") && !own_tags.contains_key("c"));
+        let code = "InvalidNetworkInterface.InUse";
+        cloud.check_refused("RunInstances", &format!("{RUN}&{first}"), code, "eni-1").await;
+        cloud.settle().await;
+        cloud.call("TerminateInstances", &format!("InstanceId={}", before.id)).await.unwrap();
+        cloud.settle().await;
+        let left = cloud.exchange().await.own();
+        let left = &left.detached_interfaces[&private.id];
+        assert_eq!((left.address, left.checks_source), (private.address, false));
+    }
+
+    #[actix_web::test]
+    async fn an_instance_is_launched_with_further_interfaces_from_device_2_on() {
+        let cloud = cloud_with_a_subnet().await;
+        cloud.call("CreateNetworkInterface", "SubnetId=subnet-1").await.unwrap();
+        let request = format!(
+            "{RUN}&NetworkInterface.1.DeviceIndex=0&NetworkInterface.1.SubnetId=subnet-1\
+             &NetworkInterface.2.DeviceIndex=3&NetworkInterface.2.NetworkInterfaceId=eni-1\
+             &NetworkInterface.3.DeviceIndex=2&NetworkInterface.3.PrivateIpAddress=10.0.1.9"
+        );
+        let again = request.replace("DeviceIndex=3", "DeviceIndex=2");
+        let code = "InvalidParameterValue";
+        cloud.check_refused("RunInstances", &again, code, "device index '2'").await;
+        cloud.call("RunInstances", &request).await.unwrap();
+        let instance = only_instance(&cloud);
+        let facts: Vec<_> = instance
+            .interfaces
+            .iter()
+            .map(|i| (i.device_index, i.deleted_with_instance, i.security_groups.is_some()))
+            .collect();
+        let expected = [(0, true, false), (1, true, false), (2, true, true), (3, false, true)];
+        assert_eq!(facts, expected);
+        assert_eq!(instance.interfaces[2].address.to_string(), "10.0.1.9");
+        let elsewhere = format!(
+            "{RUN}&NetworkInterface.1.DeviceIndex=0\
+             &NetworkInterface.2.DeviceIndex=2&NetworkInterface.2.SubnetId=subnet-1"
+        );
+        let code = "InvalidParameterCombination";
+        cloud.check_refused("RunInstances", &elsewhere, code, "same VPC").await;
+    }
+
+    #[actix_web::test]
     async fn what_cannot_be_had_is_refused_by_name() {
         for (more, part) in [
             ("IamInstanceProfile.Name=admin", "IamInstanceProfile"),
             ("CpuOptions.CoreCount=1", "CpuOptions"),
             ("InstanceMarketOptions.MarketType=spot", "InstanceMarketOptions"),
             ("LaunchTemplate.LaunchTemplateName=x", "LaunchTemplate"),
-            ("PrivateIpAddress=172.31.0.9", "PrivateIpAddress"),
             ("Placement.Tenancy=dedicated", "Tenancy"),
             ("HibernationOptions.Configured=true", "Hibernation"),
             ("NetworkInterface.1.DeviceIndex=1", "DeviceIndex"),

@@ -19,7 +19,7 @@ use crate::{
         dns_name::{PrivateDnsName, PublicDnsName},
         elastic_address::ElasticAddress,
         fault::CloudFault,
-        id::{InstanceId, PrefixedId, VpcId},
+        id::{InstanceId, PrefixedId, SecurityGroupId, VpcId},
         instance::{Instance, Interface},
         interface::Wire,
         settings::Reach,
@@ -84,15 +84,24 @@ impl InstanceElement {
     /// Id and name of each security group. A group's record outlives its last member, so none is
     /// missing.
     pub fn groups(&self) -> Vec<GroupIdentifier<&str>> {
+        self.groups_named(&self.instance.security_groups)
+    }
+
+    /// Some of them, or those of one of its interfaces.
+    pub fn groups_named(&self, ids: &[SecurityGroupId]) -> Vec<GroupIdentifier<&str>> {
         let (true, Some(own)) = (self.instance.state.exists(), self.own()) else {
             return Vec::new();
         };
-        self.instance
-            .security_groups
-            .iter()
+        ids.iter()
             .filter_map(|id| own.security_groups.get(id))
             .map(|group| GroupIdentifier { group_id: group.id.as_str(), group_name: &group.name })
             .collect()
+    }
+
+    /// Those of all its interfaces, each once.
+    pub fn groups_named_by_interfaces(&self) -> Vec<GroupIdentifier<&str>> {
+        let ids: Vec<SecurityGroupId> = self.instance.all_groups().into_iter().cloned().collect();
+        self.groups_named(&ids)
     }
 
     /// What EC2 says in `reason`: who ended or stopped it and when, else nothing.

@@ -230,9 +230,14 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
     };
     // The same for all interfaces, so said once if there are any.
     let same = |facts: Vec<Cow<'a, str>>| if shown.is_empty() { Vec::new() } else { facts };
+    let groups = || element.groups_named_by_interfaces();
+    let addresses = || shown.iter().flat_map(Interface::addresses);
     let public = || shown.iter().filter_map(|interface| element.association(interface));
     let elastic = || shown.iter().filter_map(|interface| element.elastic_address(interface));
-    let name = name.strip_prefix("addresses.").unwrap_or(name);
+    let (name, is_of_address) = match name.strip_prefix("addresses.") {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
     Some(match name {
         "association.public-ip" => public().map(|it| it.public_ip.to_string().into()).collect(),
         "association.ip-owner-id" => public().map(|it| it.ip_owner_id).collect(),
@@ -241,7 +246,16 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
         "association.association-id" => elastic()
             .filter_map(|it| Some(it.association.as_ref()?.id.to_string().into()))
             .collect(),
-        "primary" | "attachment.delete-on-termination" => same(one("true")),
+        "primary" if shown.iter().any(|i| !i.secondary.is_empty()) => {
+            vec!["true".into(), "false".into()]
+        }
+        "primary" => same(one("true")),
+        "attachment.delete-on-termination" => {
+            each(|interface| truth(interface.deleted_with_instance).to_owned())
+        }
+        "private-ip-address" if is_of_address => {
+            addresses().map(|address| address.to_string().into()).collect()
+        }
         "private-ip-address" => each(|interface| interface.address.to_string()),
         "private-dns-name" => each(|interface| PrivateDnsName(interface.address).to_string()),
         "attachment.attach-time" => each(|interface| DateTime(interface.attached_at).to_string()),
@@ -251,14 +265,20 @@ fn interface_facts<'a>(element: &'a InstanceElement, name: &str) -> Option<Vec<C
         "attachment.instance-owner-id" | "owner-id" => same(one(instance.scope.account.as_str())),
         "attachment.status" => same(one("attached")),
         "availability-zone" => same(one(instance.zone.as_str())),
-        "description" => same(one("")),
-        "group-id" => element.groups().into_iter().map(|group| group.group_id.into()).collect(),
-        "group-name" => element.groups().into_iter().map(|group| group.group_name.into()).collect(),
+        "description" => each(|interface| interface.description.clone()),
+        "group-id" => groups().into_iter().map(|group| group.group_id.into()).collect(),
+        "group-name" => groups().into_iter().map(|group| group.group_name.into()).collect(),
         "mac-address" => each(|interface| interface.mac.to_string()),
         "network-interface-id" => each(|interface| interface.id.to_string()),
-        "source-dest-check" => same(one(truth(instance.source_dest_check))),
+        "source-dest-check" => {
+            let checks = |interface| Cow::from(truth(instance.checks_source_of(interface)));
+            shown.iter().map(checks).collect()
+        }
         "status" => same(one("in-use")),
-        "subnet-id" => some(subnet(element)),
+        "subnet-id" => {
+            let subnets = shown.iter().filter_map(|interface| interface.subnet.as_ref());
+            subnets.map(|subnet| subnet.as_str().into()).collect()
+        }
         "vpc-id" => some(element.vpc().map(|vpc| vpc.as_str())),
         _ => return None,
     })

@@ -6,13 +6,14 @@
 
 use crate::{
     api::response::Set,
-    domain::{filter::Described, resources::Resources},
+    domain::{
+        filter::Described,
+        interface::{ADDRESSES_MAX, INTERFACES_MAX},
+        resources::Resources,
+    },
 };
 use serde::Serialize;
 use std::borrow::Cow;
-
-/// One interface on the public bridge, one on the owner's private network.
-pub const INTERFACES: u32 = 2;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -153,15 +154,15 @@ fn network_info() -> NetworkInfo {
     let card = NetworkCard {
         network_card_index: 0,
         network_performance: NETWORK_PERFORMANCE,
-        maximum_network_interfaces: INTERFACES,
+        maximum_network_interfaces: INTERFACES_MAX,
     };
     NetworkInfo {
         network_performance: NETWORK_PERFORMANCE,
-        maximum_network_interfaces: INTERFACES,
+        maximum_network_interfaces: INTERFACES_MAX,
         maximum_network_cards: 1,
         default_network_card_index: 0,
         network_cards: vec![card].into(),
-        ipv4_addresses_per_interface: 1,
+        ipv4_addresses_per_interface: ADDRESSES_MAX as u32,
         ipv6_addresses_per_interface: 0,
         ipv6_supported: false,
         // Guests have virtio.

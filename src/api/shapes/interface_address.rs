@@ -68,9 +68,9 @@ impl<'a> Association<'a> {
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateAddress<'a> {
-    private_ip_address: Ipv4Addr,
+    pub private_ip_address: Ipv4Addr,
     private_dns_name: PrivateDnsName,
-    primary: bool,
+    pub primary: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     association: Option<Association<'a>>,
 }
@@ -82,6 +82,20 @@ impl<'a> PrivateAddress<'a> {
             private_dns_name: PrivateDnsName(interface.address),
             primary: true,
             association,
+        }
+    }
+
+    /// The first one of an interface on the private wire.
+    pub fn alone(address: Ipv4Addr) -> Self {
+        PrivateAddress { primary: true, ..PrivateAddress::secondary(address) }
+    }
+
+    pub fn secondary(address: Ipv4Addr) -> Self {
+        PrivateAddress {
+            private_ip_address: address,
+            private_dns_name: PrivateDnsName(address),
+            primary: false,
+            association: None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A shape of one action alone stays in that action's file.
 
+pub mod addresses_wanted;
 pub mod elastic_address;
 pub mod image;
 pub mod instance;
@@ -9,12 +10,14 @@ pub mod instance_facts;
 pub mod instance_interface;
 pub mod instance_type;
 pub mod interface_address;
+pub mod network_interface;
 pub mod reservation;
 pub mod state_change;
 pub mod subnet;
 pub mod vpc;
 
 pub mod cidr;
+pub mod launch_network;
 pub mod metadata_options;
 pub mod root_volume;
 pub mod tag;

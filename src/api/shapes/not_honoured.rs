@@ -64,6 +64,14 @@ pub fn require(name: &str, given: Option<bool>, honoured: bool) -> Result<(), Ap
     }
 }
 
+/// Refuses to make any of something that cannot be had.
+pub fn refuse_count(name: &str, count: Option<u32>) -> Result<(), ApiError> {
+    match count {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(unsupported(format!("{name} is not supported by this cloud."))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
