@@ -571,7 +571,7 @@ mod tests {
         assert_eq!(facts, expected);
         assert_eq!(instance.interfaces[2].address.to_string(), "10.0.1.9");
         let elsewhere = format!(
-            "{RUN}&NetworkInterface.1.DeviceIndex=0\
+            "{RUN}&NetworkInterface.1.DeviceIndex=0&Placement.AvailabilityZone=us-east-1a\
              &NetworkInterface.2.DeviceIndex=2&NetworkInterface.2.SubnetId=subnet-1"
         );
         let code = "InvalidParameterCombination";
