@@ -40,4 +40,5 @@ stage "building for the clients" cargo build --locked --release
 stage "stock clients, simulated" tests/clients/run.sh simulated
 stage "stock clients, real guests" $as_root tests/clients/run.sh guests
 stage "a cloud of three hosts, real guests" $as_root tests/clients/run.sh cluster
+stage "two groups and a NAT, real guests" $as_root tests/clients/run.sh overlay
 stage "a whole distribution with cloud-init" $as_root tests/clients/run.sh full
