@@ -131,14 +131,13 @@ impl Driver {
     pub fn run(&mut self) {
         let mut next_tick = TICK;
         let mut is_slow = false;
+        let mut tokens = Vec::new();
         while !self.is_ending {
             let patience = next_tick.saturating_sub(self.now());
             let patience = if is_slow { patience.min(SLOW) } else { patience };
-            let tokens: Vec<Token> = self
-                .poll
-                .wait(patience)
-                .expect("a wait on descriptors that are open fails only by a signal")
-                .collect();
+            tokens.clear();
+            let ready = self.poll.wait(patience);
+            tokens.extend(ready.expect("a wait on an open descriptor ends, if only by a signal"));
             self.turns(&tokens);
             let now = self.now();
             if now >= next_tick {
