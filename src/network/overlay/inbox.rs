@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Messages taken at once.
-const MESSAGES: usize = 8;
+const MESSAGES: usize = 32;
 const LONGEST: usize = 65_535;
 /// Room for the one thing we are told beside a message: the length of its datagrams.
 const CONTROL: usize = 64;
