@@ -9,6 +9,7 @@
 //! `cargo bench --bench overlay` measures all; a word after `--` measures the part of that name:
 //! `local`, `cable`, `wire`, `crowd`, `flood`.
 
+#[allow(dead_code, reason = "each bench uses its part")]
 #[path = "../bed/table.rs"]
 mod table;
 

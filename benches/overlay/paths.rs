@@ -271,6 +271,8 @@ fn wireguard(
             keys[other].1,
             3 - number
         ));
+        // It is not needed any more, and would stay behind.
+        fs::remove_file(&control).expect("it was just used");
         give_address(end, &device, number, 1420);
     }
     programs

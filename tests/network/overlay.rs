@@ -10,13 +10,13 @@ use mallee::{
     network::{
         cable::CableOptions,
         frame::Frame,
-        overlay::{Overlay, OverlayOptions, OverlayStatus},
+        overlay::{Overlay, OverlayFault, OverlayOptions, OverlayStatus},
         port::{Attachment, Batch, Pipe, Port},
         switch::{Limits, PortSpec},
     },
 };
 use std::{
-    io::{Read, Write},
+    io::{ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::unix::net::UnixDatagram,
     time::{Duration, Instant},
@@ -55,7 +55,7 @@ impl Host {
     }
 
     pub fn begin(&mut self) {
-        let options = OverlayOptions {
+        let options = || OverlayOptions {
             listen: self.listen,
             advertised: Vec::new(),
             state_dir: self.state.path().to_owned(),
@@ -63,7 +63,17 @@ impl Host {
             limits: Limits::default(),
             cables: CableOptions::default(),
         };
-        self.overlay = Some(self.namespace.inside(|| Overlay::start(options).unwrap()));
+        let begun = Instant::now();
+        self.overlay = loop {
+            match self.namespace.inside(|| Overlay::start(options())) {
+                Ok(overlay) => break Some(overlay),
+                // A program that another test starts has a copy of an earlier switch's socket for
+                // the moment between its fork and its exec.
+                Err(OverlayFault::Listen { source, .. })
+                    if source.kind() == ErrorKind::AddrInUse && begun.elapsed() < PATIENCE => {}
+                Err(fault) => panic!("{fault}: {fault:?}"),
+            }
+        };
     }
 
     pub fn overlay(&self) -> &Overlay {

@@ -6,7 +6,7 @@ use super::{
     exits::Exits,
     inbox::Inbox,
     outbox::Outbox,
-    poll::{Bell, Poll, Token},
+    poll::{Bell, Clock, Poll, Token},
     socket,
 };
 use crate::{
@@ -44,6 +44,7 @@ pub(super) struct Driver {
     began: Instant,
     granted: mpsc::Receiver<Wish>,
     bell: Arc<Bell>,
+    clock: Clock,
     poll: Poll,
     socket: Arc<UdpSocket>,
     listen: SocketAddr,
@@ -93,6 +94,8 @@ impl Driver {
         let bound = socket.local_addr().map_err(listen)?;
         let poll = Poll::new().map_err(OverlayFault::Kernel)?;
         poll.add(bell.as_fd(), Token::Bell).map_err(OverlayFault::Kernel)?;
+        let clock = Clock::new(TICK).map_err(OverlayFault::Kernel)?;
+        poll.add(clock.as_fd(), Token::Clock).map_err(OverlayFault::Kernel)?;
         poll.add(socket.as_fd(), Token::Underlay).map_err(OverlayFault::Kernel)?;
         let inbound = Inbound {
             inbox: Inbox::new(),
@@ -106,6 +109,7 @@ impl Driver {
             began: Instant::now(),
             granted,
             bell,
+            clock,
             poll,
             outbox: Outbox::new(socket.clone(), address.is_ipv6()),
             socket,
@@ -129,22 +133,13 @@ impl Driver {
     }
 
     pub fn run(&mut self) {
-        let mut next_tick = TICK;
         let mut is_slow = false;
+        let mut tokens = Vec::new();
         while !self.is_ending {
-            let patience = next_tick.saturating_sub(self.now());
-            let patience = if is_slow { patience.min(SLOW) } else { patience };
-            let tokens: Vec<Token> = self
-                .poll
-                .wait(patience)
-                .expect("a wait on descriptors that are open fails only by a signal")
-                .collect();
+            tokens.clear();
+            let ready = self.poll.wait(is_slow.then_some(SLOW));
+            tokens.extend(ready.expect("a wait on an open descriptor ends, if only by a signal"));
             self.turns(&tokens);
-            let now = self.now();
-            if now >= next_tick {
-                self.tick(now);
-                next_tick = now + TICK;
-            }
             is_slow = self.edges.flush();
         }
         self.end();
@@ -156,6 +151,7 @@ impl Driver {
         for token in tokens {
             match token {
                 Token::Bell => self.grant(),
+                Token::Clock => self.tick(),
                 Token::Underlay => is_more_coming = self.turn_of_underlay(),
                 Token::Edge(index) => self.turn_of_port(PortId(*index)),
             }
@@ -273,7 +269,9 @@ impl Driver {
         }
     }
 
-    fn tick(&mut self, now: Moment) {
+    fn tick(&mut self) {
+        self.clock.silence();
+        let now = self.now();
         self.ticks += 1;
         self.cables.tick(now);
         self.follow_cables();
@@ -283,8 +281,6 @@ impl Driver {
         if self.ticks.is_multiple_of(REOPEN_TICKS) {
             self.edges.reopen(&self.poll);
         }
-        self.outbox.flush();
-        self.tell_too_long();
     }
 
     fn tell_too_long(&mut self) {

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Messages taken at once.
-const MESSAGES: usize = 8;
+const MESSAGES: usize = 32;
 const LONGEST: usize = 65_535;
 /// Room for the one thing we are told beside a message: the length of its datagrams.
 const CONTROL: usize = 64;
@@ -49,11 +49,10 @@ impl Inbox {
             iov_len: LONGEST,
         });
         let mut headers: [libc::mmsghdr; MESSAGES] = std::array::from_fn(|n| {
-            self.addresses[n] = Address::blank();
             // SAFETY: all zeros are a valid header, of a message without any part.
             let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
             header.msg_hdr.msg_name = self.addresses[n].pointer_mut().cast();
-            header.msg_hdr.msg_namelen = self.addresses[n].length;
+            header.msg_hdr.msg_namelen = Address::ROOM;
             header.msg_hdr.msg_iov = &raw mut parts[n];
             header.msg_hdr.msg_iovlen = 1;
             header.msg_hdr.msg_control = (&raw mut self.controls[n]).cast();

@@ -8,6 +8,7 @@ use super::socket::{Address, UDP_SEGMENT};
 use serde::Serialize;
 use std::{
     io,
+    mem::MaybeUninit,
     net::{SocketAddr, UdpSocket},
     ops::Range,
     os::fd::AsRawFd,
@@ -163,24 +164,30 @@ impl Outbox {
     }
 
     fn send_some(&self, messages: &[Message]) -> io::Result<usize> {
+        // As much as is used, and not as much as could be: most calls are for a message or two.
+        let mut slots: [MaybeUninit<Slot>; MESSAGES] = [const { MaybeUninit::uninit() }; MESSAGES];
+        let mut headers: [MaybeUninit<libc::mmsghdr>; MESSAGES] =
+            [const { MaybeUninit::uninit() }; MESSAGES];
         let count = messages.len().min(MESSAGES);
-        let mut addresses = [Address::blank(); MESSAGES];
-        let mut controls = [Control([0; 32]); MESSAGES];
-        let mut parts = [libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 }; MESSAGES];
-        // SAFETY: all zeros are valid headers, of messages without any part.
-        let mut headers: [libc::mmsghdr; MESSAGES] = unsafe { std::mem::zeroed() };
-        for (n, message) in messages[..count].iter().enumerate() {
+        for ((message, slot), header) in messages.iter().zip(&mut slots).zip(&mut headers) {
             let bytes = &self.bytes[message.range.clone()];
-            parts[n].iov_base = bytes.as_ptr().cast_mut().cast();
-            parts[n].iov_len = bytes.len();
-            addresses[n] = Address::of(message.to, self.is_ipv6);
-            let header = &mut headers[n].msg_hdr;
-            header.msg_name = addresses[n].pointer_mut().cast();
-            header.msg_namelen = addresses[n].length;
-            header.msg_iov = &raw mut parts[n];
+            let slot = slot.write(Slot {
+                address: Address::of(message.to, self.is_ipv6),
+                part: libc::iovec {
+                    iov_base: bytes.as_ptr().cast_mut().cast(),
+                    iov_len: bytes.len(),
+                },
+                control: Control([0; 32]),
+            });
+            // SAFETY: all zeros are a valid header, of a message without any part.
+            let header = header.write(unsafe { std::mem::zeroed() });
+            let header = &mut header.msg_hdr;
+            header.msg_name = slot.address.pointer_mut().cast();
+            header.msg_namelen = slot.address.length;
+            header.msg_iov = &raw mut slot.part;
             header.msg_iovlen = 1;
             if message.count > 1 {
-                header.msg_control = (&raw mut controls[n]).cast();
+                header.msg_control = (&raw mut slot.control).cast();
                 // SAFETY: these only compute, and the buffer has room for one control message.
                 unsafe {
                     header.msg_controllen = libc::CMSG_SPACE(size_of::<u16>() as u32) as _;
@@ -194,11 +201,19 @@ impl Outbox {
             }
         }
         let (fd, flags) = (self.socket.as_raw_fd(), libc::MSG_DONTWAIT);
-        // SAFETY: every header names memory that is valid for its length during the call, and that
-        // the kernel only reads.
-        let sent = unsafe { libc::sendmmsg(fd, headers.as_mut_ptr(), count as u32, flags) };
+        let headers = headers.as_mut_ptr().cast();
+        // SAFETY: so many headers were written above, and each names memory that is valid during
+        // the call and that the kernel only reads.
+        let sent = unsafe { libc::sendmmsg(fd, headers, count as u32, flags) };
         usize::try_from(sent).map_err(|_| io::Error::last_os_error())
     }
+}
+
+/// What a message's header points to.
+struct Slot {
+    address: Address,
+    part: libc::iovec,
+    control: Control,
 }
 
 impl Message {

@@ -10,17 +10,20 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
     Bell,
+    Clock,
     Underlay,
     Edge(u32),
 }
 
 const BELL: u64 = u64::MAX;
 const UNDERLAY: u64 = u64::MAX - 1;
+const CLOCK: u64 = u64::MAX - 2;
 
 impl Token {
     fn number(self) -> u64 {
         match self {
             Token::Bell => BELL,
+            Token::Clock => CLOCK,
             Token::Underlay => UNDERLAY,
             Token::Edge(index) => u64::from(index),
         }
@@ -28,6 +31,7 @@ impl Token {
     fn of(number: u64) -> Token {
         match number {
             BELL => Token::Bell,
+            CLOCK => Token::Clock,
             UNDERLAY => Token::Underlay,
             index => Token::Edge(index as u32),
         }
@@ -72,9 +76,9 @@ impl Poll {
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
-    /// Who has something to say, after at most this time.
-    pub fn wait(&mut self, patience: Duration) -> io::Result<impl Iterator<Item = Token>> {
-        let milliseconds = patience.as_nanos().div_ceil(1_000_000) as i32;
+    /// Who has something to say, after at most this time if there is any.
+    pub fn wait(&mut self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = Token>> {
+        let milliseconds = patience.map_or(-1, |time| time.as_millis() as i32);
         self.events.clear();
         let (epoll, events) = (self.epoll.as_raw_fd(), self.events.as_mut_ptr());
         // SAFETY: there is room for as many events as are asked for.
@@ -88,6 +92,40 @@ impl Poll {
             },
         }
         Ok(self.events.iter().map(|event| Token::of(event.u64)))
+    }
+}
+
+/// Readable at each of its strokes. Cheaper than a limit to each wait: those are many a stroke.
+#[derive(Debug)]
+pub(super) struct Clock(OwnedFd);
+
+impl Clock {
+    pub fn new(interval: Duration) -> io::Result<Clock> {
+        let flags = libc::TFD_CLOEXEC | libc::TFD_NONBLOCK;
+        // SAFETY: no pointers are passed.
+        let timer = owned(unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, flags) })?;
+        let interval = libc::timespec {
+            tv_sec: interval.as_secs() as libc::time_t,
+            tv_nsec: libc::c_long::from(interval.subsec_nanos() as i32),
+        };
+        let times = libc::itimerspec { it_interval: interval, it_value: interval };
+        let fd = timer.as_raw_fd();
+        // SAFETY: the times are valid during the call, and nothing is asked for in return.
+        if unsafe { libc::timerfd_settime(fd, 0, &times, std::ptr::null_mut()) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(Clock(timer))
+    }
+
+    /// Strokes that were missed are one with the last.
+    pub fn silence(&self) {
+        drain(&self.0);
+    }
+}
+
+impl AsFd for Clock {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 
@@ -109,10 +147,7 @@ impl Bell {
     }
 
     pub fn silence(&self) {
-        let mut count = [0; 8];
-        // It fails only where it does not ring.
-        // SAFETY: the buffer is valid for its length during the call.
-        unsafe { libc::read(self.0.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
+        drain(&self.0);
     }
 }
 
@@ -120,6 +155,14 @@ impl AsFd for Bell {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
+}
+
+/// Takes the number that a bell or clock has counted to.
+fn drain(counter: &OwnedFd) {
+    let mut count = [0; 8];
+    // It fails only where there is nothing to take.
+    // SAFETY: the buffer is valid for its length during the call.
+    unsafe { libc::read(counter.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }
 
 fn owned(descriptor: i32) -> io::Result<OwnedFd> {

@@ -15,7 +15,7 @@ pub(super) const UDP_SEGMENT: i32 = 103;
 pub(super) const UDP_GRO: i32 = 104;
 
 /// What many guests say at once must wait somewhere while the thread does something else.
-const BUFFER: i32 = 16 << 20;
+const BUFFER: i32 = 4 << 20;
 
 pub(super) fn open(listen: SocketAddr) -> io::Result<UdpSocket> {
     let family = if listen.is_ipv6() { libc::AF_INET6 } else { libc::AF_INET };
@@ -110,11 +110,14 @@ pub(super) struct Address {
 }
 
 impl Address {
+    /// As much as a kernel may write.
+    pub const ROOM: libc::socklen_t = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+
     /// For a kernel to write to.
     pub fn blank() -> Address {
         // SAFETY: all zeros are a valid address of no family, which has plain numbers only.
         let storage = unsafe { MaybeUninit::zeroed().assume_init() };
-        Address { storage, length: size_of::<libc::sockaddr_storage>() as libc::socklen_t }
+        Address { storage, length: Address::ROOM }
     }
 
     /// A socket of IPv6 names IPv4's addresses within its own.

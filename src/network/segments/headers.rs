@@ -126,10 +126,6 @@ impl TcpHeaders {
         headers[self.tcp + 13] |= last[self.tcp + 13] & (FIN | PSH);
     }
 
-    pub fn says_congestion_reduced(&self, headers: &[u8]) -> bool {
-        headers[self.tcp + 13] & CWR != 0
-    }
-
     /// Whether nothing ends with this piece.
     pub fn goes_on(&self, headers: &[u8]) -> bool {
         headers[self.tcp + 13] & (FIN | PSH) == 0
