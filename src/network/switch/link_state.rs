@@ -131,6 +131,10 @@ impl LinkState {
         self.neighbours.contains_key(&switch)
     }
 
+    pub fn own_incarnation(&self) -> u64 {
+        self.origins[&self.own].incarnation
+    }
+
     pub fn incarnation(&self, switch: SwitchId) -> Option<u64> {
         Some(self.origins.get(&switch)?.incarnation)
     }
@@ -241,11 +245,14 @@ impl LinkState {
         let age_ms = i64::from(age_seconds) * 1_000;
         let ours = self.edition(id);
         match ours {
+            // Of an earlier start of this switch.
             _ if id.origin == self.own => {
-                // Of an earlier start of this switch.
-                if edition.incarnation < self.origins[&self.own].incarnation {
+                let own = self.origins[&self.own].incarnation;
+                if edition.incarnation < own {
                     let pages = self.origins[&self.own].pages.keys().copied().collect::<Vec<_>>();
                     self.push(from, self.own, pages);
+                } else if edition.incarnation > own || ours.is_none_or(|ours| ours < edition) {
+                    self.outlive(edition.incarnation);
                 }
             }
             Some(ours) if ours == edition => {
@@ -268,6 +275,18 @@ impl LinkState {
                 self.pass_on(id, Some(from));
             }
         }
+    }
+
+    /// This switch has lost count of its starts: others know it by a number that it has not reached
+    /// yet, or has again. It goes on under a later one, and says everything anew.
+    fn outlive(&mut self, incarnation: u64) {
+        let own = self.origins.get_mut(&self.own).expect("a switch never forgets itself");
+        for (page, said) in std::mem::take(&mut own.pages) {
+            let edition = Edition { incarnation: own.incarnation, version: said.version };
+            self.digest.remove(PageId { origin: self.own, page }, edition);
+        }
+        own.incarnation = incarnation.saturating_add(1);
+        self.own_pages.repeat_all();
     }
 
     fn hear_known(&mut self, from: SwitchId, known: Vec<(PageId, Edition)>) {

@@ -85,7 +85,6 @@ pub trait Outlet {
 #[derive(Debug)]
 pub struct Switch {
     own: SwitchId,
-    incarnation: u64,
     limits: Limits,
     /// When it was first told the time.
     began: Option<Moment>,
@@ -108,11 +107,11 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// `incarnation` is higher with every start of the same switch.
+    /// `incarnation` is higher with every start of the same switch. If it is not, the switch goes
+    /// over to a higher one when it hears what others know of its earlier starts.
     pub fn new(own: SwitchId, incarnation: u64, limits: Limits) -> Switch {
         Switch {
             own,
-            incarnation,
             limits,
             began: None,
             ports: FastMap::default(),
@@ -358,7 +357,7 @@ impl Switch {
     ) {
         self.deliver_to_all(now, Some(from), network, ethernet, frame, out);
         self.broadcasts = self.broadcasts.wrapping_add(1);
-        let number = duplicates::number(self.incarnation, self.broadcasts);
+        let number = duplicates::number(self.link_state.own_incarnation(), self.broadcasts);
         let header = self.header(network, SwitchId::EVERYBODY, number, frame);
         for next in self.ways.branches(self.own, network, &self.directory) {
             self.counters.sent += 1;

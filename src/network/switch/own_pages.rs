@@ -85,6 +85,13 @@ impl OwnPages {
         page.is_repeated = true;
     }
 
+    pub fn repeat_all(&mut self) {
+        for page in self.pages.values_mut() {
+            page.is_changed = true;
+            page.is_repeated = true;
+        }
+    }
+
     /// Pages to be said now, with their items.
     pub fn due(&mut self, now: Moment) -> Vec<(u16, Vec<u8>)> {
         let mut due = Vec::new();

@@ -182,7 +182,7 @@ impl Switch {
         }
         SwitchStatus {
             switch: self.own,
-            incarnation: self.incarnation,
+            incarnation: self.link_state.own_incarnation(),
             ports,
             refused: self.counters.refused(),
             relayed: self.relayed,

@@ -175,6 +175,11 @@ impl World {
         neighbours
     }
 
+    /// How often it has started is forgotten with its disk.
+    pub fn lose_count(&mut self, id: u32) {
+        self.incarnations.remove(&SwitchId(id));
+    }
+
     /// It starts anew under its old number, with its ports.
     pub fn restart(&mut self, id: u32, neighbours: &[u32]) {
         self.start(id);

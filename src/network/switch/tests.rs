@@ -56,6 +56,25 @@ fn everybody_is_connected(world: &mut World, switches: &[u32]) {
 }
 
 #[test]
+fn a_switch_that_has_lost_count_of_its_starts_is_heard_all_the_same() {
+    for starts in 1..=3 {
+        let mut world = five();
+        for _ in 1..starts {
+            let neighbours = world.crash(3);
+            world.restart(3, &neighbours);
+            world.run(Duration::from_secs(1));
+        }
+        let neighbours = world.crash(3);
+        world.run(Duration::from_secs(1));
+        world.lose_count(3);
+        world.restart(3, &neighbours);
+        world.run(Duration::from_secs(2));
+        world.delivered.clear();
+        everybody_is_connected(&mut world, &[1, 2, 3, 4, 5]);
+    }
+}
+
+#[test]
 fn in_a_full_mesh_each_broadcast_is_seen_exactly_once_everywhere() {
     let mut world = five();
     everybody_is_connected(&mut world, &[1, 2, 3, 4, 5]);
