@@ -19,6 +19,9 @@ pub mod switch;
 pub mod host;
 pub mod simulated;
 
+#[cfg(test)]
+mod life;
+
 use crate::domain::{
     elastic_address::ElasticAssignment,
     id::{InstanceId, InterfaceId},
