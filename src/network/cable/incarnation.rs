@@ -4,6 +4,7 @@
 //! The number is on the disk before anybody is told it. Should the file be lost, numbers begin anew,
 //! and the random half of the salts still keeps lives apart.
 
+use crate::domain::chance::Chance;
 use std::{
     fs::{self, File},
     io::{self, Write},
@@ -59,6 +60,14 @@ impl Incarnation {
     pub fn number(self) -> u64 {
         self.0
     }
+
+    /// A number for this life that is higher than those of all earlier ones; and another than
+    /// theirs, as far as chance tells lives apart, should the file have been lost.
+    pub fn distinct(self, chance: &mut dyn Chance) -> u64 {
+        let mut bytes = [0; 8];
+        chance.fill(&mut bytes);
+        self.0 << 32 | u64::from_be_bytes(bytes) & u64::from(u32::MAX)
+    }
 }
 
 /// Whole or not at all: a new file takes the old one's name.
@@ -99,6 +108,15 @@ mod tests {
                 assert!(Incarnation::begin(directory.path()).unwrap() > next);
             }
         }
+    }
+
+    #[test]
+    fn later_lives_have_higher_numbers_and_those_of_lost_files_others() {
+        let mut chance = crate::domain::chance::Counting::default();
+        let (earlier, later) = (Incarnation(1), Incarnation(2));
+        let mut draw = |life: Incarnation| life.distinct(&mut chance);
+        let numbers = [draw(earlier), draw(earlier), draw(later)];
+        assert!(numbers[0] != numbers[1] && numbers[0] < numbers[2] && numbers[1] < numbers[2]);
     }
 
     #[test]

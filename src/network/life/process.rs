@@ -20,7 +20,8 @@ use std::{
 pub struct Process {
     switch: Switch,
     cables: Cables,
-    incarnation: Incarnation,
+    /// Of the switch.
+    incarnation: u64,
     ports: BTreeMap<PortId, PortSpec>,
     pub charter: Option<OverlayCharter>,
     pub up: BTreeSet<u32>,
@@ -72,13 +73,14 @@ impl Outlet for Exits<'_> {
 }
 
 impl Process {
-    pub fn start(incarnation: u64, chance: Seeded, sabotage: Option<Sabotage>) -> Process {
+    pub fn start(incarnation: u64, mut chance: Seeded, sabotage: Option<Sabotage>) -> Process {
         let incarnation = Incarnation::imagined(incarnation);
         let nobody = SwitchId::default();
+        let number = incarnation.distinct(&mut chance);
         Process {
-            switch: Switch::new(nobody, incarnation.number(), Limits::default()),
+            switch: Switch::new(nobody, number, Limits::default()),
             cables: Cables::new(incarnation, Box::new(chance), CableOptions::default()),
-            incarnation,
+            incarnation: number,
             ports: BTreeMap::new(),
             charter: None,
             up: BTreeSet::new(),
@@ -108,7 +110,7 @@ impl Process {
             return outcome;
         }
         if self.charter.is_none() {
-            self.switch = Switch::new(charter.own, self.incarnation.number(), Limits::default());
+            self.switch = Switch::new(charter.own, self.incarnation, Limits::default());
             let mut exits = Exits { cables: &mut self.cables, outcome: &mut outcome };
             for (port, spec) in &self.ports {
                 self.switch.attach(now, *port, spec.clone(), &mut exits);
@@ -148,6 +150,19 @@ impl Process {
 
     pub fn outside_addresses(&self) -> Vec<SocketAddr> {
         self.cables.outside_addresses()
+    }
+
+    pub fn situation(&self) -> String {
+        let mut said = String::new();
+        for cable in self.cables.status() {
+            said += &format!("  cable to {}: up {}, ", cable.neighbour, cable.is_up);
+            said += &format!("{:?}, {:?}, ", cable.epoch, cable.address);
+            said += &format!("{:?}, {:?}\n", cable.why_down, cable.refused);
+        }
+        for known in self.switch.status().switches {
+            said += &format!("  {known:?}\n");
+        }
+        said
     }
 
     fn with_switch(&mut self, does: impl FnOnce(&mut Switch, &mut Exits<'_>)) -> Outcome {

@@ -161,19 +161,28 @@ impl World {
         for _ in 0..ROUNDS {
             left = self.unreached(&left, ms(200));
         }
-        let cut = &self.underlay.cut;
-        assert!(left.is_empty(), "at {:?} guests do not reach: {left:?}; cut: {cut:?}", self.now);
+        assert!(
+            left.is_empty(),
+            "at {:?} guests do not reach: {left:?}\n{}",
+            self.now,
+            self.situation()
+        );
     }
 
     /// Those pairs of which the second does not hear the first, by its own name or as one of all,
     /// or whose address the first does not learn.
-    fn unreached(&mut self, pairs: &[(Guest, Guest)], patience: Duration) -> Vec<(Guest, Guest)> {
+    pub fn unreached(
+        &mut self,
+        pairs: &[(Guest, Guest)],
+        patience: Duration,
+    ) -> Vec<(Guest, Guest)> {
         let sent = self.send_all(pairs);
         self.run(patience);
         let mut left = Vec::new();
         for (from, to, numbers) in sent {
             let has_come = numbers.iter().all(|number| self.watch.has_come(*number, to));
-            // Another guest's may be known, and never that of another network's guest.
+            let copies = self.watch.copies(numbers[1]);
+            assert!(copies < self.hosts.len(), "a frame for all left its tree: {copies} copies");
             let answer = self.watch.take_answer(from, to.ip());
             assert!(answer.is_none_or(|mac| mac == to.mac()), "{from:?} was told of a foreigner");
             if !has_come || answer.is_none() {

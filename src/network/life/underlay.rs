@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
-/// UDP's payload on Ethernet.
-const LARGEST: usize = 1472;
+/// The longest payload of UDP over IPv4 on Ethernet,
+const ETHERNET: usize = 1472;
+/// and on the narrowest link that carries IPv6, a tunnel perhaps.
+pub const NARROW: usize = 1252;
 
 /// How long a NAT remembers what it has not seen used.
 const NAT_KEEPS: Duration = Duration::from_secs(30);
@@ -21,6 +23,8 @@ pub struct Underlay {
     /// From whom to whom nothing gets through.
     pub cut: BTreeSet<(u32, u32)>,
     pub weather: Weather,
+    /// The longest datagram that passes.
+    pub largest: usize,
     pub sent: u64,
     chance: Seeded,
 }
@@ -71,6 +75,7 @@ impl Underlay {
             places: places.collect(),
             cut: BTreeSet::new(),
             weather: Weather::FAIR,
+            largest: ETHERNET,
             sent: 0,
             chance,
         }
@@ -90,7 +95,7 @@ impl Underlay {
             Some(nat) => nat.out(now, to),
             None => place.address,
         };
-        if bytes.len() > LARGEST || self.chance.below(100) < self.weather.loss_percent {
+        if bytes.len() > self.largest || self.chance.below(100) < self.weather.loss_percent {
             return Vec::new();
         }
         let datagram = Datagram { sender, from, to, bytes };

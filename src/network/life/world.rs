@@ -217,6 +217,18 @@ impl World {
         together.map(|((from, _), (to, _))| (*from, *to)).collect()
     }
 
+    /// For people who wonder why.
+    pub fn situation(&self) -> String {
+        let mut said = format!("cut: {:?}, guests: {:?}\n", self.underlay.cut, self.guests);
+        for (own, host) in &self.hosts {
+            let Some(process) = &host.process else { continue };
+            let revision = process.charter.as_ref().map(|charter| charter.revision);
+            let place = &self.underlay.places[own];
+            said += &format!("{own}: charter {revision:?}, {place:?}\n{}", process.situation());
+        }
+        said
+    }
+
     /// Has a process do something, and does what comes of it.
     fn with(&mut self, own: u32, does: impl FnOnce(&mut Process, Moment) -> Outcome) {
         let host = self.hosts.get_mut(&own).unwrap();

@@ -49,7 +49,8 @@ pub(super) struct Driver {
     socket: Arc<UdpSocket>,
     listen: SocketAddr,
     advertised: Vec<SocketAddr>,
-    incarnation: Incarnation,
+    /// Of the switch.
+    incarnation: u64,
     limits: Limits,
     switch: Switch,
     cables: Cables,
@@ -88,7 +89,8 @@ impl Driver {
         granted: mpsc::Receiver<Wish>,
         bell: Arc<Bell>,
     ) -> Result<Driver, OverlayFault> {
-        let OverlayOptions { listen: address, advertised, chance, limits, cables, .. } = options;
+        let OverlayOptions { listen: address, advertised, mut chance, limits, cables, .. } =
+            options;
         let listen = |source| OverlayFault::Listen { address, source };
         let socket = Arc::new(socket::open(address).map_err(listen)?);
         let bound = socket.local_addr().map_err(listen)?;
@@ -97,6 +99,7 @@ impl Driver {
         let clock = Clock::new(TICK).map_err(OverlayFault::Kernel)?;
         poll.add(clock.as_fd(), Token::Clock).map_err(OverlayFault::Kernel)?;
         poll.add(socket.as_fd(), Token::Underlay).map_err(OverlayFault::Kernel)?;
+        let number = incarnation.distinct(&mut *chance);
         let inbound = Inbound {
             inbox: Inbox::new(),
             joins: Joins::default(),
@@ -115,8 +118,8 @@ impl Driver {
             socket,
             listen: bound,
             advertised,
-            incarnation,
-            switch: Switch::new(SwitchId::default(), incarnation.number(), limits.clone()),
+            incarnation: number,
+            switch: Switch::new(SwitchId::default(), number, limits.clone()),
             limits,
             cables: Cables::new(incarnation, chance, cables),
             edges: Edges::default(),
@@ -398,7 +401,7 @@ impl Driver {
     /// A switch of another number is another switch, with the same ports.
     fn begin_anew(&mut self, own: SwitchId) {
         self.own = Some(own);
-        self.switch = Switch::new(own, self.incarnation.number(), self.limits.clone());
+        self.switch = Switch::new(own, self.incarnation, self.limits.clone());
         for members in self.members.values() {
             self.switch.set_members(members);
         }

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 
 /// Cables are on pages before this, stations from here on.
 const STATIONS: u16 = 0x1000;
-const CABLES_PER_PAGE: usize = 120;
+const CABLES_PER_PAGE: usize = 110;
 
 #[derive(Debug, Default)]
 pub struct OwnPages {
