@@ -135,13 +135,18 @@ impl Underlay {
         const ADDRESSES: u64 = 12;
         let number = 100 + self.chance.below(ADDRESSES) as u8;
         let address = SocketAddr::from(([192, 0, 2, number], 4500));
-        if self.places.values().any(|place| place.address == address) {
+        let outside = Nat::new([198, 51, 100, number]);
+        let is_taken = |place: &Place| match &place.nat {
+            None => place.address == address,
+            Some(nat) => nat.outside.ip() == outside.outside.ip(),
+        };
+        if self.places.values().any(is_taken) {
             return;
         }
         let place = self.places.get_mut(&own).unwrap();
         match &mut place.nat {
             None => place.address = address,
-            Some(nat) => *nat = Nat::new([198, 51, 100, number]),
+            Some(nat) => *nat = outside,
         }
     }
 }
