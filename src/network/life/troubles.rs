@@ -35,7 +35,8 @@ impl World {
             if self.is_whole() && !self.chance.one_in(3) {
                 self.lose_one();
             }
-            if self.chance.one_in(25) {
+            let has_time = until.saturating_sub(self.now) > Duration::from_secs(3600);
+            if self.chance.one_in(25) && has_time {
                 // Long enough for switches that are cut off to be forgotten.
                 let minutes = self.chance.between(31, 45);
                 self.quiet(Duration::from_secs(60 * minutes));
@@ -237,7 +238,8 @@ impl World {
         let account = &mut self.watch.account;
         account.losses += 1;
         account.longest_heal = account.longest_heal.max(heal);
-        assert!(heal <= HEAL, "at {:?} after {heal:?} still not healed: {a} {b}", self.now);
+        let lost = lost.map_or(format!("cable {a} {b}"), |own| format!("switch {own}"));
+        assert!(heal <= HEAL, "at {:?} guests do not reach around {lost}: {heal:?}", self.now);
         self.mend();
         self.quiet(QUIET);
         self.census();
