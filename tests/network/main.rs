@@ -6,6 +6,7 @@
 
 mod besieged;
 mod conformance;
+mod elastic;
 mod filter;
 mod guest;
 mod kills;

@@ -7,6 +7,7 @@
 use super::{
     nft::{self, Nft},
     permits::{self, Judged},
+    translation::Translations,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,6 +25,7 @@ pub(super) struct InForce {
     pub filters: BTreeMap<String, BTreeSet<String>>,
     /// Who is in each set of members.
     pub members: BTreeMap<String, BTreeSet<Ipv4Addr>>,
+    pub translations: Translations,
 }
 
 #[derive(Debug)]
@@ -83,17 +85,22 @@ impl Changes {
         Ok(())
     }
 
-    /// Starts over from tables in which a script leaves nobody, in the same moment: with members as
-    /// they were, who are known nowhere else, and with these changes.
+    /// Starts over from tables in which a script leaves nobody, in the same moment: with members and
+    /// translations as they were, and with these changes.
     pub fn start_over(&self, empty: &str, changes: &[Change]) -> io::Result<()> {
         let mut in_force = self.in_force();
-        let members = in_force.members.clone();
-        let mut anew = InForce { members, ..InForce::default() };
+        let InForce { members, translations, .. } = in_force.clone();
+        let mut anew = InForce { members, translations, ..InForce::default() };
         let changes = changes.iter().map(|change| change(&mut anew));
         let script = changes.fold(empty.to_owned(), |script, change| script + &change);
         self.nft.apply(&script)?;
         *in_force = anew;
         Ok(())
+    }
+
+    /// What we know to be in force.
+    pub fn look<T>(&self, look: impl FnOnce(&InForce) -> T) -> T {
+        look(&self.in_force())
     }
 
     /// When the tables are gone.
@@ -157,6 +164,7 @@ impl InForce {
     fn read(table: &str) -> io::Result<InForce> {
         let mut found = InForce::default();
         for object in nft::list(&["table", "ip", table])? {
+            found.translations.read(&object);
             let chain = object["chain"]["name"].as_str().or(object["rule"]["chain"].as_str());
             if let Some(filter) = chain.and_then(permits::filter_of) {
                 let sets = found.filters.entry(filter.to_owned()).or_default();

@@ -21,6 +21,9 @@
 //! Frames of private interfaces are dropped here, one and all: the overlay's switch has heard them at
 //! their tap, and nobody else is to.
 //!
+//! Elastic addresses are translated in the same table (`translation`), so that filters see guests'
+//! own addresses only.
+//!
 //! Scripts are text rather than nft's JSON: they can be read, every value in them is typed, and a
 //! script is applied wholly or not at all. Other tables are neither changed nor overruled.
 
@@ -33,8 +36,9 @@ use super::{
     netlink::PUBLIC_BRIDGES,
     nft::{self, Nft},
     permits::{self, Judged, Rules},
+    translation::{self, End},
 };
-use crate::domain::{interface::Wire, port_filter::GroupMembers};
+use crate::domain::{elastic_address::Elastic, interface::Wire, port_filter::GroupMembers};
 use std::{
     collections::BTreeSet,
     io, iter,
@@ -108,7 +112,8 @@ impl Firewall {
             let set = |(set, members): (&String, &BTreeSet<Ipv4Addr>)| {
                 permits::declared(&table, set) + &changed("add", &table, set, members.iter())
             };
-            in_force.members.iter().map(set).collect()
+            let members: String = in_force.members.iter().map(set).collect();
+            members + &in_force.translations.script(&table)
         });
         let admissions = ports.map(|(tap, identity, rules)| self.admission(&tap, identity, rules));
         let changes: Vec<Change> = iter::once(members as Change).chain(admissions).collect();
@@ -139,6 +144,7 @@ impl Firewall {
                 }
             }
             script += &who;
+            script += &in_force.translations.own(&table, address);
             let earlier = in_force.ports.insert(address, rules.name().to_owned());
             if earlier.as_deref() != Some(rules.name()) {
                 script += &earlier.map(|_| unlinked(&table, address)).unwrap_or_default();
@@ -173,8 +179,31 @@ impl Firewall {
         let public = Some(identity.address).filter(|_| identity.wire == Wire::Public);
         self.wait(self.changes.queue(Box::new(move |in_force| {
             let leaves = public.filter(|address| in_force.ports.remove(address).is_some());
-            nobody.clone() + &leaves.map(|address| unlinked(&table, address)).unwrap_or_default()
+            let mut script = nobody.clone();
+            if let Some(address) = public {
+                script += &in_force.translations.give(&table, address, None);
+            }
+            script + &leaves.map(|address| unlinked(&table, address)).unwrap_or_default()
         })))
+    }
+
+    /// Has the world find the guest with this address at an elastic one too, or no longer.
+    pub fn translate(&self, own: Ipv4Addr, elastic: Option<Elastic>) -> io::Result<()> {
+        let table = self.names.table().to_owned();
+        self.wait(
+            self.changes
+                .queue(Box::new(move |in_force| in_force.translations.give(&table, own, elastic))),
+        )
+    }
+
+    /// At which elastic address the world finds a guest.
+    pub fn elastic(&self, own: Ipv4Addr) -> Option<Elastic> {
+        self.changes.look(|in_force| in_force.translations.of(own))
+    }
+
+    /// Whether the world finds any guest at one.
+    pub fn translates(&self) -> bool {
+        self.changes.look(|in_force| !in_force.translations.is_empty())
     }
 
     pub fn wait(&self, pending: Pending) -> io::Result<()> {
@@ -214,7 +243,7 @@ impl Firewall {
                 }
                 is_kept
             });
-            script
+            script + &in_force.translations.keep_only(&table, &addresses)
         })))
     }
 
@@ -266,6 +295,14 @@ fn foundation(names: &Names, options: &HostOptions, opened: &[String]) -> String
     let maps =
         permits::ALL.map(|judged| format!("map {} {{ type ipv4_addr : verdict; }}", judged.map()));
     let maps = maps.join("\n    ");
+    let elastic = translation::declared();
+    let translated = translation::rules();
+    let outbound = translation::outbound(&bridge, &subnet.to_string());
+    let local = translation::local(&bridge);
+    let by_detour = translation::by_detour(&bridge);
+    let [detour, detoured] = names.detour();
+    let [stale_from, stale_to] = [End::Source, End::Destination].map(translation::stale);
+    let [inbound, inbound_local] = translation::CHAINS;
     // Declared, emptied and filled in one transaction, so that a newer version of these rules
     // replaces an older one without a moment in which there are none.
     format!(
@@ -280,8 +317,10 @@ table bridge {table} {{
 }}
 table ip {table} {{
     {maps}
+    {elastic}
     set {OPENED} {{ type ifname; }}
     set {WANTED} {{ type ifname; }}
+    chain untracked {{ type filter hook prerouting priority raw; policy accept; }}
     chain metadata {{ type nat hook prerouting priority dstnat; policy accept; }}
     chain outbound {{ type nat hook postrouting priority srcnat; policy accept; }}
     chain input {{ type filter hook input priority -5; policy accept; }}
@@ -296,7 +335,10 @@ flush chain bridge {table} guest_ip
 flush chain bridge {table} guest_arp
 flush set ip {table} {OPENED}
 flush set ip {table} {WANTED}
+flush chain ip {table} untracked
 flush chain ip {table} metadata
+flush chain ip {table} {inbound}
+flush chain ip {table} {inbound_local}
 flush chain ip {table} outbound
 flush chain ip {table} input
 flush chain ip {table} output
@@ -326,10 +368,15 @@ table bridge {table} {{
     }}
 }}
 table ip {table} {{
+    chain untracked {{
+        {by_detour}
+    }}
     chain metadata {{
         iifname "{bridge}" ip daddr 169.254.169.254 tcp dport 80 redirect to :{metadata_port}
     }}
+    {translated}
     chain outbound {{
+        {outbound}
         ip saddr {subnet} ip daddr != {subnet} oifname != "{bridge}" masquerade
     }}
     # The metadata service answers every guest, whatever its filter, and nobody else; and only
@@ -343,15 +390,18 @@ table ip {table} {{
         oifname "{bridge}" icmp type redirect drop
         oifname "{bridge}" ip saddr {gateway} tcp sport {metadata_port} ct status dnat accept
         oifname "{bridge}" jump to_guest
+        {local}
     }}
     # The last rule: an interface that forwards only because a cloud asked forwards for clouds only.
     chain forward {{
         iifname "{bridge}" ip daddr 169.254.0.0/16 drop
         iifname "{bridge}" jump from_guest
         oifname "{bridge}" jump to_guest
+        iifname "{detoured}" oifname "{detour}" drop
         iifname @{OPENED} oifgroup != {PUBLIC_BRIDGES} drop
     }}
     chain from_guest {{
+        {stale_from}
         ct state invalid ip protocol != icmp drop
         ct state related return
         ct direction reply ip saddr vmap @incoming_answered
@@ -359,6 +409,7 @@ table ip {table} {{
         drop
     }}
     chain to_guest {{
+        {stale_to}
         ct state invalid ip protocol != icmp drop
         ct state related return
         ct direction reply ip daddr vmap @outgoing_answered

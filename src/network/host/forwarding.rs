@@ -142,6 +142,16 @@ pub(super) fn route_between_ports(bridge: &str) -> io::Result<()> {
     fs::write(format!("/proc/sys/net/ipv4/neigh/{bridge}/proxy_delay"), "0")
 }
 
+/// Has the host take what comes by the end of a cable whose other end is its own: it is from guests,
+/// whose addresses are elsewhere. And has it answer guests who ask on the bridge for the addresses
+/// that lead there.
+pub(super) fn route_by_detour(bridge: &str, end: &str) -> io::Result<()> {
+    // Loose, also where the host is strict otherwise: the greater number holds.
+    fs::write(ipv4(end, "rp_filter"), "2")?;
+    fs::write(ipv4(end, "forwarding"), "1")?;
+    fs::write(ipv4(bridge, "proxy_arp"), "1")
+}
+
 /// Has a bridge forward nothing, neither between its ports nor to or from the world, until it is
 /// told to route between them again.
 pub(super) fn route_nothing(bridge: &str) -> io::Result<()> {

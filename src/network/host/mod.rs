@@ -18,7 +18,9 @@
 
 mod capability;
 mod changes;
+mod conntrack;
 mod dhcp_server;
+mod elastic;
 mod firewall;
 mod forwarding;
 mod guard;
@@ -33,8 +35,9 @@ mod ports;
 mod private;
 mod sockets;
 mod tap;
+mod translation;
 
-use super::{Datapath, NetworkFault, Port, dhcp::Lease, overlay::Overlay};
+use super::{Datapath, NetworkFault, Port, dhcp::Lease, elastic::Holders, overlay::Overlay};
 use crate::domain::{
     elastic_address::ElasticAssignment,
     id::{InstanceId, InterfaceId},
@@ -133,7 +136,11 @@ impl HostDatapath {
             nft,
             listeners: Mutex::default(),
             dhcp: DhcpServer::start().map_err(fault("listen for DHCP"))?,
-            kernel: Arc::new(Mutex::new(Kernel { netlink, ports: ports::among(&links, &names) })),
+            kernel: Arc::new(Mutex::new(Kernel {
+                netlink,
+                ports: ports::among(&links, &names),
+                elastic: Holders::default(),
+            })),
             overlay: None,
             sockets: Sockets::kept_in(options.state_dir.join("private")),
             names,
@@ -305,7 +312,11 @@ impl HostDatapath {
         } else {
             self.detach_private(&identity.interface)?;
         }
+        let elastic = self.firewall.elastic(identity.address);
         self.firewall.withdraw(&tap, identity).map_err(fault("remove a filter"))?;
+        if identity.wire == Wire::Public {
+            self.unassign(kernel, &identity.interface, elastic)?;
+        }
         kernel.netlink.delete(port.device).map_err(fault("remove a tap"))?;
         kernel.ports.remove(&identity.interface);
         if let Wire::Private(_) = &identity.wire {
@@ -354,6 +365,7 @@ impl Datapath for HostDatapath {
             kernel.netlink.set_bridge(tap.index, bridge).map_err(&refused)?;
         }
         kernel.netlink.isolate_port(tap.index).map_err(&refused)?;
+        self.assign(kernel, &interface.id, &interface.elastic)?;
         kernel.netlink.set_up(tap.index).map_err(&refused)?;
         Ok(described(&identity, name))
     }
@@ -379,13 +391,14 @@ impl Datapath for HostDatapath {
 
     fn set_elastic(
         &self,
-        _: &InterfaceId,
+        interface: &InterfaceId,
         assignment: &ElasticAssignment,
     ) -> Result<(), NetworkFault> {
-        match assignment.elastic {
-            None => Ok(()),
-            Some(_) => Err(NetworkFault::Kernel("elastic addresses are not carried yet".into())),
+        let kernel = &mut *self.kernel();
+        if !kernel.ports.contains_key(interface) && self.has_private(interface) {
+            return Ok(());
         }
+        self.assign(kernel, interface, assignment)
     }
 
     fn set_members(&self, members: &GroupMembers) -> Result<(), NetworkFault> {
@@ -445,7 +458,8 @@ impl Datapath for HostDatapath {
         }
         let attached = kernel.ports.values().map(|port| &port.identity);
         let kept: Vec<_> = attached.map(|port| (self.names.tap(&port.interface), port)).collect();
-        self.firewall.sweep(&kept).map_err(fault("remove what is left of old ports"))
+        self.firewall.sweep(&kept).map_err(fault("remove what is left of old ports"))?;
+        self.sweep_elastic(kernel)
     }
 
     /// Afterwards nothing can be attached until the host is prepared by `open` again.
@@ -458,6 +472,7 @@ impl Datapath for HostDatapath {
         }
         let taps = kernel.ports.keys().cloned().collect::<Vec<_>>();
         kernel.ports.clear();
+        kernel.elastic.clear();
         let sockets = self.sockets.found().map_err(fault("list sockets"))?;
         for interface in taps.iter().chain(sockets.iter().map(|(interface, _)| interface)) {
             self.detach_private(interface)?;
@@ -468,7 +483,8 @@ impl Datapath for HostDatapath {
         links.sort_by_key(|link| link.name == public);
         for link in links {
             let ours = (link.kind == "tun" && self.names.is_tap(&link.name))
-                || (link.kind == "bridge" && self.names.is_bridge(&link.name));
+                || (link.kind == "bridge" && self.names.is_bridge(&link.name))
+                || (link.kind == "veth" && self.names.detour().contains(&link.name));
             if ours {
                 kernel.netlink.delete(link.index).map_err(fault("remove a device"))?;
             }

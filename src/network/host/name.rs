@@ -49,6 +49,11 @@ impl Names {
         format!("{}-t{}", self.prefix, letters(interface.as_str()))
     }
 
+    /// The ends of the cable by which guests' packets to elastic addresses are received once more.
+    pub fn detour(&self) -> [String; 2] {
+        ["e0", "e1"].map(|end| format!("{}-{end}", self.prefix))
+    }
+
     /// What every tap's name begins with.
     pub fn taps(&self) -> String {
         format!("{}-t", self.prefix)
@@ -59,6 +64,12 @@ impl Names {
     }
     pub fn is_bridge(&self, name: &str) -> bool {
         name == self.public_bridge() || name == self.private_bridge()
+    }
+
+    /// Of both ends of the detour, so that what the one sends is for the other.
+    pub fn detour_mac(&self) -> MacAddress {
+        let [near, _] = self.detour();
+        self.bridge_mac(&near)
     }
 
     /// A bridge's own address. Without one of its own a bridge takes a port's, and changes it as

@@ -42,16 +42,25 @@ const IFLA_INFO_DATA: u16 = 2;
 const IFLA_GROUP: u16 = 27;
 const IFLA_BR_MCAST_SNOOPING: u16 = 23;
 const IFLA_BRPORT_ISOLATED: u16 = 33;
+const VETH_INFO_PEER: u16 = 1;
 const NESTED: u16 = 1 << 15;
 const HEADER: usize = 16;
 const LINK_HEADER: usize = 16;
 const ADDRESS_HEADER: usize = 8;
+const ROUTE_HEADER: usize = 12;
+/// Behind whatever the host has itself, and told from it.
+const ROUTE_PRIORITY: u32 = 0x4d41;
 
 impl Netlink {
     pub fn open() -> io::Result<Netlink> {
+        Netlink::speaking(libc::NETLINK_ROUTE)
+    }
+
+    /// With another part of the kernel.
+    pub fn speaking(protocol: i32) -> io::Result<Netlink> {
         let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
         // SAFETY: no pointers are passed.
-        let descriptor = unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) };
+        let descriptor = unsafe { libc::socket(libc::AF_NETLINK, kind, protocol) };
         if descriptor < 0 {
             return Err(io::Error::last_os_error());
         }
@@ -91,6 +100,26 @@ impl Netlink {
         self.ask(message).map(drop)
     }
 
+    /// A cable whose ends have one address between them, and ask nobody for others'.
+    pub fn create_cable(&mut self, ends: &[String; 2], mac: [u8; 6]) -> io::Result<()> {
+        let flags = ACKNOWLEDGE | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let mut message = Message::link(libc::RTM_NEWLINK, flags, 0);
+        message.set_flags(libc::IFF_NOARP as u32);
+        message.text(libc::IFLA_IFNAME, &ends[0]);
+        message.attribute(libc::IFLA_ADDRESS, &mac);
+        message.nest(libc::IFLA_LINKINFO, |info| {
+            info.text(IFLA_INFO_KIND, "veth");
+            info.nest(IFLA_INFO_DATA, |data| {
+                data.nest(VETH_INFO_PEER, |peer| {
+                    peer.bytes.extend([0; LINK_HEADER]);
+                    peer.text(libc::IFLA_IFNAME, &ends[1]);
+                    peer.attribute(libc::IFLA_ADDRESS, &mac);
+                });
+            });
+        });
+        self.ask(message).map(drop)
+    }
+
     pub fn set_alias(&mut self, index: u32, alias: &str) -> io::Result<()> {
         let mut message = Message::link(libc::RTM_SETLINK, ACKNOWLEDGE, index);
         message.attribute(libc::IFLA_IFALIAS, alias.as_bytes());
@@ -119,9 +148,7 @@ impl Netlink {
 
     pub fn set_up(&mut self, index: u32) -> io::Result<()> {
         let mut message = Message::link(libc::RTM_SETLINK, ACKNOWLEDGE, index);
-        let up = (libc::IFF_UP as u32).to_ne_bytes();
-        message.bytes[HEADER + 8..HEADER + 12].copy_from_slice(&up);
-        message.bytes[HEADER + 12..HEADER + 16].copy_from_slice(&up);
+        message.set_flags(libc::IFF_UP as u32);
         self.ask(message).map(drop)
     }
 
@@ -134,9 +161,24 @@ impl Netlink {
     }
 
     pub fn add_address(&mut self, index: u32, address: Ipv4Addr, prefix: u8) -> io::Result<()> {
+        self.add_scoped_address(index, address, prefix, libc::RT_SCOPE_UNIVERSE)
+    }
+
+    /// One that is nobody's but this host's, and that it does not speak from.
+    pub fn add_host_address(&mut self, index: u32, address: Ipv4Addr) -> io::Result<()> {
+        self.add_scoped_address(index, address, 32, libc::RT_SCOPE_HOST)
+    }
+
+    fn add_scoped_address(
+        &mut self,
+        index: u32,
+        address: Ipv4Addr,
+        prefix: u8,
+        scope: u8,
+    ) -> io::Result<()> {
         let flags = ACKNOWLEDGE | libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
         let mut message = Message::new(libc::RTM_NEWADDR, flags);
-        message.bytes.extend([libc::AF_INET as u8, prefix, 0, libc::RT_SCOPE_UNIVERSE]);
+        message.bytes.extend([libc::AF_INET as u8, prefix, 0, scope]);
         message.bytes.extend(index.to_ne_bytes());
         message.attribute(libc::IFA_LOCAL, &address.octets());
         message.attribute(libc::IFA_ADDRESS, &address.octets());
@@ -151,8 +193,35 @@ impl Netlink {
         Ok(self.ask(message)?.iter().filter_map(|answer| address(answer)).collect())
     }
 
+    /// Leads an address to a device; the host speaks to it from `source`. A route of the host's own to
+    /// that very address goes before it.
+    pub fn add_route(&mut self, index: u32, to: Ipv4Addr, source: Ipv4Addr) -> io::Result<()> {
+        let flags = ACKNOWLEDGE | libc::NLM_F_CREATE | libc::NLM_F_REPLACE;
+        let mut message = Message::route(libc::RTM_NEWROUTE, flags, index, to);
+        message.attribute(libc::RTA_PREFSRC, &source.octets());
+        self.ask(message).map(drop)
+    }
+
+    /// One that is gone already is no error.
+    pub fn remove_route(&mut self, index: u32, to: Ipv4Addr) -> io::Result<()> {
+        match self.ask(Message::route(libc::RTM_DELROUTE, ACKNOWLEDGE, index, to)) {
+            Err(error) if error.raw_os_error() != Some(libc::ESRCH) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the routes lead that were added to a device.
+    pub fn routes(&mut self, index: u32) -> io::Result<Vec<Ipv4Addr>> {
+        let flags = libc::NLM_F_REQUEST | libc::NLM_F_DUMP;
+        let mut message = Message::new(libc::RTM_GETROUTE, flags);
+        message.bytes.extend([0; ROUTE_HEADER]);
+        message.bytes[HEADER] = libc::AF_INET as u8;
+        let answers = self.ask(message)?;
+        Ok(answers.iter().filter_map(|answer| route(answer, index)).collect())
+    }
+
     /// Sends a request and collects what answers it, up to the acknowledgement.
-    fn ask(&mut self, mut message: Message) -> io::Result<Vec<Vec<u8>>> {
+    pub fn ask(&mut self, mut message: Message) -> io::Result<Vec<Vec<u8>>> {
         self.sequence = self.sequence.wrapping_add(1);
         let length = message.bytes.len() as u32;
         message.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
@@ -213,16 +282,29 @@ pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = Heard<'_>> {
     })
 }
 
-struct Message {
+/// A request in the making.
+pub(super) struct Message {
     bytes: Vec<u8>,
 }
 
 impl Message {
-    fn new(kind: u16, flags: i32) -> Message {
+    pub fn new(kind: u16, flags: i32) -> Message {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         bytes[6..8].copy_from_slice(&(flags as u16).to_ne_bytes());
         Message { bytes }
+    }
+
+    /// Of one address, to the device's own wire.
+    fn route(kind: u16, flags: i32, index: u32, to: Ipv4Addr) -> Message {
+        let mut message = Message::new(kind, flags);
+        message.bytes.extend([libc::AF_INET as u8, 32, 0, 0]);
+        message.bytes.extend([libc::RT_TABLE_MAIN, libc::RTPROT_STATIC]);
+        message.bytes.extend([libc::RT_SCOPE_LINK, libc::RTN_UNICAST, 0, 0, 0, 0]);
+        message.attribute(libc::RTA_DST, &to.octets());
+        message.attribute(libc::RTA_OIF, &index.to_ne_bytes());
+        message.attribute(libc::RTA_PRIORITY, &ROUTE_PRIORITY.to_ne_bytes());
+        message
     }
 
     fn link(kind: u16, flags: i32, index: u32) -> Message {
@@ -232,7 +314,29 @@ impl Message {
         message
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
+    /// What follows the header.
+    #[cfg(test)]
+    pub fn body(&self) -> &[u8] {
+        &self.bytes[HEADER..]
+    }
+
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    /// An attribute that consists of attributes, as it was received.
+    pub fn nested(&mut self, kind: u16, value: &[u8]) {
+        self.attribute(kind | NESTED, value);
+    }
+
+    /// Of a link, and leaves others as they are.
+    fn set_flags(&mut self, flags: u32) {
+        let flags = flags.to_ne_bytes();
+        self.bytes[HEADER + 8..HEADER + 12].copy_from_slice(&flags);
+        self.bytes[HEADER + 12..HEADER + 16].copy_from_slice(&flags);
+    }
+
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         self.bytes.extend(((4 + value.len()) as u16).to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
         self.bytes.extend(value);
@@ -243,7 +347,7 @@ impl Message {
         self.attribute(kind, &[value.as_bytes(), &[0]].concat());
     }
 
-    fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+    pub fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
         let start = self.bytes.len();
         self.attribute(kind | NESTED, &[]);
         fill(self);
@@ -309,4 +413,18 @@ fn address(message: &[u8]) -> Option<(u32, Ipv4Addr, u8)> {
     let mut found = attributes(message.get(ADDRESS_HEADER..)?);
     let (_, octets) = found.find(|(kind, _)| *kind == libc::IFA_LOCAL)?;
     Some((index, Ipv4Addr::from(<[u8; 4]>::try_from(octets).ok()?), length))
+}
+
+fn route(message: &[u8], index: u32) -> Option<Ipv4Addr> {
+    let (mut to, mut device, mut priority) = (None, None, None);
+    for (kind, value) in attributes(message.get(ROUTE_HEADER..)?) {
+        match kind {
+            libc::RTA_DST => to = <[u8; 4]>::try_from(value).ok().map(Ipv4Addr::from),
+            libc::RTA_OIF => device = number(value, 0),
+            libc::RTA_PRIORITY => priority = number(value, 0),
+            _ => {}
+        }
+    }
+    let is_ours = device == Some(index as usize) && priority == Some(ROUTE_PRIORITY as usize);
+    to.filter(|_| is_ours)
 }

@@ -6,7 +6,7 @@ use super::{
     netlink::{Link, Netlink},
     permits::Rules,
 };
-use crate::domain::id::InterfaceId;
+use crate::{domain::id::InterfaceId, network::elastic::Holders};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,6 +17,7 @@ use std::{
 pub(super) struct Kernel {
     pub netlink: Netlink,
     pub ports: BTreeMap<InterfaceId, KnownPort>,
+    pub elastic: Holders,
 }
 
 #[derive(Debug, Clone)]

@@ -99,6 +99,10 @@ impl HostDatapath {
         Ok(())
     }
 
+    pub(super) fn has_private(&self, interface: &InterfaceId) -> bool {
+        self.overlay.as_ref().is_some_and(|overlay| has(overlay, interface))
+    }
+
     pub(super) fn set_private_members(&self, members: &GroupMembers) {
         if let Some(overlay) = &self.overlay {
             overlay.set_members(members);
