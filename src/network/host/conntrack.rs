@@ -95,11 +95,11 @@ mod tests {
         let address = elastic.octets();
         let came = |own| flow([peer, address], [own, peer]);
         let left = |own| flow([own, peer], [peer, address]);
-        for to in [came, left] {
-            assert!(!is_stale(&to(one), elastic, own));
-            assert!(is_stale(&to(two), elastic, own));
-            assert!(is_stale(&to(one), elastic, None));
-            assert!(!is_stale(&to(two), Ipv4Addr::new(203, 0, 113, 8), own));
+        for [ones, twos] in [[one, two].map(came), [one, two].map(left)] {
+            assert!(!is_stale(&ones, elastic, own));
+            assert!(is_stale(&twos, elastic, own));
+            assert!(is_stale(&ones, elastic, None));
+            assert!(!is_stale(&twos, Ipv4Addr::new(203, 0, 113, 8), own));
         }
         let before_it_was_anybodys = flow([peer, address], [address, peer]);
         assert!(is_stale(&before_it_was_anybodys, elastic, own));
