@@ -51,7 +51,11 @@ fn dhcp_questions() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
-pub fn dhcp(kind: MessageType, options: Vec<DhcpOption>) -> Vec<u8> {
+pub fn dhcp_discovery() -> Vec<u8> {
+    dhcp(MessageType::Discover, vec![])
+}
+
+fn dhcp(kind: MessageType, options: Vec<DhcpOption>) -> Vec<u8> {
     let mut message = Message::default();
     message.set_chaddr(&GUEST).set_xid(7).set_flags(Flags::default().set_broadcast());
     message.opts_mut().insert(DhcpOption::MessageType(kind));
@@ -141,6 +145,16 @@ pub fn tcp6(payload: &[u8]) -> Vec<u8> {
 
 fn link_local(last: u8) -> [u8; 16] {
     [&[0xfe, 0x80][..], &[0; 13], &[last]].concat().try_into().expect("these are 16 bytes")
+}
+
+/// The answer to a frame of `udp`, with no regard to checksums.
+pub fn back(frame: &[u8]) -> Vec<u8> {
+    let mut back = frame.to_vec();
+    for (place, length) in [(0, 6), (26, 4), (34, 2)] {
+        let (first, second) = back[place..].split_at_mut(length);
+        first.swap_with_slice(&mut second[..length]);
+    }
+    back
 }
 
 /// The frame behind a VLAN tag.

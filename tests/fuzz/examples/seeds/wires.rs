@@ -21,6 +21,8 @@ pub fn seeds() -> Vec<Seeds> {
         ("cable_headers", cable_headers()),
         ("cable_note", cable_notes()),
         ("routing", mallee_fuzz::routing_bytes::examples()),
+        ("cable", cables()),
+        ("switch", switches()),
     ]
 }
 
@@ -163,4 +165,67 @@ pub fn cable_notes() -> Vec<(&'static str, Vec<u8>)> {
         ("introduction", [&[6, 2, 0, 0, 0, 0, 0, 3][..], &v4, &[0, 0, 0, 4], &v6].concat()),
         ("farewell", vec![7, 0, 0, 0]),
     ]
+}
+
+fn steps(steps: &[&[u8]]) -> Vec<u8> {
+    steps.iter().flat_map(|step| piece(step)).collect()
+}
+
+/// What the target `cable` reads.
+fn cables() -> Vec<(&'static str, Vec<u8>)> {
+    const BEGIN_DOWN: u8 = 2;
+    const BEGIN_UP: u8 = 3;
+    let story = |how: u8, told: &[&[u8]]| [&[how][..], &steps(told)].concat();
+    let frame = [&[7, 0][..], &record(header(Kind::Frame), &frames::udp())].concat();
+    let mut stories = vec![
+        ("handshake", story(BEGIN_DOWN, &[&[0], &[0], &[0], &[0], &[6, 0, 100], &[0]])),
+        ("lost-hello", story(BEGIN_DOWN, &[&[1], &[0], &[6, 1, 0], &[0], &[0]])),
+        ("frame", story(BEGIN_UP, &[&frame, &[0]])),
+        ("replayed", story(BEGIN_UP, &[&frame, &[0], &[2, 0, 0, 0], &[2, 0, 5, 0], &[2, 0, 9, 0]])),
+        ("altered", story(BEGIN_UP, &[&frame, &[3, 0, 0, 0, 20, 1], &[3, 0, 9, 0, 4, 1]])),
+        ("cut", story(BEGIN_UP, &[&frame, &[4, 0, 0, 0, 15], &[4, 0, 9, 0, 40]])),
+        ("made-up", story(BEGIN_UP, &[&[&[5, 1, 0][..], &[1, 2, 0, 0], &[0; 30]].concat()])),
+        ("from-elsewhere", story(BEGIN_UP, &[&frame, &[2, 0, 9, 7], &[6, 0, 100], &[0]])),
+        ("killed", story(BEGIN_UP, &[&[8, 1], &frame, &[0], &[6, 0, 100], &[0], &[0], &[0]])),
+        ("silent", story(BEGIN_UP, &[&[6, 2, 0], &[1], &[1], &[6, 2, 0], &[1], &[6, 2, 0]])),
+        ("new-epoch", story(BEGIN_UP, &[&[9, 0, 3], &[9, 1, 3], &[0], &[0], &[0], &[9, 0, 2]])),
+    ];
+    for (name, note) in cable_notes() {
+        // From the end with the number 1, as notes must be.
+        let sealed = [&[7, 0][..], &record(RecordHeader { hops: 0, ..header(Kind::Cable) }, &note)];
+        stories.push((name, story(BEGIN_UP, &[&sealed.concat(), &[0], &[0]])));
+    }
+    stories
+}
+
+/// What the target `switch` reads: its guests have the addresses of the frames' writer.
+fn switches() -> Vec<(&'static str, Vec<u8>)> {
+    const TIME: &[u8] = &[3, 0, 200];
+    let from_port = |port: u8, frame: &[u8]| [&[0, port - 1], frame].concat();
+    let from_cable = |record: &[u8]| [&[1, 0], record].concat();
+    let routing = |record: &[u8]| [&[2, 0], record].concat();
+    let there =
+        RecordHeader { destination: SwitchId(1), source: SwitchId(2), ..header(Kind::Frame) };
+    let for_all = RecordHeader { destination: SwitchId::EVERYBODY, ..there };
+    let onwards = RecordHeader { destination: SwitchId(3), ..there };
+    let known: Vec<_> = mallee_fuzz::routing_bytes::examples()
+        .into_iter()
+        .map(|(_, bytes)| routing(&bytes))
+        .collect();
+    let mut stories = Vec::new();
+    for (name, frame) in frames::looked_at() {
+        stories.push((name, steps(&[&from_port(1, &frame), TIME, &from_port(3, &frame)])));
+    }
+    let (udp, arp) = (frames::udp(), frames::arp(1, 3));
+    stories.extend([
+        ("dhcp", steps(&[&from_port(1, &frames::dhcp_discovery())])),
+        ("unicast-over-a-cable", steps(&[&from_cable(&record(there, &udp))])),
+        ("broadcast-over-a-cable", steps(&[&known[0], &from_cable(&record(for_all, &arp))])),
+        ("relayed", steps(&[&from_cable(&record(onwards, &udp))])),
+        ("known", steps(&[&known[0], &known[1], &known[2], TIME, &known[3], TIME])),
+        ("cables-come-and-go", steps(&[&[4, 0, 0], &known[0], &[4, 0, 5], TIME, &[4, 2, 1]])),
+        ("ports-come-and-go", steps(&[&[5, 0, 0], &from_port(2, &udp), &[5, 0, 1], &[5, 1, 3]])),
+        ("flow", steps(&[&from_port(1, &udp), &[5, 1, 2], &from_port(2, &frames::back(&udp))])),
+    ]);
+    stories
 }
