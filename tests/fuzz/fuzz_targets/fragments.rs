@@ -95,7 +95,7 @@ fn own_header() -> RecordHeader {
         kind: Kind::Frame,
         network: NetworkId::new(1),
         hops: HOPS,
-        is_last: false,
+        is_last: true,
         is_ipv6: false,
         index: 0,
         destination: SwitchId(2),

@@ -32,7 +32,7 @@ pub fn header(kind: Kind) -> RecordHeader {
         kind,
         network: NetworkId::new(7).filter(|_| carries_frames),
         hops: HOPS,
-        is_last: false,
+        is_last: kind == Kind::Frame,
         is_ipv6: false,
         index: 0,
         destination: SwitchId(2),
