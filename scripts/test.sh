@@ -28,6 +28,7 @@ cargo_test_as_root() {
 }
 
 stage "units and house rules" cargo test --locked --lib --bins --test tidy
+stage "bytes that strangers may send" scripts/fuzz.sh
 stage "stories of the whole cloud, simulated" cargo test --locked --test scenarios -- --skip partitions
 stage "stories of links that fail" cargo_test_as_root --test scenarios partitions -- --nocapture
 stage "links between processes" cargo test --locked --test transport

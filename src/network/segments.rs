@@ -62,9 +62,11 @@ pub fn settle(
     Ok(Offload { checksum, segmentation: None })
 }
 
-/// Whether a checksum belongs where TCP or UDP have theirs.
+/// Whether a checksum belongs where TCP or UDP have theirs, and the frame goes so far.
 pub fn is_transports(bytes: &[u8], place: PartialChecksum) -> bool {
-    Transport::find(bytes).and_then(|transport| transport.checksum()) == Some(place)
+    let end = usize::from(place.start) + usize::from(place.offset) + 2;
+    end <= bytes.len()
+        && Transport::find(bytes).and_then(|transport| transport.checksum()) == Some(place)
 }
 
 /// A piece of a large segment: a frame in two parts.

@@ -293,6 +293,18 @@ fn a_checksum_anywhere_but_at_tcps_or_udps_place_is_made_at_once() {
 }
 
 #[test]
+fn a_frame_that_ends_before_the_place_of_its_checksum_is_refused() {
+    let (mut bytes, offload) = sample().frame();
+    let place = offload.checksum.unwrap();
+    let end = usize::from(place.start + place.offset) + 2;
+    bytes.truncate(end);
+    assert!(is_transports(&bytes, place));
+    bytes.truncate(end - 1);
+    assert!(!is_transports(&bytes, place));
+    assert_eq!(settle(&mut bytes, Some(place), None), Err(Malformed));
+}
+
+#[test]
 fn a_large_segment_must_be_one() {
     let (mut bytes, offload) = sample().frame();
     let tcp4 = Some((Segmented::Tcp4, 1000));
