@@ -112,7 +112,7 @@ mod tests {
             "mallee_overlay_cable_sealed_total{peer=\"east/n1\"} 3",
             "mallee_overlay_cable_sealed_bytes_total{peer=\"east/n1\"} 300",
             "mallee_overlay_datagrams_refused_total{reason=\"replayed\"} 1",
-            "mallee_overlay_frames_received_total 7",
+            "mallee_overlay_frames_received_total{} 7",
         ] {
             assert!(shown.lines().any(|shown| shown == line), "{line} in\n{shown}");
         }
