@@ -237,10 +237,8 @@ fn enclosed(
     if configuration.nodes_here().iter().all(simulated) || !enclosure::lacks_net_admin() {
         return Ok(None);
     }
-    let options = EnclosureOptions {
-        record: state.enclosure(),
-        guests: configuration.groups.iter().map(|group| group.public_addresses).collect(),
-    };
+    let options =
+        EnclosureOptions { record: state.enclosure(), guests: configuration.guests_ranges() };
     let enclosure = enclosure::enter(&options).map_err(|error| {
         let remedy = error.remedy().map(|remedy| format!("{remedy}; or run as root"));
         Fault::of(&error)

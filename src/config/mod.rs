@@ -40,6 +40,7 @@ pub use topology::{Role, Topology, TopologySection};
 
 use crate::domain::{
     instance_type::InstanceTypes,
+    port_filter::Cidr,
     resources::Resources,
     settings::{CloudSettings, Reach},
 };
@@ -165,6 +166,12 @@ impl Configuration {
             );
         }
         InstanceTypes(types)
+    }
+
+    /// Every range that guests are reached in from outside.
+    pub fn guests_ranges(&self) -> Vec<Cidr> {
+        let own = self.groups.iter().map(|group| group.public_addresses);
+        own.chain(self.cloud.elastic(&self.groups).range).collect()
     }
 
     /// The groups whose managers run in this process.

@@ -5,6 +5,7 @@ use crate::guest::{GATEWAY, METADATA_PORT, open};
 use mallee::{
     boot::enclosed_datapath::EnclosedDatapath,
     domain::{
+        elastic_address::ElasticAssignment,
         id::{InstanceId, InterfaceId},
         interface::{InterfaceSpec, NicBackend},
         port_filter::PortFilter,
@@ -28,6 +29,7 @@ use std::{
 pub enum Order {
     Attach(InstanceId, InterfaceSpec),
     SetFilter(InterfaceId, PortFilter),
+    SetElastic(InterfaceId, ElasticAssignment),
     Detach(InterfaceId),
     /// Leave a process behind, as a guest would be.
     Leave,
@@ -104,6 +106,9 @@ fn obey(order: Order, datapath: &dyn Datapath) -> Answer {
         }
         Order::SetFilter(interface, filter) => {
             datapath.set_filter(&interface, &filter).map(nothing)
+        }
+        Order::SetElastic(interface, assignment) => {
+            datapath.set_elastic(&interface, &assignment).map(nothing)
         }
         Order::Detach(interface) => datapath.detach(&interface).map(nothing),
         Order::Leave => Ok(Command::new("sleep").arg("120").spawn().unwrap().id().to_string()),

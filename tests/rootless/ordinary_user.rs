@@ -5,6 +5,7 @@ use crate::{
     life::{Answer, Greeting, Order},
 };
 use mallee::domain::{
+    elastic_address::{Egress, Elastic, ElasticAssignment},
     id::InterfaceId,
     interface::InterfaceSpec,
     port_filter::{Permit, PortFilter},
@@ -14,6 +15,7 @@ use std::{
     ffi::CString,
     fs,
     io::{BufRead, BufReader, Lines, Write},
+    net::Ipv4Addr,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
@@ -146,6 +148,14 @@ impl Life {
 
     pub fn admit(&mut self, interface: &InterfaceId, permits: Vec<Permit>) {
         self.ask(&Order::SetFilter(interface.clone(), PortFilter { permits })).unwrap();
+    }
+
+    /// Has the world find the interface at this address too, or no longer.
+    pub fn assign(&mut self, interface: &InterfaceId, generation: u64, address: Option<Ipv4Addr>) {
+        let egress = Egress::Masqueraded;
+        let elastic = address.map(|address| Elastic { address, egress });
+        let assignment = ElasticAssignment { generation, elastic };
+        self.ask(&Order::SetElastic(interface.clone(), assignment)).unwrap();
     }
 
     /// Lets it end by itself.

@@ -23,6 +23,7 @@ pub const ALL: &[(&str, Story)] = &[
     ("bytes_pass_whole_both_ways_and_an_end_closed_on_one_side_is_closed_to_the_other", half_close),
     ("a_port_nobody_serves_is_reset", nobody_serves),
     ("datagrams_are_answered", datagrams),
+    ("an_elastic_address_is_shown_on_loopback_and_moves", elastic_address),
     ("all_ports_are_too_many_and_the_familiar_ones_are_offered", all_ports),
     ("guests_reach_the_world_and_not_the_hosts_loopback", uplink),
     ("the_way_to_the_world_is_made_again_when_it_is_lost", uplink_lost),
@@ -133,6 +134,40 @@ fn half_close(host: &Host) {
     assert!(received == sent, "{} of {LENGTH} bytes", received.len());
     let rate = LENGTH as f64 / begun.elapsed().as_secs_f64() / f64::from(1 << 20);
     println!("  {rate:.0} MiB/s there and back");
+    life.end();
+}
+
+fn elastic_address(host: &Host) {
+    const ELASTIC: Ipv4Addr = Ipv4Addr::new(10, 213, 255, 7);
+    let shown = || {
+        let address = (Ipv4Addr::new(127, 213, 255, 7), 8080).into();
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+        stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+        let mut word = [0; 3];
+        stream.read_exact(&mut word)?;
+        Ok::<_, io::Error>((stream, String::from_utf8_lossy(&word).into_owned()))
+    };
+    let mut life = host.live("e");
+    let [one, two] = [4, 5].map(|number| public(number, vec![egress(), tcp(8080, 8080)]));
+    let guests = [&one, &two].map(|interface| life.guest(interface));
+    guests[0].namespace.serve(8080, "one");
+    guests[1].namespace.serve(8080, "two");
+    assert_eq!(shown().unwrap_err().kind(), ErrorKind::ConnectionRefused, "nobody's");
+    life.assign(&one.id, 1, Some(ELASTIC));
+    let (mut stream, word) = shown().unwrap();
+    assert_eq!(word, "one");
+    says(8080, "one");
+    life.assign(&two.id, 2, Some(ELASTIC));
+    assert_eq!(shown().unwrap().1, "two");
+    assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)), "cut");
+    life.assign(&one.id, 2, None);
+    assert_eq!(shown().unwrap().1, "two");
+    life.admit(&two.id, vec![egress()]);
+    assert_eq!(shown().unwrap_err().kind(), ErrorKind::ConnectionRefused, "its filter holds");
+    life.admit(&two.id, vec![egress(), tcp(8080, 8080)]);
+    life.assign(&two.id, 3, None);
+    assert_eq!(shown().unwrap_err().kind(), ErrorKind::ConnectionRefused, "nobody's");
+    says(8080, "one");
     life.end();
 }
 
