@@ -17,6 +17,14 @@ if [ ! -x "$moto/bin/moto_server" ]; then
 fi
 export MALLEE_BENCH_MOTO="$PWD/$moto/bin/moto_server"
 
+# One of the overlay's, which Debian does not have.
+boringtun=target/bench/boringtun
+if [ ! -x "$boringtun/bin/boringtun-cli" ]; then
+	echo "mallee: installing boringtun into $boringtun, to compare with" >&2
+	cargo install --quiet --root "$boringtun" boringtun-cli
+fi
+export MALLEE_BENCH_BORINGTUN="$PWD/$boringtun/bin/boringtun-cli"
+
 cargo bench --locked --bench decisions
 cargo bench --locked --bench store
 cargo bench --locked --bench link
@@ -24,8 +32,8 @@ cargo bench --locked --bench simulation
 cargo bench --locked --bench api
 cargo bench --locked --bench cluster
 if [ -z "$as_root" ]; then
-	cargo bench --locked --bench launch
+	cargo bench --locked --bench launch --bench overlay
 else
 	host=$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')
-	env "CARGO_TARGET_${host}_RUNNER=$as_root" cargo bench --locked --bench launch
+	env "CARGO_TARGET_${host}_RUNNER=$as_root" cargo bench --locked --bench launch --bench overlay
 fi

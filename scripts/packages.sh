@@ -17,8 +17,8 @@ run="gcc libc6-dev
 test="busybox-static g++ iputils-ping mmdebstrap python3-venv slirp4netns tcpdump"
 # A user who may not touch the host's network: the guests' way to the world.
 [ "$(id -u)" = 0 ] || run="$run slirp4netns"
-# A load generator, and what the peer runs in.
-bench="python3-venv wrk"
+# Load generators, what a peer runs in, and the overlay's peers.
+bench="python3-venv wrk ethtool iperf3 vde2 vdeplug wireguard-go wireguard-tools"
 
 case "${1:-}" in
 run) wanted=$run ;;
