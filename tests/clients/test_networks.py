@@ -129,8 +129,9 @@ def test_a_network_is_made_as_terraform_makes_it_and_goes_in_the_reverse_order_o
 def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, image, name):
     vpc = ec2.create_vpc(CidrBlock=RANGE)["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.20.1.0/28")["Subnet"]["SubnetId"]
-    interface = ec2.create_network_interface(SubnetId=subnet)["NetworkInterface"]
-    interface = interface["NetworkInterfaceId"]
+    # An address of its own choice might be the one that the instance is to have.
+    wanted = {"SubnetId": subnet, "PrivateIpAddress": "10.20.1.8"}
+    interface = ec2.create_network_interface(**wanted)["NetworkInterface"]["NetworkInterfaceId"]
     id = run(ec2, image, SubnetId=subnet, PrivateIpAddress="10.20.1.9")["InstanceId"]
     wait(ec2, "running", id)
 
