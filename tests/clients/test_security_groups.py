@@ -128,7 +128,8 @@ PING_SECONDS = 2
 
 
 def reaches_by_ping(guest, address):
-    return guest.succeeds(f"ping -c 2 -w {PING_SECONDS} {address}")
+    # Without `-W` it waits ten seconds more for the first answer.
+    return guest.succeeds(f"ping -c 2 -w {PING_SECONDS} -W 1 {address}")
 
 
 def shout(guest):
