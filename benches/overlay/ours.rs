@@ -58,7 +58,6 @@ pub fn run(orders: &str) {
     let state = tempfile::tempdir().expect("a directory");
     let overlay = Overlay::start(OverlayOptions {
         listen: orders.listen,
-        advertised: Vec::new(),
         state_dir: state.path().to_owned(),
         chance: Ambient::system().chance("bench"),
         limits: Limits::default(),

@@ -277,7 +277,6 @@ pub fn open(options: HostOptions) -> Result<HostDatapath, NetworkFault> {
     let kept = TempDir::new().unwrap();
     let overlay = OverlayOptions {
         listen: (Ipv4Addr::UNSPECIFIED, 0).into(),
-        advertised: Vec::new(),
         state_dir: kept.path().to_owned(),
         chance: Ambient::system().chance("overlay"),
         limits: Limits::default(),

@@ -57,7 +57,6 @@ impl Host {
     pub fn begin(&mut self) {
         let options = || OverlayOptions {
             listen: self.listen,
-            advertised: Vec::new(),
             state_dir: self.state.path().to_owned(),
             chance: Box::new(Dice(u64::from(self.number) + 7)),
             limits: Limits::default(),

@@ -13,7 +13,6 @@ use crate::{
 };
 use actix::Recipient;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
-use tokio::sync::watch;
 
 /// How often a parent is asked.
 const ASK_EVERY: Duration = Duration::from_secs(1);
@@ -27,8 +26,7 @@ pub type Tell = Arc<dyn Fn(OverlayCharter) + Send + Sync>;
 /// Beside the roster.
 pub struct Beside {
     pub keeper: Arc<Keeper>,
-    /// If hosts may join this cloud.
-    pub registry: Option<Arc<Registry>>,
+    pub registry: Arc<Registry>,
     pub own: SwitchCard,
     pub tell: Tell,
 }
@@ -37,10 +35,7 @@ impl Beside {
     pub async fn go_on(self) {
         let Beside { keeper, registry, own, tell } = self;
         let mut changes = keeper.watch();
-        let mut members = match &registry {
-            Some(registry) => registry.watch(),
-            None => watch::Sender::new(()).subscribe(),
-        };
+        let mut members = registry.watch();
         let here = BTreeSet::from([own.name.clone()]);
         let mut known = 0;
         loop {
@@ -48,7 +43,7 @@ impl Beside {
             let (keeper, registry) = (keeper.clone(), registry.clone());
             let (own, here, tell) = (own.clone(), here.clone(), tell.clone());
             let work = move || {
-                let members = registry.map_or_else(Vec::new, |registry| registry.members());
+                let members = registry.members();
                 let kept = keeper
                     .take(std::slice::from_ref(&own))
                     .and_then(|()| keeper.keep_members(&members, &here))
@@ -67,7 +62,7 @@ impl Beside {
             }
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() { return },
-                Ok(()) = members.changed() => {}
+                changed = members.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
         }

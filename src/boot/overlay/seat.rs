@@ -61,7 +61,6 @@ impl OverlaySeat {
                     true => configuration.overlay.listen,
                     false => NOBODY,
                 },
-                advertised: configuration.overlay.addresses.clone(),
                 state_dir: state.overlay(),
                 chance: ambient.chance("overlay"),
                 limits: Limits::default(),
@@ -109,7 +108,7 @@ impl OverlaySeat {
             return;
         };
         let own = SwitchCard { name: "cloud".to_owned(), endpoints: self.endpoints.clone() };
-        let (keeper, registry) = (keeper.clone(), Some(registry.clone()));
+        let (keeper, registry) = (keeper.clone(), registry.clone());
         on.spawn(Beside { keeper, registry, own, tell: tell(overlay) }.go_on());
     }
 
@@ -121,6 +120,10 @@ impl OverlaySeat {
         on: &ArbiterHandle,
     ) {
         let Some(overlay) = &self.overlay else { return };
+        if let Some(OverlayDesk::Cloud { .. }) = self.desk {
+            // A node beside the cloud's manager, below a group elsewhere: the switch is the cloud's.
+            return;
+        }
         let own = SwitchCard { name: switch_name(identity), endpoints: self.endpoints.clone() };
         let child = Child {
             identity: identity.clone(),

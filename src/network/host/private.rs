@@ -91,16 +91,14 @@ impl HostDatapath {
         interface: &InterfaceId,
         filter: &PortFilter,
     ) -> Result<(), NetworkFault> {
-        let overlay = self.overlay()?;
-        if !has(overlay, interface) {
-            return Err(NetworkFault::NotAttached(interface.clone()));
+        match self.overlay()?.set_filter(interface, filter.clone()) {
+            true => Ok(()),
+            false => Err(NetworkFault::NotAttached(interface.clone())),
         }
-        overlay.set_filter(interface, filter.clone());
-        Ok(())
     }
 
     pub(super) fn has_private(&self, interface: &InterfaceId) -> bool {
-        self.overlay.as_ref().is_some_and(|overlay| has(overlay, interface))
+        self.overlay.as_ref().is_some_and(|overlay| overlay.has(interface))
     }
 
     pub(super) fn set_private_members(&self, members: &GroupMembers) {
@@ -112,7 +110,7 @@ impl HostDatapath {
     /// Removes what belongs to no port of the switch.
     pub(super) fn sweep_sockets(&self) -> Result<(), NetworkFault> {
         for (interface, _) in self.sockets.found().map_err(fault("list sockets"))? {
-            if !self.overlay.as_ref().is_some_and(|overlay| has(overlay, &interface)) {
+            if !self.overlay.as_ref().is_some_and(|overlay| overlay.has(&interface)) {
                 self.detach_private(&interface)?;
             }
         }
@@ -152,7 +150,3 @@ impl HostDatapath {
 
 /// What is written on the bridge.
 const PRIVATE: &str = "private interfaces, kept from the host";
-
-fn has(overlay: &Overlay, interface: &InterfaceId) -> bool {
-    overlay.status().edges.iter().any(|edge| edge.interface == *interface)
-}

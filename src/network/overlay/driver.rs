@@ -48,7 +48,6 @@ pub(super) struct Driver {
     poll: Poll,
     socket: Arc<UdpSocket>,
     listen: SocketAddr,
-    advertised: Vec<SocketAddr>,
     /// Of the switch.
     incarnation: u64,
     limits: Limits,
@@ -89,8 +88,7 @@ impl Driver {
         granted: mpsc::Receiver<Wish>,
         bell: Arc<Bell>,
     ) -> Result<Driver, OverlayFault> {
-        let OverlayOptions { listen: address, advertised, mut chance, limits, cables, .. } =
-            options;
+        let OverlayOptions { listen: address, mut chance, limits, cables, .. } = options;
         let listen = |source| OverlayFault::Listen { address, source };
         let socket = Arc::new(socket::open(address).map_err(listen)?);
         let bound = socket.local_addr().map_err(listen)?;
@@ -117,7 +115,6 @@ impl Driver {
             outbox: Outbox::new(socket.clone(), address.is_ipv6()),
             socket,
             listen: bound,
-            advertised,
             incarnation: number,
             switch: Switch::new(SwitchId::default(), number, limits.clone()),
             limits,
@@ -374,12 +371,17 @@ impl Driver {
         self.edges.close(&self.poll, port);
     }
 
-    pub fn set_filter(&mut self, interface: &InterfaceId, filter: PortFilter) {
-        let Some(port) = self.edges.find(interface) else { return };
+    pub fn has(&self, interface: &InterfaceId) -> bool {
+        self.edges.find(interface).is_some()
+    }
+
+    pub fn set_filter(&mut self, interface: &InterfaceId, filter: PortFilter) -> bool {
+        let Some(port) = self.edges.find(interface) else { return false };
         if let Some(spec) = self.edges.spec_mut(port) {
             spec.filter = filter.clone();
         }
         self.switch.set_filter(port, filter);
+        true
     }
 
     pub fn set_members(&mut self, members: GroupMembers) {
@@ -412,19 +414,6 @@ impl Driver {
         }
     }
 
-    pub fn endpoints(&self) -> Vec<SocketAddr> {
-        let mut endpoints = self.advertised.clone();
-        if endpoints.is_empty() {
-            endpoints = socket::reachable(self.listen);
-        }
-        for outside in self.cables.outside_addresses() {
-            if !endpoints.contains(&outside) {
-                endpoints.push(outside);
-            }
-        }
-        endpoints
-    }
-
     pub fn status(&self) -> OverlayStatus {
         let Inbound { assembly, datagrams, bytes, malformed, .. } = &self.inbound;
         OverlayStatus {
@@ -436,7 +425,6 @@ impl Driver {
             refused: self.cables.refused().clone(),
             edges: self.edges.all().map(|(id, edge)| edge.status(id)).collect(),
             underlay: UnderlayStatus {
-                endpoints: self.endpoints(),
                 received_datagrams: *datagrams,
                 received_bytes: *bytes,
                 unsendable: self.unsendable,

@@ -52,8 +52,6 @@ use std::{
 pub struct OverlayOptions {
     /// UDP; unspecified in IPv6 (`[::]`) means all addresses of both kinds.
     pub listen: SocketAddr,
-    /// Where others find this switch, if not at the host's own addresses.
-    pub advertised: Vec<SocketAddr>,
     /// Its own; no other process's at the same time. Made if there is none.
     pub state_dir: PathBuf,
     pub chance: Box<dyn Chance>,
@@ -137,10 +135,15 @@ impl Overlay {
         self.ask(move |driver| driver.detach(&interface));
     }
 
-    /// Replaces what a port admits; without such a port, nothing.
-    pub fn set_filter(&self, interface: &InterfaceId, filter: PortFilter) {
+    pub fn has(&self, interface: &InterfaceId) -> bool {
         let interface = interface.clone();
-        self.ask(move |driver| driver.set_filter(&interface, filter));
+        self.ask(move |driver| driver.has(&interface))
+    }
+
+    /// Replaces what a port admits; false if there is no such port.
+    pub fn set_filter(&self, interface: &InterfaceId, filter: PortFilter) -> bool {
+        let interface = interface.clone();
+        self.ask(move |driver| driver.set_filter(&interface, filter))
     }
 
     pub fn set_members(&self, members: &GroupMembers) {
@@ -151,11 +154,6 @@ impl Overlay {
     /// Says who this switch is, who the others are and with which keys they speak.
     pub fn set_charter(&self, charter: OverlayCharter) {
         self.ask(move |driver| driver.set_charter(&charter));
-    }
-
-    /// Where others may find this switch.
-    pub fn endpoints(&self) -> Vec<SocketAddr> {
-        self.ask(|driver| driver.endpoints())
     }
 
     pub fn status(&self) -> OverlayStatus {

@@ -7,7 +7,7 @@
 use std::{
     io,
     mem::MaybeUninit,
-    net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
+    net::{Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket},
     os::fd::{AsRawFd, FromRawFd, OwnedFd},
 };
 
@@ -53,53 +53,6 @@ fn set(socket: &UdpSocket, level: i32, option: i32, value: i32) -> io::Result<()
     // SAFETY: the value is valid for its length during the call.
     let result = unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, value, length) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-}
-
-/// Where a socket bound to this address can be reached from outside: at all of the host's addresses
-/// if it is bound to none.
-pub(super) fn reachable(bound: SocketAddr) -> Vec<SocketAddr> {
-    if !bound.ip().is_unspecified() {
-        return vec![bound];
-    }
-    let mut found = Vec::new();
-    let mut first = std::ptr::null_mut();
-    // SAFETY: the list that is written to `first` is read until it is freed, and not afterwards.
-    unsafe {
-        if libc::getifaddrs(&raw mut first) < 0 {
-            log::warn!("cannot list the host's addresses: {}", io::Error::last_os_error());
-            return found;
-        }
-        let mut next = first;
-        while let Some(entry) = next.as_ref() {
-            if let Some(address) = entry.ifa_addr.as_ref() {
-                found.extend(reachable_at(address, bound));
-            }
-            next = entry.ifa_next;
-        }
-        libc::freeifaddrs(first);
-    }
-    found
-}
-
-/// # Safety
-/// `address` is as long as an address of its family.
-unsafe fn reachable_at(address: &libc::sockaddr, bound: SocketAddr) -> Option<SocketAddr> {
-    let length = match i32::from(address.sa_family) {
-        libc::AF_INET => size_of::<libc::sockaddr_in>(),
-        libc::AF_INET6 if bound.is_ipv6() => size_of::<libc::sockaddr_in6>(),
-        _ => return None,
-    };
-    let mut copy = Address::blank();
-    let (from, to) = ((&raw const *address).cast::<u8>(), copy.pointer_mut().cast::<u8>());
-    // SAFETY: there is room for an address of any kind, and the caller says how long this one is.
-    unsafe { std::ptr::copy_nonoverlapping(from, to, length) };
-    let mut address = copy.read()?;
-    let is_of_use = match address.ip() {
-        IpAddr::V4(v4) => !v4.is_loopback() && !v4.is_link_local(),
-        IpAddr::V6(v6) => !v6.is_loopback() && !v6.is_unicast_link_local(),
-    };
-    address.set_port(bound.port());
-    is_of_use.then_some(address)
 }
 
 /// A socket's address in the kernel's form.

@@ -41,7 +41,6 @@ pub struct EdgeStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct UnderlayStatus {
     pub listen: SocketAddr,
-    pub endpoints: Vec<SocketAddr>,
     pub sent_datagrams: u64,
     pub sent_bytes: u64,
     /// Datagrams that the kernel did not take.
@@ -60,7 +59,6 @@ impl UnderlayStatus {
     pub(super) fn of(listen: SocketAddr, sent: Sent) -> UnderlayStatus {
         UnderlayStatus {
             listen,
-            endpoints: Vec::new(),
             sent_datagrams: sent.datagrams,
             sent_bytes: sent.bytes,
             undelivered: sent.undelivered,
