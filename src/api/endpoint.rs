@@ -47,13 +47,14 @@ impl Endpoint for Ec2 {
         let caller = Caller { account: account.clone(), role };
         let scope = Scope { account, region };
         let call = ActionCall {
-            service: request.service,
-            name: &request.action,
-            version: &request.version,
-            parameters: &request.parameters,
+            service: request.asked.service,
+            name: &request.asked.action,
+            version: &request.asked.version,
+            parameters: &request.asked.parameters,
         };
         let exchange =
-            Exchange::begin(&self.0, caller, scope, request.cause.clone(), request.dry_run).await?;
+            Exchange::begin(&self.0, caller, scope, request.cause.clone(), request.asked.dry_run)
+                .await?;
         actions::perform(&call, &exchange).await
     }
 }

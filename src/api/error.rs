@@ -4,6 +4,7 @@
 //! uses wherever clients are known to look at them. Which fault of the cloud becomes which code is
 //! decided in exhaustive matches by those who know the fault; here are the words.
 
+use super::service::Service;
 use crate::domain::filter::InvalidFilter;
 use crate::domain::id::MalformedId;
 use actix_web::http::StatusCode;
@@ -227,6 +228,14 @@ impl ApiError {
     /// Says nothing of the cause, which belongs in the log beside the request id.
     pub fn internal() -> Self {
         Self::new(Code::InternalError, "An internal error has occurred")
+    }
+
+    /// The document of an error, as the service that was asked writes it.
+    pub fn render_for(&self, service: Service, request_id: &str) -> String {
+        match service {
+            Service::Ec2 => self.render(request_id),
+            Service::Sts => self.render_sts(request_id),
+        }
     }
 
     /// EC2's error document: no namespace, and `RequestID` with a capital `ID`.

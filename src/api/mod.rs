@@ -6,6 +6,7 @@
 //! room's door: inside the cloud they are domain values.
 
 pub mod endpoint;
+pub mod protocol;
 pub mod server;
 
 pub mod action;

@@ -33,20 +33,20 @@ impl Credentials for Echo {
 
 impl Endpoint for Echo {
     async fn answer(&self, request: SignedRequest) -> Result<String, ApiError> {
-        if request.action == "Refuse" {
-            return Err(ApiError::invalid_action(&request.action));
+        if request.asked.action == "Refuse" {
+            return Err(ApiError::invalid_action(&request.asked.action));
         }
-        if request.action == "Wait" {
+        if request.asked.action == "Wait" {
             self.asked.notify_one();
             self.answer.notified().await;
         }
         Ok(format!(
             "{} {} {} {:?} {}",
-            request.action,
-            request.version,
+            request.asked.action,
+            request.asked.version,
             request.sender.account(),
             request.sender.region().map(ToString::to_string),
-            request.dry_run
+            request.asked.dry_run
         ))
     }
 }

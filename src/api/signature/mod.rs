@@ -160,7 +160,7 @@ pub fn verify(
     received: &Received<'_>,
     parameters: &Parameters,
     service: Service,
-    credentials: &impl Credentials,
+    credentials: &dyn Credentials,
     now: Timestamp,
 ) -> Result<Signed, Refused> {
     let in_header = received.headers.contains_key(AUTHORIZATION);

@@ -94,7 +94,7 @@ impl Request {
     }
 
     /// `None` if the server would not even have taken it for a request.
-    fn verify(&self, keys: &impl Credentials, now: Timestamp) -> Option<Result<Signed, Refused>> {
+    fn verify(&self, keys: &dyn Credentials, now: Timestamp) -> Option<Result<Signed, Refused>> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.append(

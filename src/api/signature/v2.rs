@@ -22,7 +22,7 @@ pub(super) fn is_claimed(parameters: &Parameters) -> bool {
 pub(super) fn verify(
     received: &Received<'_>,
     parameters: &Parameters,
-    credentials: &impl Credentials,
+    credentials: &dyn Credentials,
     now: Timestamp,
 ) -> Result<Signed, Refused> {
     let access_key_id = required(parameters, "AWSAccessKeyId")?;

@@ -160,7 +160,7 @@ impl<'a> Claim<'a> {
         &self,
         received: &Received<'_>,
         service: Service,
-        credentials: &impl Credentials,
+        credentials: &dyn Credentials,
         now: Timestamp,
     ) -> Result<Signed, Refused> {
         let region = self.check_scope(service)?;
