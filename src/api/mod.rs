@@ -21,6 +21,8 @@ pub mod signature;
 pub mod parameters;
 pub mod query;
 
+pub mod shape;
+
 pub mod describe;
 pub mod filters;
 pub mod pagination;
