@@ -7,6 +7,7 @@
 //! Which protocol a request is in is decided by its headers alone, so that two readers of one request
 //! cannot disagree; a proof of another protocol's kind is worth nothing.
 
+mod json;
 mod query;
 
 use super::error::ApiError;
@@ -18,7 +19,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 
 /// In the order in which they are asked whether a request is theirs; the last takes what is left.
-const ALL: &[&dyn Protocol] = &[&query::Query];
+const ALL: &[&dyn Protocol] = &[&json::Json, &query::Query];
 
 /// A way of asking.
 pub trait Protocol: Sync {
