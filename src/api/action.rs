@@ -5,6 +5,7 @@
 //! that a dry run cannot do anything.
 
 use super::{
+    cloud_certificate::CloudCertificate,
     error::{ApiError, Code},
     fault,
     service::Service,
@@ -59,6 +60,7 @@ pub struct Exchange {
     pub settings: Arc<CloudSettings>,
     pub ambient: Ambient,
     pub blobs: Arc<dyn BlobCheck>,
+    pub certificate: Arc<CloudCertificate>,
     members: Arc<dyn Membership>,
     published: Published,
     cloud: Address<CloudManager>,
@@ -73,6 +75,8 @@ pub struct Cloud {
     pub blobs: Arc<dyn BlobCheck>,
     /// Who invites hosts.
     pub members: Arc<dyn Membership>,
+    /// What the cloud signs with, and issues users' certificates by.
+    pub certificate: Arc<CloudCertificate>,
     pub published: Published,
     pub manager: Address<CloudManager>,
 }
@@ -95,6 +99,7 @@ impl Exchange {
             settings: cloud.settings.clone(),
             ambient: cloud.ambient.clone(),
             blobs: cloud.blobs.clone(),
+            certificate: cloud.certificate.clone(),
             members: cloud.members.clone(),
             published: cloud.published.clone(),
             cloud: cloud.manager.clone(),

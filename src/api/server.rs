@@ -177,10 +177,7 @@ impl<E: Endpoint> Gate<E> {
             Ok(xml) => (StatusCode::OK, xml),
             Err(error) => {
                 log::debug!("request {request_id} refused: {error}");
-                let xml = match service {
-                    Service::Ec2 => error.render(&request_id),
-                    Service::Sts => error.render_sts(&request_id),
-                };
+                let xml = error.render_for(service, &request_id);
                 told.code = Some(error.code.as_str().to_owned());
                 (error.status(), xml)
             }
