@@ -13,6 +13,7 @@ pub mod membership;
 pub mod overlay;
 pub mod purge;
 
+mod cloud_certificate;
 mod exporter;
 mod founded;
 mod founding;
@@ -108,6 +109,8 @@ pub enum BootFault {
     Identity(#[from] IdentityFault),
     #[error("the cloud's own authority cannot be used: {0}")]
     Registry(#[from] RegistryFault),
+    #[error("the cloud's own certificate cannot be used: {0}")]
+    Certificate(#[from] cloud_certificate::CertificateFault),
     #[error("a manager cannot be certified: {0}")]
     Credentials(#[from] CredentialFault),
     #[error("this host runs no cloud manager and has joined no cloud")]

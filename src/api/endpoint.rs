@@ -5,6 +5,7 @@ use super::{
     actions::{self, ActionCall},
     error::{ApiError, Code},
     server::{Endpoint, SignedRequest},
+    service::Service,
     signature::{Credential, Credentials},
 };
 use crate::domain::{
@@ -19,7 +20,7 @@ pub struct Ec2(pub Cloud);
 impl Credentials for Ec2 {
     fn find(&self, access_key_id: &str) -> Option<Credential> {
         let state = self.0.published.load();
-        let key = state.access_keys.get(access_key_id)?;
+        let key = state.access_keys.get(access_key_id).filter(|key| key.is_active())?;
         Some(Credential {
             secret: key.secret.0.clone(),
             account: key.account.clone(),
@@ -32,7 +33,12 @@ impl Credentials for Ec2 {
 impl Endpoint for Ec2 {
     async fn answer(&self, request: SignedRequest) -> Result<String, ApiError> {
         let regions = &self.0.settings.regions;
-        let region = request.sender.region().unwrap_or_else(|| regions.default_region()).clone();
+        let region = match request.asked.service {
+            // Is in no region: its clients sign for whichever they think it has.
+            Service::Iam => None,
+            Service::Ec2 | Service::Sts => request.sender.region(),
+        };
+        let region = region.unwrap_or_else(|| regions.default_region()).clone();
         if !regions.admits(&region) {
             return Err(ApiError::new(
                 Code::AuthFailure,

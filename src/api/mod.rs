@@ -11,6 +11,8 @@ pub mod server;
 
 pub mod action;
 pub mod actions;
+pub mod certificate;
+pub mod cloud_certificate;
 pub mod fault;
 pub mod key_material;
 pub mod shapes;

@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 use tracing::{Instrument, debug_span};
 
 /// Where the endpoint answers, with or without a slash at the end.
-const PATHS: [&str; 3] = ["", "/services/Eucalyptus", "/services/compute"];
+const PATHS: [&str; 4] = ["", "/services/Eucalyptus", "/services/compute", "/services/Euare"];
 
 /// What answers requests: in production the dispatcher of actions. Each worker thread has a clone.
 pub trait Endpoint: Credentials + Clone + Send + 'static {

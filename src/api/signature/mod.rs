@@ -117,7 +117,8 @@ impl Refused {
         Refused::Incomplete(reason.into())
     }
 
-    /// What the client is told. EC2 has one answer for every bad credential; STS tells them apart.
+    /// What the client is told. EC2 has one answer for every bad credential; STS and IAM tell them
+    /// apart.
     pub fn into_api_error(self, service: Service) -> ApiError {
         match (self, service) {
             (Refused::Unsigned, _) => ApiError::new(
@@ -135,11 +136,13 @@ impl Refused {
                     "AWS was not able to validate the provided access credentials",
                 )
             }
-            (Refused::UnknownKey | Refused::WrongToken, Service::Sts) => ApiError::new(
-                Code::InvalidClientTokenId,
-                "The security token included in the request is invalid.",
-            ),
-            (Refused::WrongSignature, Service::Sts) => ApiError::new(
+            (Refused::UnknownKey | Refused::WrongToken, Service::Sts | Service::Iam) => {
+                ApiError::new(
+                    Code::InvalidClientTokenId,
+                    "The security token included in the request is invalid.",
+                )
+            }
+            (Refused::WrongSignature, Service::Sts | Service::Iam) => ApiError::new(
                 Code::SignatureDoesNotMatch,
                 "The request signature we calculated does not match the signature you provided. \
                  Check your AWS Secret Access Key and signing method. \
@@ -148,7 +151,7 @@ impl Refused {
             (Refused::Expired, Service::Ec2) => {
                 ApiError::new(Code::RequestExpired, "Request has expired.")
             }
-            (Refused::Expired, Service::Sts) => {
+            (Refused::Expired, Service::Sts | Service::Iam) => {
                 ApiError::new(Code::SignatureDoesNotMatch, "Signature expired.")
             }
         }
