@@ -8,9 +8,13 @@ use super::{
     service::Service,
     signature::{Credential, Credentials},
 };
-use crate::domain::{
-    account::{Caller, Role},
-    scope::Scope,
+use crate::{
+    domain::{
+        account::{Caller, Role},
+        scope::Scope,
+        signing_certificate::CertificateFingerprint,
+    },
+    soap::Certificates,
 };
 
 /// The whole EC2 interface of one cloud. Cheap to clone: one for each worker.
@@ -27,6 +31,19 @@ impl Credentials for Ec2 {
             administrator: key.role == Role::Administrator,
             session_token: None,
         })
+    }
+}
+
+impl Certificates for Ec2 {
+    type Holder = Caller;
+
+    fn find(&self, fingerprint: &[u8; 32]) -> Option<Caller> {
+        let state = self.0.published.load();
+        let fingerprint = CertificateFingerprint::of_digest(*fingerprint);
+        let certificate = state.signing_certificates.get(&fingerprint)?;
+        certificate
+            .is_active()
+            .then(|| Caller { account: certificate.account.clone(), role: certificate.role })
     }
 }
 

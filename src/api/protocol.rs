@@ -9,23 +9,26 @@
 
 mod json;
 mod query;
+mod soap;
 
 use super::error::ApiError;
 use super::parameters::Parameters;
 use super::service::Service;
 use super::signature::{Credentials, Received, Signed};
-use crate::domain::time::Timestamp;
+use crate::domain::{account::Caller, time::Timestamp};
+use crate::soap::{Certificates, Receiver, sign::Signer};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
+use std::sync::Arc;
 
 /// In the order in which they are asked whether a request is theirs; the last takes what is left.
-const ALL: &[&dyn Protocol] = &[&json::Json, &query::Query];
+const ALL: &[&dyn Protocol] = &[&soap::Soap, &json::Json, &query::Query];
 
 /// A way of asking.
 pub trait Protocol: Sync {
     fn speaks(&self, headers: &HeaderMap) -> bool;
 
-    fn begin(&self) -> Box<dyn Conversation>;
+    fn begin(&self, headers: &HeaderMap) -> Box<dyn Conversation>;
 }
 
 /// One request and its answer, in one protocol.
@@ -47,7 +50,17 @@ pub trait Conversation {
 #[derive(Clone, Copy)]
 pub struct Trust<'a> {
     pub credentials: &'a dyn Credentials,
+    pub certificates: &'a dyn Certificates<Holder = Caller>,
+    pub messages: &'a Arc<Messages>,
     pub now: Timestamp,
+}
+
+/// What the workers of an endpoint share to take and to sign messages.
+#[derive(Debug)]
+pub struct Messages {
+    pub receiver: Receiver,
+    /// None: replies are not signed.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// A request without anything of the protocol it came in.
@@ -73,7 +86,7 @@ pub struct Written {
 /// Begins the conversation that the request's headers ask for.
 pub fn begin(headers: &HeaderMap) -> Box<dyn Conversation> {
     let spoken = ALL.iter().find(|protocol| protocol.speaks(headers));
-    spoken.expect("the last protocol takes every request").begin()
+    spoken.expect("the last protocol takes every request").begin(headers)
 }
 
 /// The media type without its parameters. One that is no text matches nothing we know.

@@ -11,8 +11,9 @@
 mod connection;
 
 use super::error::{ApiError, Code};
-use super::protocol::{self, Asked, Conversation, Trust};
+use super::protocol::{self, Asked, Conversation, Messages, Trust};
 use super::signature::{Credentials, Received, Signed};
+use crate::domain::account::Caller;
 use crate::domain::chance::Chance;
 use crate::domain::time::Timestamp;
 use crate::domain::trace::{Cause, TraceId, TraceParent};
@@ -21,6 +22,7 @@ use crate::events::{
     event::{self, Event},
 };
 use crate::metrics::requests::Requests;
+use crate::soap::Certificates;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -38,7 +40,7 @@ use tracing::{Instrument, debug_span};
 const PATHS: [&str; 4] = ["", "/services/Eucalyptus", "/services/compute", "/services/Euare"];
 
 /// What answers requests: in production the dispatcher of actions. Each worker thread has a clone.
-pub trait Endpoint: Credentials + Clone + Send + 'static {
+pub trait Endpoint: Credentials + Certificates<Holder = Caller> + Clone + Send + 'static {
     /// The XML document that is the answer, or why there is none.
     fn answer(&self, request: SignedRequest) -> impl Future<Output = Result<String, ApiError>>;
 }
@@ -89,6 +91,7 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Makes each worker its own source of request ids.
     pub chance: Arc<dyn Fn() -> Box<dyn Chance> + Send + Sync>,
+    pub messages: Arc<Messages>,
     pub teller: Teller,
     /// Where requests are counted, if they are.
     pub counted: Option<Arc<Requests>>,
@@ -115,6 +118,7 @@ pub fn serve<E: Endpoint>(
             limits,
             admission: admission.clone(),
             clock: options.clock.clone(),
+            messages: options.messages.clone(),
             chance: RefCell::new((options.chance)()),
             teller: options.teller.clone(),
             counted: options.counted.clone(),
@@ -142,6 +146,7 @@ struct Gate<E> {
     limits: Limits,
     admission: Arc<Semaphore>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    messages: Arc<Messages>,
     chance: RefCell<Box<dyn Chance>>,
     teller: Teller,
     counted: Option<Arc<Requests>>,
@@ -224,7 +229,12 @@ impl<E: Endpoint> Gate<E> {
             headers: request.headers(),
             body: &body,
         };
-        let trust = Trust { credentials: &self.endpoint, now: (self.clock)() };
+        let trust = Trust {
+            credentials: &self.endpoint,
+            certificates: &self.endpoint,
+            messages: &self.messages,
+            now: (self.clock)(),
+        };
         let sender = conversation.sender(&received, &trust)?;
         known.told.account = Some(sender.account().clone());
         known.told.region = sender.region().map(ToString::to_string);

@@ -45,7 +45,7 @@ impl Receiver {
 
     /// `assumed` is the version to answer in when the message does not say one, as
     /// [`Version::of_media_type`] makes of what came with it.
-    pub fn receive<C: Certificates>(
+    pub fn receive<C: Certificates + ?Sized>(
         &self,
         bytes: &[u8],
         assumed: Version,

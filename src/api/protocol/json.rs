@@ -30,7 +30,7 @@ impl Protocol for Json {
         media_type(headers).is_some_and(|media_type| media_type.eq_ignore_ascii_case(MEDIA_TYPE))
     }
 
-    fn begin(&self) -> Box<dyn Conversation> {
+    fn begin(&self, _: &HeaderMap) -> Box<dyn Conversation> {
         Box::new(JsonConversation::default())
     }
 }

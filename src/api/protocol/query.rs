@@ -23,7 +23,7 @@ impl Protocol for Query {
         true
     }
 
-    fn begin(&self) -> Box<dyn Conversation> {
+    fn begin(&self, _: &HeaderMap) -> Box<dyn Conversation> {
         Box::new(QueryConversation { parameters: Parameters::default(), service: Service::Ec2 })
     }
 }
@@ -65,10 +65,6 @@ impl Conversation for QueryConversation {
 
 /// A body is read as a form; one that says it is something else would be misread.
 fn check_media_type(received: &Received<'_>) -> Result<(), ApiError> {
-    if received.headers.contains_key("soapaction") {
-        let reason = "SOAP is not supported at this endpoint.";
-        return Err(ApiError::new(Code::UnsupportedProtocol, reason));
-    }
     match media_type(received.headers) {
         Some(other) if !received.body.is_empty() && !other.eq_ignore_ascii_case(FORM) => Err(
             ApiError::new(Code::UnsupportedProtocol, format!("The request body must be {FORM}.")),
@@ -90,7 +86,8 @@ fn action(parameters: &Parameters) -> Result<&str, ApiError> {
     }
 }
 
-fn is_dry_run(parameters: &Parameters) -> Result<bool, ApiError> {
+/// Whether the client asks only whether it might.
+pub(super) fn is_dry_run(parameters: &Parameters) -> Result<bool, ApiError> {
     match parameters.get_once("DryRun")? {
         None => Ok(false),
         Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),

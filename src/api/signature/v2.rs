@@ -40,8 +40,7 @@ pub(super) fn verify(
     if !texts_to_sign(received, parameters)?.any(|text| good(&text)) {
         return Err(Refused::WrongSignature);
     }
-    Ok(Signed {
-        access_key_id: access_key_id.to_owned(),
+    Ok(Signed { proved_by: access_key_id.to_owned(),
         account: credential.account,
         administrator: credential.administrator,
         region: None,
@@ -245,7 +244,7 @@ mod tests {
         for method in ["GET", "POST"] {
             let signed = Client { method, ..Client::default() }.send().unwrap();
             assert_eq!(signed.region(), None);
-            assert_eq!(signed.access_key_id(), recorded::ACCESS_KEY_ID);
+            assert_eq!(signed.proved_by(), recorded::ACCESS_KEY_ID);
         }
     }
 

@@ -168,8 +168,7 @@ impl<'a> Claim<'a> {
         let credential = credentials.find(&self.access_key_id).ok_or(Refused::UnknownKey)?;
         check_token(&credential, self.token.as_deref())?;
         self.check_signature(received, &credential)?;
-        Ok(Signed {
-            access_key_id: self.access_key_id.to_string(),
+        Ok(Signed { proved_by: self.access_key_id.to_string(),
             account: credential.account,
             administrator: credential.administrator,
             region: Some(region),
@@ -446,7 +445,7 @@ mod tests {
             let map = signed(&[("user-agent", "x")], names, &ec2_scope());
             let sender = verify(&map, b"A=1").unwrap();
             assert_eq!(sender.region().unwrap().as_str(), "here");
-            assert_eq!(sender.access_key_id(), recorded::ACCESS_KEY_ID);
+            assert_eq!(sender.proved_by(), recorded::ACCESS_KEY_ID);
         }
     }
 

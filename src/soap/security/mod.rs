@@ -56,7 +56,7 @@ pub struct Verified<H> {
 }
 
 /// Proves the sender of the message, and makes of the very Body that was signed what it says.
-pub fn verify<C: Certificates>(
+pub fn verify<C: Certificates + ?Sized>(
     message: Parsed<'_>,
     certificates: &C,
     now: Timestamp,
