@@ -14,6 +14,7 @@ use crate::{
     ambient::{Ambient, ManualClock},
     api::{
         action::{Cloud, Exchange},
+        edition::{Edition, fits},
         error::ApiError,
         parameters::Parameters,
         response::STS_VERSION,
@@ -176,7 +177,12 @@ impl TestCloud {
         let service = Service::of_version(Some(version));
         let call = ActionCall { service, name: action, version, parameters: &parameters };
         match super::perform(&call, &exchange).await {
-            Ok(document) => Ok(self.aliases.borrow_mut().aliased(&inner(&document))),
+            Ok(document) => {
+                if service == Service::Ec2 {
+                    fits::check(Edition::Today, action, &document);
+                }
+                Ok(self.aliases.borrow_mut().aliased(&inner(&document)))
+            }
             Err(error) => {
                 let message = self.aliases.borrow_mut().aliased(&error.message);
                 Err(ApiError { message, ..error })

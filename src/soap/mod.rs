@@ -1,0 +1,3 @@
+//! SOAP messages.
+
+pub mod element;
