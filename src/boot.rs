@@ -43,9 +43,9 @@ use crate::{
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     metrics::{Meters, questions::Asked, requests::Requests},
     network::{NetworkFault, overlay::OverlayFault},
+    soap::{self, Receiver, sign::Signer},
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
-    soap::{self, Receiver, sign::Signer},
 };
 use actix_web::dev::ServerHandle;
 use founded::{Founded, Ground};
@@ -236,10 +236,7 @@ fn serve(
 }
 
 /// What replies to SOAP requests are signed with, if they are.
-fn signer(
-    cloud: &Cloud,
-    configuration: &Configuration,
-) -> Result<Option<Arc<Signer>>, BootFault> {
+fn signer(cloud: &Cloud, configuration: &Configuration) -> Result<Option<Arc<Signer>>, BootFault> {
     if !configuration.cloud.soap_replies_signed {
         return Ok(None);
     }

@@ -6,7 +6,9 @@
 //! of EC2 knew. Replies are signed with the cloud's certificate, but for those to senders that were
 //! not believed: a signature costs more than a question.
 
-use super::{Asked, Conversation, Messages, Protocol, Trust, Written, media_type, query::is_dry_run};
+use super::{
+    Asked, Conversation, Messages, Protocol, Trust, Written, media_type, query::is_dry_run,
+};
 use crate::{
     api::{
         edition::Edition,
@@ -16,12 +18,7 @@ use crate::{
         soap_body,
     },
     domain::time::Timestamp,
-    soap::{
-        Element, Refused, Version,
-        fault::Fault,
-        refused::Blame,
-        reply,
-    },
+    soap::{Element, Refused, Version, fault::Fault, refused::Blame, reply},
 };
 use actix_web::http::{
     StatusCode,
@@ -46,7 +43,12 @@ impl Protocol for Soap {
 
     fn begin(&self, headers: &HeaderMap) -> Box<dyn Conversation> {
         let version = media_type(headers).map_or(Version::Soap11, Version::of_media_type);
-        Box::new(SoapConversation { version, believed: None, payload: Element::default(), asked: None })
+        Box::new(SoapConversation {
+            version,
+            believed: None,
+            payload: Element::default(),
+            asked: None,
+        })
     }
 }
 

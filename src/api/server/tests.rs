@@ -254,7 +254,11 @@ async fn what_says_that_it_is_soap_is_answered_with_a_fault() {
     for (header, media_type, fault) in [
         (("soapaction", "\"\""), "text/xml", "<faultcode xmlns=\"\">Client.InvalidSOAPRequest<"),
         (("content-type", "text/xml; charset=utf-8"), "text/xml", "Client.InvalidSOAPRequest<"),
-        (("content-type", "application/soap+xml"), "application/soap+xml", "aws:InvalidSOAPRequest<"),
+        (
+            ("content-type", "application/soap+xml"),
+            "application/soap+xml",
+            "aws:InvalidSOAPRequest<",
+        ),
     ] {
         let headers = [("host", "cloud"), ("connection", "close"), header];
         let answer = server.exchange(&post("/", &headers, "Action=Do")).await;

@@ -40,7 +40,8 @@ pub(super) fn verify(
     if !texts_to_sign(received, parameters)?.any(|text| good(&text)) {
         return Err(Refused::WrongSignature);
     }
-    Ok(Signed { proved_by: access_key_id.to_owned(),
+    Ok(Signed {
+        proved_by: access_key_id.to_owned(),
         account: credential.account,
         administrator: credential.administrator,
         region: None,

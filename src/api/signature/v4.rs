@@ -168,7 +168,8 @@ impl<'a> Claim<'a> {
         let credential = credentials.find(&self.access_key_id).ok_or(Refused::UnknownKey)?;
         check_token(&credential, self.token.as_deref())?;
         self.check_signature(received, &credential)?;
-        Ok(Signed { proved_by: self.access_key_id.to_string(),
+        Ok(Signed {
+            proved_by: self.access_key_id.to_string(),
             account: credential.account,
             administrator: credential.administrator,
             region: Some(region),
