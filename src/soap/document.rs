@@ -8,6 +8,7 @@
 use super::element::Element;
 use super::names::XSI;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use uppsala::{NodeId, NodeKind};
 
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +22,8 @@ pub struct Limits {
     pub attributes_max: usize,
     /// Of one attribute. A namespace declared once is kept with each element that is in it.
     pub value_bytes_max: usize,
+    /// Different prefixes of namespaces. Canonical XML asks of each element for each of them.
+    pub prefixes_max: usize,
 }
 
 impl Default for Limits {
@@ -31,6 +34,7 @@ impl Default for Limits {
             tags_max: 20_000,
             attributes_max: 2_048,
             value_bytes_max: 1024,
+            prefixes_max: 32,
         }
     }
 }
@@ -46,6 +50,8 @@ pub enum Malformed {
     TooManyAttributes(usize),
     #[error("an attribute of more than {0} bytes")]
     ValueTooLong(usize),
+    #[error("more than {0} prefixes")]
+    TooManyPrefixes(usize),
     #[error("not UTF-8")]
     NotUtf8,
     #[error("not XML 1.0")]
@@ -67,6 +73,7 @@ pub enum Malformed {
 pub struct Document<'a> {
     tree: uppsala::Document<'a>,
     root: Node,
+    elements: Vec<Node>,
 }
 
 /// An element of the document it was taken from.
@@ -96,9 +103,10 @@ impl<'a> Document<'a> {
         let root = tree
             .document_element()
             .ok_or_else(|| Malformed::NotWellFormed("no element".to_owned()))?;
-        let document = Self { tree, root: Node(root) };
-        document.check_nodes(document.tree.root())?;
-        Ok(document)
+        let mut elements = Vec::new();
+        check_nodes(&tree, tree.root(), &mut elements)?;
+        check_prefixes(&tree, &elements, limits)?;
+        Ok(Self { tree, root: Node(root), elements })
     }
 
     pub fn root(&self) -> Node {
@@ -130,15 +138,8 @@ impl<'a> Document<'a> {
     }
 
     /// All elements, each before those in it.
-    pub fn elements(&self) -> Vec<Node> {
-        let mut found = Vec::new();
-        let mut open = vec![self.root];
-        while let Some(node) = open.pop() {
-            found.push(node);
-            let below: Vec<Node> = self.children(node).collect();
-            open.extend(below.into_iter().rev());
-        }
-        found
+    pub fn elements(&self) -> &[Node] {
+        &self.elements
     }
 
     /// The value of an attribute in a namespace, or in none if that is empty.
@@ -215,33 +216,55 @@ impl<'a> Document<'a> {
     fn data(&self, node: Node) -> &uppsala::Element<'a> {
         self.tree.element(node.0).expect("a node is made of this document's elements only")
     }
-
-    fn check_nodes(&self, id: NodeId) -> Result<(), Malformed> {
-        for child in self.tree.children_iter(id) {
-            match self.tree.node_kind(child) {
-                Some(NodeKind::ProcessingInstruction(_)) => {
-                    return Err(Malformed::ProcessingInstruction);
-                }
-                Some(NodeKind::Element(element)) => {
-                    let attributes = element.attributes.iter().map(|attribute| &attribute.name);
-                    for name in attributes.chain([&element.name]) {
-                        if name.local_name.contains(':') {
-                            return Err(Malformed::Name(shortened(&name.local_name)));
-                        }
-                    }
-                    self.check_nodes(child)?;
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Node {
     pub(super) fn id(self) -> NodeId {
         self.0
     }
+}
+
+/// That a tree has only nodes that are understood. Collects its elements.
+fn check_nodes(
+    tree: &uppsala::Document<'_>,
+    id: NodeId,
+    elements: &mut Vec<Node>,
+) -> Result<(), Malformed> {
+    for child in tree.children_iter(id) {
+        match tree.node_kind(child) {
+            Some(NodeKind::ProcessingInstruction(_)) => {
+                return Err(Malformed::ProcessingInstruction);
+            }
+            Some(NodeKind::Element(element)) => {
+                let attributes = element.attributes.iter().map(|attribute| &attribute.name);
+                for name in attributes.chain([&element.name]) {
+                    if name.local_name.contains(':') {
+                        return Err(Malformed::Name(shortened(&name.local_name)));
+                    }
+                }
+                elements.push(Node(child));
+                check_nodes(tree, child, elements)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_prefixes(
+    tree: &uppsala::Document<'_>,
+    elements: &[Node],
+    limits: &Limits,
+) -> Result<(), Malformed> {
+    let declared = elements.iter().filter_map(|node| tree.element(node.0));
+    let prefixes: HashSet<&str> = declared
+        .flat_map(|element| &element.namespace_declarations)
+        .map(|(prefix, _)| &**prefix)
+        .collect();
+    if prefixes.len() > limits.prefixes_max {
+        return Err(Malformed::TooManyPrefixes(limits.prefixes_max));
+    }
+    Ok(())
 }
 
 /// Counts tags and attributes, and measures values, as far as the text is well-formed: what comes

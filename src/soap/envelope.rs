@@ -102,7 +102,7 @@ impl<'a> Parsed<'a> {
     /// That the message's own parts are the only ones of their kind, in either version.
     fn check_alone(&self, envelope: Node) -> Result<(), Refused> {
         let own = [Some(envelope), self.header, Some(self.body)];
-        for node in self.document.elements() {
+        for node in self.document.elements().iter().copied() {
             let is_part = Version::of_namespace(self.document.namespace(node)).is_some()
                 && matches!(self.document.name(node), "Envelope" | "Header" | "Body");
             if is_part && !own.contains(&Some(node)) {

@@ -37,9 +37,10 @@ impl Fault {
                 };
                 serialized(&Fault11 {
                     namespace: version.namespace(),
-                    code: Unqualified::new(&code),
-                    message: Unqualified::new(message),
-                    detail: Detail11 { namespace: "", request_id },
+                    default: "",
+                    code: &code,
+                    message,
+                    detail: Detail11 { request_id },
                 })
             }
             Version::Soap12 => {
@@ -78,37 +79,24 @@ fn serialized<T: Serialize>(fault: &T) -> String {
         .expect("faults are structs of text fields, which always serialize")
 }
 
+/// What is in a Fault of SOAP 1.1 has no namespace. The Fault has one, so it has a prefix, and
+/// takes the Envelope's default away: where it does not, zeep looks for the code in vain.
 #[derive(Serialize)]
-#[serde(rename = "Fault")]
+#[serde(rename = "soap:Fault")]
 struct Fault11<'a> {
-    #[serde(rename = "@xmlns")]
+    #[serde(rename = "@xmlns:soap")]
     namespace: &'a str,
+    #[serde(rename = "@xmlns")]
+    default: &'a str,
     #[serde(rename = "faultcode")]
-    code: Unqualified<'a>,
+    code: &'a str,
     #[serde(rename = "faultstring")]
-    message: Unqualified<'a>,
+    message: &'a str,
     detail: Detail11<'a>,
-}
-
-/// What is in a Fault of SOAP 1.1 has no namespace, unlike the Fault around it.
-#[derive(Serialize)]
-struct Unqualified<'a> {
-    #[serde(rename = "@xmlns")]
-    namespace: &'a str,
-    #[serde(rename = "$text")]
-    text: &'a str,
-}
-
-impl<'a> Unqualified<'a> {
-    fn new(text: &'a str) -> Self {
-        Self { namespace: "", text }
-    }
 }
 
 #[derive(Serialize)]
 struct Detail11<'a> {
-    #[serde(rename = "@xmlns")]
-    namespace: &'a str,
     #[serde(rename = "aws:RequestId")]
     request_id: RequestId<'a>,
 }
@@ -184,12 +172,12 @@ mod tests {
     fn a_fault_of_soap_1_1_has_the_code_after_whose_fault_it_was() {
         assert_eq!(
             fault(Blame::Client, "InvalidInstanceID.NotFound").render(Version::Soap11, "r-1"),
-            "<Fault xmlns=\"http://schemas.xmlsoap.org/soap/envelope/\">\
-             <faultcode xmlns=\"\">Client.InvalidInstanceID.NotFound</faultcode>\
-             <faultstring xmlns=\"\">a &lt; b &amp; \u{fffd}</faultstring>\
-             <detail xmlns=\"\"><aws:RequestId \
+            "<soap:Fault xmlns:soap=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns=\"\">\
+             <faultcode>Client.InvalidInstanceID.NotFound</faultcode>\
+             <faultstring>a &lt; b &amp; \u{fffd}</faultstring>\
+             <detail><aws:RequestId \
              xmlns:aws=\"http://webservices.amazon.com/AWSFault/2005-15-09\">r-1</aws:RequestId>\
-             </detail></Fault>"
+             </detail></soap:Fault>"
         );
         let of_server = fault(Blame::Server, "InternalError").render(Version::Soap11, "r");
         assert!(of_server.contains(">Server.InternalError</faultcode>"));
@@ -214,7 +202,7 @@ mod tests {
     fn codes_of_soaps_own_stand_alone() {
         let refused = Fault::from(&Refused::NotUnderstood("To".into()));
         let in_11 = refused.render(Version::Soap11, "r");
-        assert!(in_11.contains("<faultcode xmlns=\"\">MustUnderstand</faultcode>"), "{in_11}");
+        assert!(in_11.contains("<faultcode>MustUnderstand</faultcode>"), "{in_11}");
         let in_12 = refused.render(Version::Soap12, "r");
         assert!(in_12.contains("<Value>soap:MustUnderstand</Value></Code>"), "{in_12}");
     }

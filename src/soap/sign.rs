@@ -120,6 +120,7 @@ fn canonical(version: Version, body: &str) -> Result<Vec<u8>, Unsigned> {
         tags_max: usize::MAX,
         attributes_max: usize::MAX,
         value_bytes_max: usize::MAX,
+        prefixes_max: usize::MAX,
         depth_max: 100,
     };
     let namespace = version.namespace();

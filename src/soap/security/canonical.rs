@@ -16,7 +16,7 @@ pub(in crate::soap) struct Canonicalization {
 }
 
 /// More have no use, and each costs time in each element.
-const PREFIXES_MAX: usize = 32;
+const PREFIXES_MAX: usize = 16;
 
 impl Canonicalization {
     pub const EXCLUSIVE: Canonicalization =

@@ -15,7 +15,7 @@ pub(super) struct Identifiers<'d>(HashMap<&'d str, Node>);
 impl<'d> Identifiers<'d> {
     pub fn of(document: &'d Document<'_>) -> Result<Self, Refused> {
         let mut found = HashMap::new();
-        for node in document.elements() {
+        for node in document.elements().iter().copied() {
             let mut own = document
                 .attributes(node)
                 .filter(|(namespace, name, _)| is_identifier(namespace, name))

@@ -66,7 +66,7 @@ pub fn verify<C: Certificates + ?Sized>(
     let signature = Signature::read(document, parts.signature)?;
     let targets = targets(&message, &parts, &signature)?;
     let certificate = token::certificate(document, &parts, signature.key_info)?;
-    let payload = document.element(message.payload()?)?;
+    let payload = message.payload()?;
     let lifetime = Lifetime::read(document, parts.timestamp)?;
     lifetime.check(now)?;
 
@@ -91,7 +91,7 @@ pub fn verify<C: Certificates + ?Sized>(
         holder,
         certificate: known_by,
         version: message.version,
-        payload,
+        payload: document.element(payload)?,
         signed: fingerprint(&signed),
         until: lifetime.until(),
     })

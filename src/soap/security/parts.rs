@@ -49,7 +49,7 @@ impl Parts {
 /// The only element of this name in the whole document, if there is one.
 fn one(document: &Document<'_>, namespace: &str, name: &str) -> Result<Option<Node>, Refused> {
     let mut found =
-        document.elements().into_iter().filter(|node| document.is(*node, namespace, name));
+        document.elements().iter().copied().filter(|node| document.is(*node, namespace, name));
     let first = found.next();
     if found.next().is_some() {
         return Err(Refused::Security(

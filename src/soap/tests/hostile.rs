@@ -232,7 +232,7 @@ fn a_reference_has_one_transform_and_no_parameters_of_others() {
         String::new(),
         transform.repeat(2),
         transform.replace("></", "><ds:XPath>true()</ds:XPath></"),
-        list(&"p ".repeat(33)),
+        list(&"p ".repeat(17)),
         format!("{transform}text"),
         "<ds:Other/>".into(),
     ] {

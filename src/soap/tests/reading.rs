@@ -109,8 +109,14 @@ fn what_is_not_well_formed_is_refused() {
 #[test]
 fn limits_count_what_a_document_could_become() {
     let check = |text: &str, limits: Limits| Document::parse(text.as_bytes(), &limits).map(|_| ());
-    let few =
-        Limits { bytes_max: 40, depth_max: 3, tags_max: 4, attributes_max: 1, value_bytes_max: 9 };
+    let few = Limits {
+        bytes_max: 40,
+        depth_max: 3,
+        tags_max: 4,
+        attributes_max: 1,
+        value_bytes_max: 9,
+        prefixes_max: 2,
+    };
     assert_eq!(check("<a b='1'><b><c/></b></a>", few), Err(Malformed::TooManyTags(4)));
     assert_eq!(check("<a b = '1'><b/></a>", few), Ok(()));
     assert_eq!(check("<a b= '1' c=\n\"\"/>", few), Err(Malformed::TooManyAttributes(1)));
@@ -124,6 +130,12 @@ fn limits_count_what_a_document_could_become() {
     assert!(check("<a b='", few).is_err());
     assert!(check("<!--", few).is_err());
     assert_eq!(check(&format!("<a>{}</a>", "x".repeat(40)), few), Err(Malformed::TooLong(40)));
+    let spaces = Limits { attributes_max: 9, bytes_max: 99, ..few };
+    assert_eq!(check("<a xmlns='a' xmlns:b='b'><c xmlns='c'/></a>", spaces), Ok(()));
+    assert_eq!(
+        check("<a xmlns='a' xmlns:b='b'><c xmlns:c='c'/></a>", spaces),
+        Err(Malformed::TooManyPrefixes(2))
+    );
     let deep = Limits { tags_max: 100, ..few };
     assert_eq!(check("<a><b><c/></b></a>", deep), Ok(()));
     assert!(matches!(check("<a><b><c><d/></c></b></a>", deep), Err(Malformed::NotWellFormed(_))));
