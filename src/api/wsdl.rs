@@ -5,9 +5,9 @@
 //! are cut to, and has Amazon's names where clients look for them: those of the service, port and
 //! types. It says what a client may send, never how: security is no part of it.
 
-mod types;
+mod schema;
 
-use self::types::{Definition, Types};
+use self::schema::{Definition, Types};
 use super::{
     edition::{Edition, Operation},
     error::ApiError,
