@@ -63,7 +63,12 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["use prometheus_client"], "src/metrics"),
     (&["use sled", "sled::Db", "sled::Config", "sled::Tree"], "src/store/sled"),
     (&["use tun_tap", "tun_tap::Iface"], "src/network/host/tap.rs"),
-    (&["use rustls", "use tokio_rustls", "use rcgen", "use x509_parser"], "src/transport"),
+    (&["use rustls", "use tokio_rustls"], "src/transport"),
+    // Of links between processes; of users, and of the cloud as they see it.
+    (
+        &["use rcgen", "use x509_parser"],
+        "src/transport src/api/certificate.rs src/api/cloud_certificate.rs",
+    ),
     (
         &["use quick_xml", "quick_xml::se", "quick_xml::de"],
         "src/api src/hypervisor/domain_xml src/cli",
