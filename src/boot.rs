@@ -43,6 +43,7 @@ use crate::{
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     metrics::{Meters, questions::Asked, requests::Requests},
     network::{NetworkFault, overlay::OverlayFault},
+    soap::{self, Receiver, sign::Signer},
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
 };
@@ -111,6 +112,8 @@ pub enum BootFault {
     Registry(#[from] RegistryFault),
     #[error("the cloud's own certificate cannot be used: {0}")]
     Certificate(#[from] cloud_certificate::CertificateFault),
+    #[error("replies cannot be signed with the cloud's own certificate")]
+    Signer(#[from] soap::sign::Unfit),
     #[error("a manager cannot be certified: {0}")]
     Credentials(#[from] CredentialFault),
     #[error("this host runs no cloud manager and has joined no cloud")]
@@ -218,6 +221,10 @@ fn serve(
         limits,
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
+        messages: Arc::new(api::protocol::Messages {
+            receiver: Receiver::new(soap::document::Limits::default()),
+            signer: signer(cloud, configuration)?,
+        }),
         teller: events.teller("api", &configuration.cloud.name),
         counted,
     };
@@ -226,6 +233,15 @@ fn serve(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok(handle)
+}
+
+/// What replies to SOAP requests are signed with, if they are.
+fn signer(cloud: &Cloud, configuration: &Configuration) -> Result<Option<Arc<Signer>>, BootFault> {
+    if !configuration.cloud.soap_replies_signed {
+        return Ok(None);
+    }
+    let own = &cloud.certificate;
+    Ok(Some(Arc::new(Signer::new(own.key_pkcs8(), own.der())?)))
 }
 
 fn bind_metrics(configuration: &Configuration) -> Result<Option<TcpListener>, BootFault> {

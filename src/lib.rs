@@ -11,6 +11,7 @@ pub mod transport;
 
 pub mod api;
 pub mod metadata;
+pub mod soap;
 
 pub mod blobs;
 pub mod enclosure;

@@ -20,6 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ledger", &[]),
     ("hypervisor", &["domain", "ledger"]),
     ("metadata", &["domain"]),
+    ("soap", &["domain"]),
     ("network", &["domain", "ledger"]),
     ("config", &["domain"]),
     ("transport", &["messages"]),
@@ -64,14 +65,15 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["use sled", "sled::Db", "sled::Config", "sled::Tree"], "src/store/sled"),
     (&["use tun_tap", "tun_tap::Iface"], "src/network/host/tap.rs"),
     (&["use rustls", "use tokio_rustls"], "src/transport"),
-    // Of links between processes; of users, and of the cloud as they see it.
+    // Of links between processes, of messages, and of users and the cloud as they see it.
+    (&["use rcgen"], "src/transport src/api/cloud_certificate.rs"),
     (
-        &["use rcgen", "use x509_parser"],
-        "src/transport src/api/certificate.rs src/api/cloud_certificate.rs",
+        &["use x509_parser"],
+        "src/transport src/soap src/api/certificate.rs src/api/cloud_certificate.rs",
     ),
     (
         &["use quick_xml", "quick_xml::se", "quick_xml::de"],
-        "src/api src/hypervisor/domain_xml src/cli",
+        "src/api src/hypervisor/domain_xml src/cli src/soap/fault.rs",
     ),
 ];
 

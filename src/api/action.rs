@@ -33,13 +33,14 @@ use crate::{
     },
 };
 use actix::{Actor, Handler, dev::ToEnvelope};
+use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 use std::{future::Future, sync::Arc};
 
-pub trait Action: DeserializeOwned + 'static {
+pub trait Action: DeserializeOwned + JsonSchema + 'static {
     const NAME: &'static str;
     const SERVICE: Service = Service::Ec2;
-    type Response: Serialize;
+    type Response: Serialize + JsonSchema;
 
     fn perform(self, exchange: &Exchange)
     -> impl Future<Output = Result<Self::Response, ApiError>>;

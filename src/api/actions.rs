@@ -8,6 +8,7 @@ use super::{
     parameters::Parameters,
     query, response,
     service::Service,
+    shape::ActionShape,
 };
 
 macro_rules! actions {
@@ -23,6 +24,21 @@ macro_rules! actions {
                 return run::<$module::$action>(call, exchange).await;
             })+
             Err(ApiError::invalid_action(call.name))
+        }
+
+        /// What every action reads and answers, in the order of the list.
+        pub fn shapes() -> Vec<ActionShape> {
+            vec![$(ActionShape::of::<$module::$action>()),+]
+        }
+
+        /// Whether an action takes the parameters, without performing it.
+        #[cfg(test)]
+        pub fn check(service: Service, name: &str, given: &Parameters) -> Result<(), ApiError> {
+            let call = ActionCall { service, name, version: "", parameters: given };
+            $(if call.is_for::<$module::$action>() {
+                return query::read::<$module::$action>(given).map(drop);
+            })+
+            Err(ApiError::invalid_action(name))
         }
     };
 }

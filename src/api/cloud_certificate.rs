@@ -128,10 +128,7 @@ impl CloudCertificate {
         let making = CloudCertificateFault::Making;
         let issuer = Issuer::from_ca_cert_pem(&self.pem(), pair(&self.key)?).map_err(making)?;
         let private = new_key(chance)?;
-        let public = private
-            .to_public_key()
-            .to_public_key_der()
-            .map_err(|error| CloudCertificateFault::Key(error.to_string()))?;
+        let public = private.to_public_key().to_public_key_der().map_err(of_key)?;
         let public = SubjectPublicKeyInfo::from_der(public.as_bytes()).map_err(making)?;
         let mut params = params(user, now, USERS_VALID_FOR, chance);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -139,9 +136,7 @@ impl CloudCertificate {
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&public, &issuer).map_err(making)?;
         // The tools of SOAP's time read no other form than this.
-        let pem = private
-            .to_pkcs1_pem(LineEnding::LF)
-            .map_err(|error| CloudCertificateFault::Key(error.to_string()))?;
+        let pem = private.to_pkcs1_pem(LineEnding::LF).map_err(of_key)?;
         Ok(Issued {
             certificate: Certificate::of_der(certificate.der()),
             private: PrivateHalf(pem.to_string()),
@@ -149,13 +144,12 @@ impl CloudCertificate {
     }
 }
 
-fn of_key(error: rsa::pkcs8::Error) -> CloudCertificateFault {
+fn of_key(error: impl fmt::Display) -> CloudCertificateFault {
     CloudCertificateFault::Key(error.to_string())
 }
 
 fn new_key(chance: &mut dyn Chance) -> Result<RsaPrivateKey, CloudCertificateFault> {
-    RsaPrivateKey::new(&mut FromChance(chance), RSA_BITS)
-        .map_err(|error| CloudCertificateFault::Key(error.to_string()))
+    RsaPrivateKey::new(&mut FromChance(chance), RSA_BITS).map_err(of_key)
 }
 
 fn pair(key: &[u8]) -> Result<KeyPair, CloudCertificateFault> {

@@ -46,6 +46,11 @@ codes! {
     UnsupportedProtocol "UnsupportedProtocol" 400
     Unsupported "Unsupported" 400
     MalformedQueryString "MalformedQueryString" 400
+    InvalidSoapRequest "InvalidSOAPRequest" 400
+    InvalidSecurity "InvalidSecurity" 403
+    InvalidSecurityRequestHasExpired "InvalidSecurity.RequestHasExpired" 403
+    VersionMismatch "VersionMismatch" 400
+    MustUnderstand "MustUnderstand" 400
     MissingAction "MissingAction" 400
     MissingParameter "MissingParameter" 400
     UnknownParameter "UnknownParameter" 400

@@ -5,9 +5,10 @@
 
 use super::error::ApiError;
 use crate::domain::filter::{Described, Filter, Filters};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct FilterParameter {
     #[serde(rename = "Name")]
     pub name: String,

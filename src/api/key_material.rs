@@ -21,6 +21,7 @@ use rsa::{
     rand_core,
     traits::PublicKeyParts,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use ssh_key::public::{Ed25519PublicKey, KeyData};
 use std::fmt;
@@ -43,7 +44,7 @@ pub struct PublicHalf {
 }
 
 /// The private half, as a file that `ssh -i` takes.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PrivateHalf(pub String);
 
 impl fmt::Debug for PrivateHalf {

@@ -6,6 +6,7 @@
 //! room's door: inside the cloud they are domain values.
 
 pub mod endpoint;
+pub mod protocol;
 pub mod server;
 
 pub mod action;
@@ -21,6 +22,8 @@ pub mod signature;
 
 pub mod parameters;
 pub mod query;
+
+pub mod shape;
 
 pub mod describe;
 pub mod filters;

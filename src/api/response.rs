@@ -8,12 +8,15 @@ use super::{
     error::ApiError,
     xml::{self, NoElement},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// STS has one version only.
 pub const STS_VERSION: &str = "2011-06-15";
 pub(super) const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 
+/// What EC2's namespaces begin with; the version and a slash follow.
+pub(super) const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/";
 /// So has IAM.
 pub const IAM_VERSION: &str = "2010-05-08";
 pub(super) const IAM_NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
@@ -28,7 +31,7 @@ pub fn render<R: Serialize>(
     request_id: &str,
     body: &R,
 ) -> Result<String, ApiError> {
-    let xmlns = format!("http://ec2.amazonaws.com/doc/{}/", namespace_version(version));
+    let xmlns = namespace(version);
     document(action, &xmlns, |out| {
         xml::element(out, "requestId", request_id)?;
         xml::fields(out, body)
@@ -70,6 +73,11 @@ fn wrapped<R: Serialize>(
     })
 }
 
+/// The namespace that a version of EC2 is answered in.
+pub fn namespace(version: &str) -> String {
+    format!("{NAMESPACE}{}/", namespace_version(version))
+}
+
 /// The version to answer in: the one asked for if it looks like one, so that clients of any age
 /// find the namespace they expect, and nothing a client invents gets into the namespace.
 pub fn namespace_version(asked: &str) -> &str {
@@ -85,7 +93,7 @@ pub fn namespace_version(asked: &str) -> &str {
 }
 
 /// A list in an answer: `<item>` elements, or an empty element.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Set<T> {
     pub item: Vec<T>,
 }
@@ -109,7 +117,7 @@ impl<T> From<Vec<T>> for Set<T> {
 }
 
 /// A list in an answer of IAM: `<member>` elements, or an empty element.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Members<T> {
     pub member: Vec<T>,
 }
@@ -121,11 +129,11 @@ impl<T> From<Vec<T>> for Members<T> {
 }
 
 /// The answer of an IAM action that was done, which says nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Nothing {}
 
 /// The answer of an action that has nothing to say but that it was done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Return {
     #[serde(rename = "return")]
     done: bool,

@@ -15,10 +15,11 @@ use crate::{
     },
     messages::cloud::elastic_address as command,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AllocateAddress {
     domain: Option<AddressDomain>,
@@ -30,7 +31,7 @@ pub struct AllocateAddress {
     tag_specification: Vec<TagSpecification>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     public_ip: Ipv4Addr,

@@ -14,9 +14,10 @@ use crate::{
     domain::id::InterfaceId,
     messages::cloud::interface::AssignAddresses,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssignPrivateIpAddresses {
     network_interface_id: InterfaceId,
@@ -28,7 +29,7 @@ pub struct AssignPrivateIpAddresses {
     ipv4_prefix_count: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     network_interface_id: String,
@@ -38,7 +39,7 @@ pub struct Response {
     done: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Assigned {
     private_ip_address: String,

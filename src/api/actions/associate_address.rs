@@ -12,9 +12,10 @@ use crate::{
     },
     messages::cloud::elastic_address::{self as command, AddressTarget, Reassociation},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AssociateAddress {
     allocation_id: Option<AllocationId>,
@@ -26,7 +27,7 @@ pub struct AssociateAddress {
     allow_reassociation: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     #[serde(rename = "return")]

@@ -10,9 +10,10 @@ use crate::{
     domain::id::{InstanceId, InterfaceId},
     messages::cloud::interface::AttachInterface,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AttachNetworkInterface {
     network_interface_id: InterfaceId,
@@ -23,7 +24,7 @@ pub struct AttachNetworkInterface {
     ena_queue_count: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     attachment_id: String,

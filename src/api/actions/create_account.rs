@@ -11,21 +11,23 @@ use crate::{
     domain::{account::SecretKey, id::AccountId},
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateAccount {
     account_name: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     account_id: AccountId,
     account_name: String,
     access_key_id: String,
     #[serde(serialize_with = "told")]
+    #[schemars(with = "String")]
     secret_access_key: SecretKey,
 }
 

@@ -10,6 +10,7 @@ use crate::{
     },
     domain::membership::{Invitation, JoiningRole},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ const VALID_SECONDS: u64 = 24 * 3600;
 /// Tokens are for hosts that are being set up, not for a drawer.
 const VALID_SECONDS_MAX: u64 = 30 * 24 * 3600;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateJoinToken {
     role: String,
@@ -30,7 +31,7 @@ pub struct CreateJoinToken {
     valid_seconds: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     role: String,

@@ -16,9 +16,10 @@ use crate::{
     },
     messages::cloud::RecordKeyPair,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateKeyPair {
     key_name: String,
@@ -30,7 +31,7 @@ pub struct CreateKeyPair {
     tag_specification: Vec<TagSpecification>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum WantedType {
     #[default]
@@ -39,14 +40,14 @@ enum WantedType {
 }
 
 /// PuTTY's format is not made; `puttygen` converts.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum WantedFormat {
     #[default]
     Pem,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     key_name: String,

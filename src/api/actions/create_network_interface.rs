@@ -15,13 +15,14 @@ use crate::{
     domain::id::{SecurityGroupId, SubnetId},
     messages::cloud::interface::{CreateInterface, NewInterface},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// EC2's own limits.
 const CLIENT_TOKEN_CHARACTERS: usize = 64;
 const DESCRIPTION_CHARACTERS: usize = 255;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateNetworkInterface {
     subnet_id: SubnetId,
@@ -48,7 +49,7 @@ pub struct CreateNetworkInterface {
     operator: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     network_interface: NetworkInterface,

@@ -13,9 +13,10 @@ use crate::{
     domain::id::VpcId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateSecurityGroup {
     group_name: String,
@@ -26,7 +27,7 @@ pub struct CreateSecurityGroup {
     tag_specification: Vec<TagSpecification>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     /// In the answers of old, all that is said besides the id.

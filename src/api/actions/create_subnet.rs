@@ -15,9 +15,10 @@ use crate::{
     domain::id::{VpcId, ZoneName},
     messages::cloud::network,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateSubnet {
     vpc_id: VpcId,
@@ -35,7 +36,7 @@ pub struct CreateSubnet {
     ipv6_netmask_length: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Response {
     subnet: Subnet,
 }

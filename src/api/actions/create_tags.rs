@@ -9,12 +9,13 @@ use crate::{
     },
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// EC2's limit to the resources of one request.
 const RESOURCES_MAX: usize = 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateTags {
     #[serde(default)]

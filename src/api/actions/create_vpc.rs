@@ -13,9 +13,10 @@ use crate::{
     },
     messages::cloud::network,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct CreateVpc {
     cidr_block: Option<String>,
@@ -33,7 +34,7 @@ pub struct CreateVpc {
     vpc_encryption_control: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Response {
     vpc: Vpc,
 }

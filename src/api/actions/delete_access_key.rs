@@ -10,9 +10,10 @@ use crate::{
     },
     messages::cloud::credential as cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteAccessKey {
     user_name: Option<String>,

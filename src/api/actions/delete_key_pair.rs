@@ -9,16 +9,17 @@ use crate::{
     domain::id::KeyPairId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteKeyPair {
     key_name: Option<String>,
     key_pair_id: Option<KeyPairId>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     #[serde(rename = "return")]

@@ -9,9 +9,10 @@ use crate::{
     domain::id::InterfaceId,
     messages::cloud::interface::DeleteInterface,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteNetworkInterface {
     network_interface_id: InterfaceId,

@@ -9,16 +9,17 @@ use crate::{
     domain::id::SecurityGroupId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteSecurityGroup {
     group_id: Option<SecurityGroupId>,
     group_name: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     #[serde(rename = "return")]

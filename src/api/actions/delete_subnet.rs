@@ -9,9 +9,10 @@ use crate::{
     domain::id::SubnetId,
     messages::cloud::network,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteSubnet {
     subnet_id: SubnetId,

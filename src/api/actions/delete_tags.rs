@@ -9,9 +9,10 @@ use crate::{
     },
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteTags {
     #[serde(default)]
@@ -20,7 +21,7 @@ pub struct DeleteTags {
     tag: Vec<Unwanted>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Unwanted {
     key: String,

@@ -10,9 +10,10 @@ use crate::{
     domain::id::VpcId,
     messages::cloud::network,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeleteVpc {
     vpc_id: VpcId,

@@ -10,9 +10,10 @@ use crate::{
     domain::id::ImageId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DeregisterImage {
     image_id: ImageId,

@@ -18,10 +18,11 @@ use crate::{
         id::AllocationId,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{net::Ipv4Addr, sync::Arc};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeAddresses {
     #[serde(default)]
@@ -32,7 +33,7 @@ pub struct DescribeAddresses {
     filter: Vec<FilterParameter>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     addresses_set: Set<AddressElement>,

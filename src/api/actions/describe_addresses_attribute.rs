@@ -13,10 +13,11 @@ use crate::{
     },
     domain::id::{AllocationId, PrefixedId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{net::Ipv4Addr, ops::RangeInclusive};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeAddressesAttribute {
     #[serde(default)]
@@ -26,7 +27,7 @@ pub struct DescribeAddressesAttribute {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     address_set: Set<AddressAttribute>,
@@ -34,7 +35,7 @@ pub struct Response {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct AddressAttribute {
     public_ip: Ipv4Addr,

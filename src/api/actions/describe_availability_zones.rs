@@ -29,10 +29,11 @@ use crate::{
         time::Timestamp,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeAvailabilityZones {
     #[serde(default)]
@@ -46,20 +47,20 @@ pub struct DescribeAvailabilityZones {
     filter: Vec<FilterParameter>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     availability_zone_info: Set<Row>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 enum Row {
     Zone(Item),
     Verbose(Verbose),
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     zone_name: String,
@@ -73,13 +74,13 @@ struct Item {
     message_set: Set<Message>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Message {
     message: String,
 }
 
 /// A line of text in two columns, in the shape of a zone.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Verbose {
     zone_name: String,

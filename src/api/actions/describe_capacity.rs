@@ -21,9 +21,10 @@ use crate::{
         time::Timestamp,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeCapacity {
     /// None: all of them.
@@ -31,14 +32,14 @@ pub struct DescribeCapacity {
     zone_name: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     zone_set: Set<ZoneItem>,
     meta_zone_set: Set<MetaZoneItem>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ZoneItem {
     zone_name: String,
@@ -49,7 +50,7 @@ struct ZoneItem {
     node_set: Set<NodeItem>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NodeItem {
     node_name: String,
@@ -59,7 +60,7 @@ struct NodeItem {
     capacity: Figures,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Figures {
     /// Of a zone, the newest of its nodes'.
@@ -76,7 +77,7 @@ struct Figures {
     starts: Starts,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Amounts {
     vcpus: u32,
@@ -85,7 +86,7 @@ struct Amounts {
 }
 
 /// Reservations, which are part of what is held.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Outstanding {
     count: u64,
@@ -94,7 +95,7 @@ struct Outstanding {
     disk_gib: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Starts {
     observed: u64,
@@ -107,7 +108,7 @@ struct Starts {
     error_percent: Option<u64>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct MetaZoneItem {
     zone_name: String,
@@ -115,7 +116,7 @@ struct MetaZoneItem {
     member_set: Set<Member>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Member {
     zone_name: String,

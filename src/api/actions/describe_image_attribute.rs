@@ -16,16 +16,17 @@ use crate::{
         image::{Image, ImageKind},
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeImageAttribute {
     image_id: ImageId,
     attribute: AttributeName,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum AttributeName {
     Description,
@@ -43,7 +44,7 @@ enum AttributeName {
     DeregistrationProtection,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     image_id: String,
@@ -51,7 +52,7 @@ pub struct Response {
     attribute: Attribute,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Attribute {
     Description(Value<String>),
@@ -70,7 +71,7 @@ enum Attribute {
 }
 
 /// Everybody (the group `all`) or an account.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct LaunchPermission {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -20,10 +20,11 @@ use crate::{
         image::Image,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeImages {
     #[serde(default)]
@@ -43,7 +44,7 @@ pub struct DescribeImages {
     _include_disabled: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     images_set: Set<ImageElement>,

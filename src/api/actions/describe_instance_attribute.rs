@@ -18,9 +18,10 @@ use crate::{
         instance::Instance,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstanceAttribute {
     instance_id: InstanceId,
@@ -28,7 +29,7 @@ pub struct DescribeInstanceAttribute {
 }
 
 /// EC2's names of an instance's attributes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum AttributeName {
     InstanceType,
@@ -49,7 +50,7 @@ pub enum AttributeName {
     EnclaveOptions,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_id: String,
@@ -57,7 +58,7 @@ pub struct Response {
     attribute: Attribute,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum Attribute {
     InstanceType(Value<String>),
@@ -79,7 +80,7 @@ enum Attribute {
 }
 
 /// `<value>…</value>`, or nothing inside the attribute's element.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Value<T> {
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<T>,
@@ -101,7 +102,7 @@ impl<S: Into<T>, T> From<Option<S>> for Value<T> {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Enabled {
     enabled: bool,
 }

@@ -26,12 +26,13 @@ use crate::{
         time::Timestamp,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
 use super::describe_instances::find;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstanceStatus {
     #[serde(default)]
@@ -46,7 +47,7 @@ pub struct DescribeInstanceStatus {
     _include_managed_resources: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_status_set: Set<InstanceStatus>,
@@ -54,7 +55,7 @@ pub struct Response {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct InstanceStatus {
     instance_id: String,
@@ -70,13 +71,13 @@ struct InstanceStatus {
     state: InstanceState,
 }
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 struct Summary {
     status: &'static str,
     details: Set<Detail>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Detail {
     name: &'static str,

@@ -13,10 +13,11 @@ use crate::{
     },
     domain::filter::Described,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstanceTypeOfferings {
     #[serde(default)]
@@ -27,7 +28,7 @@ pub struct DescribeInstanceTypeOfferings {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum LocationType {
     #[default]
@@ -37,7 +38,7 @@ enum LocationType {
     Outpost,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_type_offering_set: Set<Offering>,
@@ -45,7 +46,7 @@ pub struct Response {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Offering {
     instance_type: String,

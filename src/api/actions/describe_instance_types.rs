@@ -12,6 +12,7 @@ use crate::{
     },
     domain::instance_type::InstanceTypes,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, ops::RangeInclusive};
 
@@ -19,7 +20,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 const RESULTS: RangeInclusive<u32> = 5..=100;
 const NAMED_MAX: usize = 100;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstanceTypes {
     #[serde(default)]
@@ -33,7 +34,7 @@ pub struct DescribeInstanceTypes {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_type_set: Set<InstanceTypeInfo>,

@@ -27,10 +27,11 @@ use crate::{
         instance::Instance,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{ops::Bound, sync::Arc};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeInstances {
     #[serde(default)]
@@ -44,7 +45,7 @@ pub struct DescribeInstances {
     _include_managed_resources: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     reservation_set: Set<Reservation>,

@@ -18,10 +18,11 @@ use crate::{
         key_pair::KeyPair,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeKeyPairs {
     /// `verbose` shows an administrator every account's.
@@ -35,13 +36,13 @@ pub struct DescribeKeyPairs {
     filter: Vec<FilterParameter>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     key_set: Set<Item>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Item {
     key_pair_id: KeyPairId,

@@ -13,16 +13,17 @@ use crate::{
     },
     domain::{fault::CloudFault, id::InterfaceId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeNetworkInterfaceAttribute {
     network_interface_id: InterfaceId,
     attribute: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     network_interface_id: String,
@@ -36,7 +37,7 @@ pub struct Response {
     attachment: Option<Attachment>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Value<T> {
     value: T,
 }

@@ -13,10 +13,11 @@ use crate::{
     },
     domain::{cloud_state::ScopeState, id::InterfaceId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeNetworkInterfaces {
     #[serde(default)]
@@ -30,7 +31,7 @@ pub struct DescribeNetworkInterfaces {
     _include_managed_resources: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     network_interface_set: Set<NetworkInterface>,

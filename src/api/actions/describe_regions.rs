@@ -12,10 +12,11 @@ use crate::{
     },
     domain::{filter::Described, id::RegionName, settings::Regions},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, collections::BTreeSet};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeRegions {
     #[serde(default)]
@@ -25,13 +26,13 @@ pub struct DescribeRegions {
     filter: Vec<FilterParameter>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     region_info: Set<Region>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Region {
     region_name: String,

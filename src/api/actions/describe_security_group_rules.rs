@@ -18,13 +18,14 @@ use crate::{
         id::SecurityGroupRuleId,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     borrow::Cow,
     collections::{BTreeMap, BTreeSet},
 };
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeSecurityGroupRules {
     #[serde(default)]
@@ -35,7 +36,7 @@ pub struct DescribeSecurityGroupRules {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     security_group_rule_set: Set<SecurityGroupRule>,

@@ -14,9 +14,10 @@ use crate::{
     },
     domain::{fault::CloudFault, id::SecurityGroupId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeSecurityGroups {
     #[serde(default)]
@@ -30,7 +31,7 @@ pub struct DescribeSecurityGroups {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     security_group_info: Set<SecurityGroup>,

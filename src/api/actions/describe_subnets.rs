@@ -13,9 +13,10 @@ use crate::{
     },
     domain::id::SubnetId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeSubnets {
     #[serde(default)]
@@ -26,7 +27,7 @@ pub struct DescribeSubnets {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     subnet_set: Set<Subnet>,

@@ -8,16 +8,17 @@ use crate::{
     },
     domain::{fault::CloudFault, id::VpcId},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeVpcAttribute {
     vpc_id: VpcId,
     attribute: String,
 }
 
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     vpc_id: String,
@@ -29,7 +30,7 @@ pub struct Response {
     enable_network_address_usage_metrics: Option<Value>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Value {
     value: bool,
 }

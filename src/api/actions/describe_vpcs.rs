@@ -13,9 +13,10 @@ use crate::{
     },
     domain::id::VpcId,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DescribeVpcs {
     #[serde(default)]
@@ -26,7 +27,7 @@ pub struct DescribeVpcs {
     next_token: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     vpc_set: Set<Vpc>,

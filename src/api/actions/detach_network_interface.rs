@@ -10,9 +10,10 @@ use crate::{
     domain::id::AttachmentId,
     messages::cloud::interface::DetachInterface,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DetachNetworkInterface {
     attachment_id: AttachmentId,

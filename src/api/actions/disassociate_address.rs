@@ -9,16 +9,17 @@ use crate::{
     domain::id::AssociationId,
     messages::cloud::elastic_address as command,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct DisassociateAddress {
     association_id: Option<AssociationId>,
     public_ip: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Response {
     #[serde(rename = "return")]
     done: bool,

@@ -11,9 +11,10 @@ use crate::{
     messages::cloud::ReadConsole,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct GetConsoleOutput {
     instance_id: InstanceId,
@@ -22,7 +23,7 @@ pub struct GetConsoleOutput {
     _latest: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_id: String,

@@ -12,9 +12,10 @@ use crate::{
     domain::id::{KeyPairId, PrefixedId},
     messages::cloud::RecordKeyPair,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ImportKeyPair {
     key_name: String,
@@ -23,7 +24,7 @@ pub struct ImportKeyPair {
     tag_specification: Vec<TagSpecification>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     key_name: String,

@@ -10,9 +10,10 @@ use crate::api::{
         user::holder,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ListAccessKeys {
     user_name: Option<String>,
@@ -20,7 +21,7 @@ pub struct ListAccessKeys {
     max_items: Option<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Response {
     user_name: String,

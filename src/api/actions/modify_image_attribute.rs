@@ -13,9 +13,10 @@ use crate::{
     domain::id::{AccountId, ImageId},
     messages::cloud::{ImageChange, ModifyImage},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyImageAttribute {
     image_id: ImageId,
@@ -34,14 +35,14 @@ pub struct ModifyImageAttribute {
     imds_support: Option<NotHonoured>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 enum AttributeName {
     Description,
     LaunchPermission,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum OperationType {
     Add,
@@ -49,19 +50,19 @@ enum OperationType {
 }
 
 /// The one group of accounts there is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 enum Everybody {
     #[serde(rename = "all")]
     All,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Value {
     value: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct LaunchPermissions {
     #[serde(default)]
@@ -70,7 +71,7 @@ struct LaunchPermissions {
     remove: Vec<Permitted>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Permitted {
     group: Option<Everybody>,

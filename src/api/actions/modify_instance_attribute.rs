@@ -18,11 +18,12 @@ use crate::{
     },
     messages::cloud::{InstanceAttribute, ModifyInstance},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::describe_instance_attribute::AttributeName;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyInstanceAttribute {
     instance_id: InstanceId,
@@ -46,26 +47,26 @@ pub struct ModifyInstanceAttribute {
     block_device_mapping: Vec<BlockDevice>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Value<T> {
     value: Option<T>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Enabled {
     enabled: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct BlockDevice {
     device_name: String,
     ebs: Option<Volume>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Volume {
     delete_on_termination: Option<bool>,

@@ -13,9 +13,10 @@ use crate::{
     domain::id::InstanceId,
     messages::cloud::{InstanceAttribute, ModifyInstance},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyInstanceMetadataOptions {
     instance_id: InstanceId,
@@ -26,7 +27,7 @@ pub struct ModifyInstanceMetadataOptions {
     instance_metadata_tags: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     instance_id: String,

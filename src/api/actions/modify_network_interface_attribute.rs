@@ -13,9 +13,10 @@ use crate::{
     domain::id::{AttachmentId, InterfaceId, SecurityGroupId},
     messages::cloud::interface::{InterfaceAttribute, ModifyInterface},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyNetworkInterfaceAttribute {
     network_interface_id: InterfaceId,
@@ -30,13 +31,13 @@ pub struct ModifyNetworkInterfaceAttribute {
     associate_public_ip_address: Option<NotHonoured>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Value<T> {
     value: T,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct AttachmentChange {
     attachment_id: AttachmentId,

@@ -18,9 +18,10 @@ use crate::{
     domain::id::{SecurityGroupId, SecurityGroupRuleId},
     messages::cloud::{self, Permission},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifySecurityGroupRules {
     group_id: SecurityGroupId,
@@ -28,14 +29,14 @@ pub struct ModifySecurityGroupRules {
     security_group_rule: Vec<RuleUpdate>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RuleUpdate {
     security_group_rule_id: SecurityGroupRuleId,
     security_group_rule: RuleParameter,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RuleParameter {
     ip_protocol: String,

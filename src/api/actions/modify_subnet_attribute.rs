@@ -13,9 +13,10 @@ use crate::{
     domain::{fault::CloudFault, id::SubnetId},
     messages::cloud::network::ModifySubnet,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifySubnetAttribute {
     subnet_id: SubnetId,
@@ -33,7 +34,7 @@ pub struct ModifySubnetAttribute {
     enable_lni_at_device_index: Option<NotHonoured>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Value {
     value: bool,

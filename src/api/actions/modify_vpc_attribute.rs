@@ -10,9 +10,10 @@ use crate::{
     domain::id::VpcId,
     messages::cloud::network::{ModifyVpc, VpcAttribute},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ModifyVpcAttribute {
     vpc_id: VpcId,
@@ -21,7 +22,7 @@ pub struct ModifyVpcAttribute {
     enable_network_address_usage_metrics: Option<Value>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Value {
     value: bool,

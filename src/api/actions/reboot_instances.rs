@@ -10,9 +10,10 @@ use crate::{
     domain::id::InstanceId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RebootInstances {
     instance_id: Vec<InstanceId>,

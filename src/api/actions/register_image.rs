@@ -29,6 +29,7 @@ use crate::{
     },
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::ops::RangeInclusive;
 
@@ -37,7 +38,7 @@ const NAME_CHARACTERS: RangeInclusive<usize> = 3..=128;
 const DESCRIPTION_CHARACTERS: usize = 255;
 const GIB: u64 = 1 << 30;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RegisterImage {
     name: String,
@@ -63,7 +64,7 @@ pub struct RegisterImage {
     uefi_data: Option<NotHonoured>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Response {
     image_id: String,

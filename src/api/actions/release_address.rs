@@ -9,9 +9,10 @@ use crate::{
     domain::id::AllocationId,
     messages::cloud::elastic_address as command,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct ReleaseAddress {
     allocation_id: Option<AllocationId>,
@@ -21,7 +22,7 @@ pub struct ReleaseAddress {
     _network_border_group: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub struct Response {
     #[serde(rename = "return")]
     done: bool,

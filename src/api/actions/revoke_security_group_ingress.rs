@@ -10,9 +10,10 @@ use crate::{
     },
     domain::port_filter::Direction,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 pub struct RevokeSecurityGroupIngress(Revocation);
 
 impl Action for RevokeSecurityGroupIngress {

@@ -26,6 +26,7 @@ use crate::{
     },
     messages::cloud::{LaunchReservation, SecurityGroupName, interface::LaunchInterfaces},
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// What a launch makes.
@@ -34,7 +35,7 @@ const TAGGABLE: &[&str] = &["instance", "volume", "network-interface"];
 /// EC2's own limit.
 const CLIENT_TOKEN_CHARACTERS: usize = 64;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct RunInstances {
     image_id: ImageId,
@@ -90,7 +91,7 @@ pub struct RunInstances {
     secondary_interface: Option<NotHonoured>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Placement {
     availability_zone: Option<ZoneName>,
@@ -105,7 +106,7 @@ struct Placement {
     spread_domain: Option<NotHonoured>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ShutdownBehaviorParameter {
     Stop,
@@ -121,32 +122,32 @@ impl From<ShutdownBehaviorParameter> for ShutdownBehavior {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Enabled {
     enabled: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Configured {
     configured: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct CreditSpecification {
     cpu_credits: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct CapacityReservation {
     capacity_reservation_preference: Option<String>,
     capacity_reservation_target: Option<NotHonoured>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct PrivateDnsNameOptions {
     hostname_type: Option<String>,
@@ -156,13 +157,13 @@ struct PrivateDnsNameOptions {
     enable_resource_name_dns_aaaa_record: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct MaintenanceOptions {
     auto_recovery: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct NetworkPerformance {
     bandwidth_weighting: Option<String>,

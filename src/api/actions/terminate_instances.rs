@@ -9,9 +9,10 @@ use crate::{
     domain::id::InstanceId,
     messages::cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct TerminateInstances {
     instance_id: Vec<InstanceId>,

@@ -13,9 +13,10 @@ use crate::{
     domain::id::InterfaceId,
     messages::cloud::interface::UnassignAddresses,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UnassignPrivateIpAddresses {
     network_interface_id: InterfaceId,

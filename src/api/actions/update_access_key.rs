@@ -11,9 +11,10 @@ use crate::{
     domain::credential::CredentialStatus,
     messages::cloud::credential as cloud,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UpdateAccessKey {
     user_name: Option<String>,

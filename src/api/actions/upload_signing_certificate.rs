@@ -10,16 +10,17 @@ use crate::{
     },
     messages::cloud::credential::RecordSigningCertificate,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UploadSigningCertificate {
     user_name: Option<String>,
     certificate_body: String,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Response {
     certificate: Certificate,

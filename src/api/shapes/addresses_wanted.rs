@@ -5,11 +5,12 @@ use crate::{
     api::error::{ApiError, Code, echo},
     messages::cloud::interface::AddressesWanted,
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::net::Ipv4Addr;
 
 /// An element of `PrivateIpAddresses`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct PrivateAddressParameter {
     private_ip_address: String,

@@ -11,10 +11,11 @@ use crate::{
         account::AccessKey, credential::CredentialStatus, signing_certificate::SigningCertificate,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// An access key without its secret.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessKeyMetadata {
     user_name: String,
@@ -34,7 +35,7 @@ impl AccessKeyMetadata {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Certificate {
     user_name: String,

@@ -16,13 +16,14 @@ use crate::{
     },
     messages::cloud::elastic_address::AddressName,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, net::Ipv4Addr};
 
 /// EC2's word for the addresses that are the provider's own.
 pub const POOL: &str = "amazon";
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AddressElement {
     /// There, and empty, where it is associated with nothing: old clients look for it.

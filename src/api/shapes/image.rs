@@ -2,7 +2,7 @@
 
 use super::tag::{BorrowedTag, borrowed_tags};
 use crate::{
-    api::{response::Set, time::DateTime},
+    api::{response::Set, shape::schemas::written_as, time::DateTime},
     domain::{
         cloud_state::CloudState,
         filter::{Described, tag_facts},
@@ -11,6 +11,7 @@ use crate::{
         tag::Tags,
     },
 };
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::{borrow::Cow, sync::Arc};
 
@@ -57,6 +58,8 @@ impl ImageElement {
     }
 }
 
+written_as!(ImageElement => Fields<'static>);
+
 impl Serialize for ImageElement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let image = &*self.image;
@@ -89,7 +92,7 @@ impl Serialize for ImageElement {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'a> {
     image_id: &'a str,
@@ -124,7 +127,7 @@ struct Fields<'a> {
 }
 
 /// The root disk an instance of the image gets. It names no snapshot, since there are none.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BlockDevice<T> {
     device_name: T,
@@ -137,7 +140,7 @@ impl BlockDevice<&str> {
     }
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Volume {
     volume_size: u64,

@@ -13,7 +13,10 @@ use super::{
     tag::{BorrowedTag, borrowed_tags},
 };
 use crate::{
-    api::{action::Exchange, error::ApiError, fault, response::Set, time::DateTime},
+    api::{
+        action::Exchange, error::ApiError, fault, response::Set, shape::schemas::written_as,
+        time::DateTime,
+    },
     domain::{
         cloud_state::{CloudState, ScopeState},
         dns_name::{PrivateDnsName, PublicDnsName},
@@ -26,6 +29,7 @@ use crate::{
         tag::Tags,
     },
 };
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 use std::{net::Ipv4Addr, sync::Arc};
 
@@ -117,13 +121,15 @@ impl InstanceElement {
     }
 }
 
+written_as!(InstanceElement => Fields<'static>);
+
 impl Serialize for InstanceElement {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         Fields::of(self).serialize(serializer)
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'a> {
     instance_id: &'a str,
@@ -266,7 +272,7 @@ pub fn root_device(instance: &Instance) -> Option<RootDevice<&str>> {
     })
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Placement<'a> {
     availability_zone: &'a str,
@@ -275,7 +281,7 @@ struct Placement<'a> {
 }
 
 /// `monitoring/state`, as MonitorInstances and others answer it too.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 pub struct Monitoring {
     state: &'static str,
 }
@@ -290,21 +296,21 @@ impl Monitoring {
     }
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 struct StateReason<'a> {
     code: &'a str,
     message: &'a str,
 }
 
 /// An element of an instance's `blockDeviceMapping`; borrowed from the record, or not.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RootDevice<T> {
     device_name: T,
     ebs: AttachedVolume<T>,
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct AttachedVolume<T> {
     volume_id: T,
@@ -324,36 +330,36 @@ impl RootDevice<&str> {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct HibernationOptions {
     configured: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct EnclaveOptions {
     enabled: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CapacityReservation {
     capacity_reservation_preference: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CpuOptions {
     core_count: u32,
     threads_per_core: u32,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct MaintenanceOptions {
     auto_recovery: &'static str,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PrivateDnsNameOptions {
     hostname_type: &'static str,
@@ -363,7 +369,7 @@ struct PrivateDnsNameOptions {
     enable_resource_name_dns_aaaa_record: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
 struct Operator {
     managed: bool,
 }

@@ -17,10 +17,11 @@ use crate::{
         dns_name::PrivateDnsName, id::PrefixedId, instance::Interface, interface::MacAddress,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::net::Ipv4Addr;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InterfaceElement<'a> {
     network_interface_id: &'a str,
@@ -44,7 +45,7 @@ pub struct InterfaceElement<'a> {
     interface_type: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct Attachment<'a> {
     attachment_id: &'a str,

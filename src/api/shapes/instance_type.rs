@@ -12,10 +12,11 @@ use crate::{
         resources::Resources,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct InstanceTypeInfo {
     pub instance_type: String,
@@ -43,13 +44,13 @@ pub struct InstanceTypeInfo {
     nitro_tpm_support: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ProcessorInfo {
     supported_architectures: Set<&'static str>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct VcpuInfo {
     #[serde(rename = "defaultVCpus")]
@@ -60,14 +61,14 @@ struct VcpuInfo {
     valid_threads_per_core: Set<u32>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct MemoryInfo {
     #[serde(rename = "sizeInMiB")]
     size_in_mib: u64,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct EbsInfo {
     ebs_optimized_support: &'static str,
@@ -75,7 +76,7 @@ struct EbsInfo {
     nvme_support: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NetworkInfo {
     network_performance: &'static str,
@@ -91,7 +92,7 @@ struct NetworkInfo {
     encryption_in_transit_supported: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct NetworkCard {
     network_card_index: u32,
@@ -99,7 +100,7 @@ struct NetworkCard {
     maximum_network_interfaces: u32,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PlacementGroupInfo {
     supported_strategies: Set<&'static str>,

@@ -9,10 +9,11 @@ use crate::domain::{
     interface::Wire,
     settings::Reach,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, net::Ipv4Addr};
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Association<'a> {
     pub public_ip: Ipv4Addr,
@@ -65,7 +66,7 @@ impl<'a> Association<'a> {
 }
 
 /// An element of `privateIpAddressesSet`.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct PrivateAddress<'a> {
     pub private_ip_address: Ipv4Addr,

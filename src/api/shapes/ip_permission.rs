@@ -20,9 +20,10 @@ use crate::{
     },
     messages::cloud::Permission,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct IpPermissionParameter {
     ip_protocol: Option<String>,
@@ -38,14 +39,14 @@ pub struct IpPermissionParameter {
     prefix_list_ids: Vec<PrefixListIdParameter>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct IpRangeParameter {
     cidr_ip: String,
     description: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct Ipv6RangeParameter {
     cidr_ipv6: String,
@@ -53,7 +54,7 @@ struct Ipv6RangeParameter {
 }
 
 /// How a request names a peer group. The VPC follows from the group; there are no peerings.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct UserIdGroupPairParameter {
     pub user_id: Option<String>,
@@ -67,7 +68,7 @@ pub struct UserIdGroupPairParameter {
     pub _peering_status: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct PrefixListIdParameter {
     prefix_list_id: String,
@@ -166,7 +167,7 @@ pub fn no_prefix_list(id: &str) -> ApiError {
     )
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IpPermission {
     pub ip_protocol: String,
@@ -181,7 +182,7 @@ pub struct IpPermission {
     prefix_list_ids: Set<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UserIdGroupPair {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,7 +191,7 @@ pub struct UserIdGroupPair {
     pub user_id: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IpRange {
     pub cidr_ip: String,
@@ -198,7 +199,7 @@ pub struct IpRange {
     description: Option<String>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ipv6Range {
     pub cidr_ipv6: String,

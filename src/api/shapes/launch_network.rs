@@ -22,10 +22,11 @@ use crate::{
         },
     },
 };
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// An element of `NetworkInterface`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct NetworkInterfaceParameter {
     device_index: Option<u32>,

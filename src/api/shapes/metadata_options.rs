@@ -5,12 +5,13 @@ use crate::{
     api::error::{ApiError, Code},
     domain::metadata::{Availability, MetadataOptions, TokenDemand},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 const HOPS: std::ops::RangeInclusive<i64> = 1..=64;
 
 /// `MetadataOptions.HttpTokens` and its siblings; what is not given stays as it is.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct MetadataOptionsParameter {
     pub http_tokens: Option<String>,
@@ -64,7 +65,7 @@ fn invalid(name: &str, value: &str, expected: &str) -> ApiError {
     )
 }
 
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct MetadataOptionsElement {
     /// A change is handed to the node with its record; there is no waiting to be seen.

@@ -23,10 +23,11 @@ use crate::{
         settings::Reach,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NetworkInterface {
     network_interface_id: String,
@@ -52,7 +53,7 @@ pub struct NetworkInterface {
     interface_type: &'static str,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Attachment {
     attachment_id: String,

@@ -5,10 +5,11 @@ use crate::{
     api::response::Set,
     domain::id::{AccountId, ReservationId},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::collections::HashMap;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Reservation {
     reservation_id: String,

@@ -3,12 +3,13 @@
 
 use super::not_honoured::{NotHonoured, refuse_given, require, require_one_of, unsupported};
 use crate::api::error::{ApiError, Code};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// The sizes EC2 has, in GiB.
 const SIZES: std::ops::RangeInclusive<u64> = 1..=65_536;
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct BlockDeviceParameter {
     pub device_name: Option<String>,
@@ -17,7 +18,7 @@ pub struct BlockDeviceParameter {
     no_device: Option<NotHonoured>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct VolumeParameter {
     pub volume_size: Option<u64>,

@@ -21,10 +21,11 @@ use crate::{
         UpdateRuleDescriptions,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Authorize…: permissions as a list, or one in the flat form of EC2's first years.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Authorization {
     group_id: Option<SecurityGroupId>,
@@ -42,7 +43,7 @@ pub struct Authorization {
 }
 
 /// Revoke…: the same, or rules by id.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Revocation {
     group_id: Option<SecurityGroupId>,
@@ -60,7 +61,7 @@ pub struct Revocation {
 }
 
 /// UpdateSecurityGroupRuleDescriptions…: rules by what they permit, or by id.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct Redescription {
     group_id: Option<SecurityGroupId>,
@@ -71,14 +72,14 @@ pub struct Redescription {
     security_group_rule_description: Vec<RuleDescription>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 struct RuleDescription {
     security_group_rule_id: SecurityGroupRuleId,
     description: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Authorized {
     #[serde(rename = "return")]
@@ -86,7 +87,7 @@ pub struct Authorized {
     security_group_rule_set: Set<SecurityGroupRule>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Revoked {
     #[serde(rename = "return")]

@@ -15,10 +15,11 @@ use crate::{
         security_group::{self, Peer},
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::{borrow::Cow, collections::BTreeMap};
 
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityGroup {
     owner_id: String,
@@ -36,7 +37,7 @@ pub struct SecurityGroup {
 }
 
 /// A group as an instance or an interface lists it; borrowed from the records, or not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GroupIdentifier<T> {
     pub group_id: T,

@@ -14,9 +14,10 @@ use crate::{
         security_group::{Peer, SecurityGroup, SecurityGroupRule as Rule},
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecurityGroupRule {
     pub security_group_rule_id: String,
@@ -38,7 +39,7 @@ pub struct SecurityGroupRule {
     security_group_rule_arn: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct ReferencedSecurityGroup {
     group_id: String,
@@ -48,7 +49,7 @@ struct ReferencedSecurityGroup {
 }
 
 /// The same where it is told what was taken away.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RevokedSecurityGroupRule {
     security_group_rule_id: String,

@@ -5,10 +5,11 @@ use crate::{
     domain::{id::PrefixedId, instance::InstanceState},
     messages::cloud::StateChange,
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The code is a number and the name a word: clients read either.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct StateElement {
     code: u16,
     name: &'static str,
@@ -20,13 +21,13 @@ impl From<InstanceState> for StateElement {
     }
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StateChanges {
     instances_set: Set<StateChangeElement>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct StateChangeElement {
     instance_id: String,

@@ -13,10 +13,11 @@ use crate::{
         vpc,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Subnet {
     subnet_id: String,
@@ -41,7 +42,7 @@ pub struct Subnet {
     private_dns_name_options_on_launch: PrivateDnsNameOptions,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct PrivateDnsNameOptions {
     hostname_type: &'static str,

@@ -17,11 +17,12 @@ use crate::{
         tag::Tags,
     },
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A tag in a request that puts it on something.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct TagParameter {
     #[serde(rename = "Key")]
     pub key: String,
@@ -31,7 +32,7 @@ pub struct TagParameter {
 }
 
 /// The tags of one kind of resource that a request makes.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 pub struct TagSpecification {
     #[serde(rename = "ResourceType")]
     pub resource_type: String,
@@ -40,14 +41,14 @@ pub struct TagSpecification {
 }
 
 /// A tag in an answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Tag {
     pub key: String,
     pub value: String,
 }
 
 /// A tag in an answer that is written straight from the records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct BorrowedTag<'a> {
     key: &'a str,
     value: &'a str,

@@ -10,10 +10,11 @@ use crate::{
         id::AccountId,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::sync::Arc;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "PascalCase")]
 pub struct User {
     path: &'static str,

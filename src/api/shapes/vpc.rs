@@ -13,10 +13,11 @@ use crate::{
         vpc,
     },
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 use std::borrow::Cow;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Vpc {
     vpc_id: String,
@@ -32,7 +33,7 @@ pub struct Vpc {
     is_default: bool,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 struct CidrBlockAssociation {
     cidr_block: String,
@@ -40,7 +41,7 @@ struct CidrBlockAssociation {
     cidr_block_state: CidrBlockState,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct CidrBlockState {
     state: &'static str,
 }
