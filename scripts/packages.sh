@@ -14,7 +14,7 @@ run="gcc libc6-dev
 	nftables iproute2 openssh-client
 	e2fsprogs grub-common gzip lz4 xz-utils zstd"
 # Guests' programs, a look at wires, the stock EC2 clients, and libFuzzer's compiler.
-test="busybox-static g++ iputils-ping mmdebstrap python3-venv slirp4netns tcpdump"
+test="busybox-static g++ iputils-ping mmdebstrap openssl python3-venv slirp4netns tcpdump unzip zsh"
 # A user who may not touch the host's network: the guests' way to the world.
 [ "$(id -u)" = 0 ] || run="$run slirp4netns"
 # Load generators, what a peer runs in, and the overlay's peers.

@@ -23,7 +23,6 @@ use rsa::{
     pkcs1::EncodeRsaPrivateKey,
     pkcs8::{EncodePrivateKey, EncodePublicKey, LineEnding},
 };
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use std::{
     fmt,
     time::{Duration, SystemTime},
@@ -39,7 +38,7 @@ const CLOCKS_DIFFER_BY: Duration = Duration::from_secs(600);
 const KEY_TAG: &str = "PRIVATE KEY";
 
 pub struct CloudCertificate {
-    der: CertificateDer<'static>,
+    der: Vec<u8>,
     /// PKCS#8.
     key: Vec<u8>,
 }
@@ -82,7 +81,7 @@ impl CloudCertificate {
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let certificate =
             params.self_signed(&pair(&key)?).map_err(CloudCertificateFault::Making)?;
-        Ok(CloudCertificate { der: certificate.into(), key })
+        Ok(CloudCertificate { der: certificate.der().to_vec(), key })
     }
 
     /// Key and certificate, to be kept where nobody else reads them.
@@ -103,7 +102,7 @@ impl CloudCertificate {
         if certificate.public_key().subject_public_key.data != own.public_key_raw() {
             return Err(unreadable());
         }
-        Ok(CloudCertificate { der: der.into(), key })
+        Ok(CloudCertificate { der, key })
     }
 
     pub fn pem(&self) -> String {
@@ -127,12 +126,9 @@ impl CloudCertificate {
         chance: &mut dyn Chance,
     ) -> Result<Issued, CloudCertificateFault> {
         let making = CloudCertificateFault::Making;
-        let issuer = Issuer::from_ca_cert_der(&self.der, pair(&self.key)?).map_err(making)?;
+        let issuer = Issuer::from_ca_cert_pem(&self.pem(), pair(&self.key)?).map_err(making)?;
         let private = new_key(chance)?;
-        let public = private
-            .to_public_key()
-            .to_public_key_der()
-            .map_err(|error| CloudCertificateFault::Key(error.to_string()))?;
+        let public = private.to_public_key().to_public_key_der().map_err(of_key)?;
         let public = SubjectPublicKeyInfo::from_der(public.as_bytes()).map_err(making)?;
         let mut params = params(user, now, USERS_VALID_FOR, chance);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -140,9 +136,7 @@ impl CloudCertificate {
         params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&public, &issuer).map_err(making)?;
         // The tools of SOAP's time read no other form than this.
-        let pem = private
-            .to_pkcs1_pem(LineEnding::LF)
-            .map_err(|error| CloudCertificateFault::Key(error.to_string()))?;
+        let pem = private.to_pkcs1_pem(LineEnding::LF).map_err(of_key)?;
         Ok(Issued {
             certificate: Certificate::of_der(certificate.der()),
             private: PrivateHalf(pem.to_string()),
@@ -150,17 +144,16 @@ impl CloudCertificate {
     }
 }
 
-fn of_key(error: rsa::pkcs8::Error) -> CloudCertificateFault {
+fn of_key(error: impl fmt::Display) -> CloudCertificateFault {
     CloudCertificateFault::Key(error.to_string())
 }
 
 fn new_key(chance: &mut dyn Chance) -> Result<RsaPrivateKey, CloudCertificateFault> {
-    RsaPrivateKey::new(&mut FromChance(chance), RSA_BITS)
-        .map_err(|error| CloudCertificateFault::Key(error.to_string()))
+    RsaPrivateKey::new(&mut FromChance(chance), RSA_BITS).map_err(of_key)
 }
 
 fn pair(key: &[u8]) -> Result<KeyPair, CloudCertificateFault> {
-    KeyPair::from_pkcs8_der_and_sign_algo(&PrivatePkcs8KeyDer::from(key), &PKCS_RSA_SHA256)
+    KeyPair::from_pkcs8_pem_and_sign_algo(&in_pem(KEY_TAG, key), &PKCS_RSA_SHA256)
         .map_err(CloudCertificateFault::Making)
 }
 

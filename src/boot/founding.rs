@@ -81,3 +81,74 @@ fn simulated_image(credentials: &RootCredentials, ambient: &Ambient) -> Image {
         created_at: ambient.now(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{account::SecretKey, time::Timestamp},
+        store::memory::MemoryStore,
+    };
+    use std::collections::BTreeMap;
+
+    fn root(key: &str) -> RootCredentials {
+        RootCredentials {
+            access_key_id: key.to_owned(),
+            secret_access_key: SecretKey("a secret".to_owned()),
+            account: "123456789012".parse().unwrap(),
+        }
+    }
+
+    fn start(store: &MemoryStore, key: &str) {
+        let ambient = Ambient::seeded(1, Timestamp(1000)).0;
+        ensure(store, &Configuration::default(), &root(key), &ambient).unwrap();
+    }
+
+    fn keys(store: &MemoryStore) -> BTreeMap<String, AccessKey> {
+        let keys = load_all::<AccessKey>(store).unwrap();
+        keys.into_iter().map(|key| (key.id.clone(), key)).collect()
+    }
+
+    fn put(store: &MemoryStore, key: AccessKey) {
+        let mut batch = Batch::default();
+        batch.put_record(&key);
+        store.commit(batch).unwrap();
+    }
+
+    #[test]
+    fn another_configured_key_replaces_the_one_before_and_leaves_what_users_had_made() {
+        let store = MemoryStore::default();
+        start(&store, "AKIAFIRST");
+        let first = keys(&store)["AKIAFIRST"].clone();
+        let issued = AccessKey { id: "AKIAISSUED".to_owned(), issued: true, ..first.clone() };
+        put(&store, issued.clone());
+        start(&store, "AKIASECOND");
+        let kept = keys(&store);
+        assert_eq!(kept.keys().collect::<Vec<_>>(), ["AKIAISSUED", "AKIASECOND"]);
+        assert_eq!(kept["AKIAISSUED"], issued);
+        assert!(kept["AKIASECOND"].is_configured());
+    }
+
+    #[test]
+    fn a_start_with_the_same_key_changes_nothing() {
+        let store = MemoryStore::default();
+        start(&store, "AKIAFIRST");
+        let before = AccessKey { created_at: Timestamp(1), ..keys(&store)["AKIAFIRST"].clone() };
+        put(&store, before.clone());
+        start(&store, "AKIAFIRST");
+        assert_eq!(keys(&store)["AKIAFIRST"], before);
+    }
+
+    #[test]
+    fn an_issued_key_that_becomes_the_configurations_is_in_use_whatever_it_was() {
+        let store = MemoryStore::default();
+        start(&store, "AKIAFIRST");
+        let first = keys(&store)["AKIAFIRST"].clone();
+        let status = CredentialStatus::Inactive;
+        put(&store, AccessKey { id: "AKIAISSUED".to_owned(), issued: true, status, ..first });
+        start(&store, "AKIAISSUED");
+        let kept = keys(&store);
+        assert_eq!(kept.len(), 1);
+        assert!(kept["AKIAISSUED"].is_active() && kept["AKIAISSUED"].is_configured());
+    }
+}

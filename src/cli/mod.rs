@@ -8,6 +8,7 @@ mod account;
 mod capacity;
 mod check_config;
 mod console;
+mod credentials;
 mod doctor;
 mod down;
 mod env;
@@ -67,6 +68,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Print shell lines that point any EC2 tool at the cloud
     Env(env::Env),
+    /// Write everything that a user needs to reach the cloud into a zip archive
+    Credentials(credentials::Credentials),
     /// Make, add, list and remove machine images
     #[command(subcommand)]
     Image(image::Image),
@@ -135,6 +138,7 @@ fn perform(arguments: Arguments, surroundings: &Surroundings) -> Result<ExitCode
         Command::Capacity(capacity) => capacity.perform(&context),
         Command::Doctor(doctor) => doctor.perform(&context),
         Command::Env(env) => env.perform(&context),
+        Command::Credentials(credentials) => credentials.perform(&context),
         Command::Image(image) => image.perform(&context),
         Command::Run(run) => run.perform(&context),
         Command::Ssh(ssh) => ssh.perform(&context),

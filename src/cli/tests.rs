@@ -45,6 +45,8 @@ fn everything_a_user_is_told_to_type_is_understood() {
         "events --follow --output json --since 2026-01-02T03:04:05Z",
         "events --since 10m",
         "account create ann",
+        "credentials --zip ann.zip",
+        "credentials --user ann --zip ann.zip --force --region eu-west-1",
         "--state /s status",
     ] {
         assert!(parse(line).is_ok(), "`mallee {line}`: {:?}", parse(line).err());

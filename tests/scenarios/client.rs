@@ -18,6 +18,9 @@ pub const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 pub struct Client {
     pub address: SocketAddr,
     pub region: String,
+    /// The service's name in signatures, and its version.
+    pub service: (&'static str, &'static str),
+    pub access_key: (String, String),
     /// What it says of its trace.
     pub trace_parent: Option<String>,
 }
@@ -56,13 +59,32 @@ impl Document {
 }
 
 impl Client {
+    pub fn of(address: SocketAddr, region: &str) -> Client {
+        Client {
+            address,
+            region: region.to_owned(),
+            service: ("ec2", "2016-11-15"),
+            access_key: (ACCESS_KEY.to_owned(), SECRET_KEY.to_owned()),
+            trace_parent: None,
+        }
+    }
+
+    /// The same, asking IAM.
+    pub fn of_iam(&self) -> Client {
+        Client { service: ("iam", "2010-05-08"), ..self.clone() }
+    }
+
+    pub fn with_key(&self, id: &str, secret: &str) -> Client {
+        Client { access_key: (id.to_owned(), secret.to_owned()), ..self.clone() }
+    }
+
     pub fn traced(&self, trace_parent: &str) -> Client {
         Client { trace_parent: Some(trace_parent.to_owned()), ..self.clone() }
     }
 
     /// `Err` of the outer result: no answer, so that whether it was done is unknown.
     pub fn call(&self, action: &str, parameters: &[(&str, &str)]) -> io::Result<Answer> {
-        let mut form = format!("Action={action}&Version=2016-11-15");
+        let mut form = format!("Action={action}&Version={}", self.service.1);
         for (name, value) in parameters {
             form.push_str(&format!("&{}={}", encoded(name), encoded(value)));
         }
@@ -112,11 +134,11 @@ impl Client {
         let scope = v4::Scope {
             date: time[..8].to_owned(),
             region: self.region.clone(),
-            service: "ec2".to_owned(),
+            service: self.service.0.to_owned(),
         };
         let signed = "content-type;host;x-amz-date";
-        let authorization =
-            v4::sign(&received, ACCESS_KEY, SECRET_KEY, &scope, &time, signed).unwrap();
+        let (id, secret) = &self.access_key;
+        let authorization = v4::sign(&received, id, secret, &scope, &time, signed).unwrap();
         let trace = self.trace_parent.as_ref();
         let trace = trace.map(|parent| format!("traceparent: {parent}\r\n")).unwrap_or_default();
         format!(

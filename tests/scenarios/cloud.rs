@@ -132,7 +132,7 @@ impl Cloud {
     }
 
     pub fn client_in(&self, region: &str) -> Client {
-        Client { address: self.address, region: region.to_owned(), trace_parent: None }
+        Client::of(self.address, region)
     }
 
     /// Starts every process, those below first if they are members already, and waits until the
@@ -214,7 +214,7 @@ impl Cloud {
     }
 
     /// Runs a command on the host of one of the processes.
-    fn mallee(&self, index: usize, arguments: &[&str]) -> String {
+    pub fn mallee(&self, index: usize, arguments: &[&str]) -> String {
         let done = self.command(index).args(arguments).output().unwrap();
         let said = String::from_utf8_lossy(&done.stderr).into_owned();
         assert!(done.status.success(), "{arguments:?}: {said}\n{}", self.log());

@@ -6,6 +6,7 @@ mod cloud;
 mod hosts;
 mod parts;
 
+mod credentials;
 mod events;
 mod eviction;
 mod kill;

@@ -4,12 +4,14 @@
 //! not there.
 
 mod capacity;
+mod credential;
 mod image;
 mod instance;
 mod request;
 mod zone;
 
 pub use capacity::{CapacityAnswer, Figures, MetaZone, ZoneCapacity};
+pub use credential::CertificateAnswer;
 pub use image::{ImageAnswer, Location, register_image};
 pub use instance::InstanceAnswer;
 pub use request::Request;
@@ -21,7 +23,6 @@ pub use capacity::tests::described as capacity_for_tests;
 pub use instance::tests::described as described_for_tests;
 
 use super::{fault::Fault, process};
-use crate::api::response::DEFAULT_VERSION;
 use crate::api::service::Service;
 use crate::api::signature::{Received, v4};
 use crate::config::{credentials::RootCredentials, state_directory::StateDirectory};
@@ -108,17 +109,18 @@ impl Client {
     /// Asks, and reads the answer into `R`, whose fields are the children of the root element.
     pub fn call<R: DeserializeOwned>(&self, request: &Request) -> Result<R, ClientFault> {
         let action = request.action();
-        let (status, text) = self.system.block_on(self.exchange(request.body(DEFAULT_VERSION)))?;
+        let (status, text) = self.system.block_on(self.exchange(request))?;
         if status != 200 {
             return Err(refusal(action, status, &text));
         }
         read_answer(action, &text)
     }
 
-    async fn exchange(&self, body: String) -> Result<(u16, String), ClientFault> {
+    async fn exchange(&self, request: &Request) -> Result<(u16, String), ClientFault> {
+        let body = request.body();
         let unreachable =
             |why: String| ClientFault::Unreachable { endpoint: self.endpoint.clone(), why };
-        let headers = self.signed_headers(&body);
+        let headers = self.signed_headers(request.service(), &body);
         let mut request = self.http.post(format!("{}/", self.endpoint));
         for (name, value) in headers {
             request = request.insert_header((name, value));
@@ -130,7 +132,7 @@ impl Client {
         Ok((response.status().as_u16(), String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    fn signed_headers(&self, body: &str) -> HeaderMap {
+    fn signed_headers(&self, service: Service, body: &str) -> HeaderMap {
         let time = jiff::Timestamp::now().strftime(v4::TIME_FORMAT).to_string();
         let host = self.endpoint.trim_start_matches("http://");
         let text = |value: &str| {
@@ -149,7 +151,7 @@ impl Client {
         let scope = v4::Scope {
             date: time[..8].to_owned(),
             region: self.region.to_string(),
-            service: Service::Ec2.scope_name().to_owned(),
+            service: service.scope_name().to_owned(),
         };
         let RootCredentials { access_key_id, secret_access_key, .. } = &self.credentials;
         let authorization =
@@ -183,10 +185,13 @@ fn read_answer<R: DeserializeOwned>(action: &'static str, text: &str) -> Result<
 }
 
 fn refusal(action: &'static str, status: u16, text: &str) -> ClientFault {
+    /// EC2's error stands among others, IAM's by itself.
     #[derive(Deserialize)]
     struct Envelope {
         #[serde(rename = "Errors")]
-        errors: Errors,
+        errors: Option<Errors>,
+        #[serde(rename = "Error")]
+        error: Option<Error>,
     }
     #[derive(Deserialize)]
     struct Errors {
@@ -199,11 +204,12 @@ fn refusal(action: &'static str, status: u16, text: &str) -> ClientFault {
         code: String,
         message: String,
     }
-    match quick_xml::de::from_str::<Envelope>(text) {
-        Ok(Envelope { errors: Errors { error: Error { code, message } } }) => {
-            ClientFault::Refused { code, message }
-        }
-        Err(_) => ClientFault::Unreadable { action, why: format!("HTTP status {status}") },
+    let envelope: Option<Envelope> = quick_xml::de::from_str(text).ok();
+    let error =
+        envelope.and_then(|envelope| envelope.errors.map(|errors| errors.error).or(envelope.error));
+    match error {
+        Some(Error { code, message }) => ClientFault::Refused { code, message },
+        None => ClientFault::Unreadable { action, why: format!("HTTP status {status}") },
     }
 }
 
@@ -263,9 +269,8 @@ mod tests {
     #[test]
     fn the_server_believes_what_the_client_signs() {
         let client = client();
-        let body =
-            Request::new("DescribeInstances").with("Filter.1.Value.1", "a b&c=ü*~").body("v");
-        let headers = client.signed_headers(&body);
+        let body = Request::new("DescribeInstances").with("Filter.1.Value.1", "a b&c=ü*~").body();
+        let headers = client.signed_headers(Service::Ec2, &body);
         let received = Received {
             method: "POST",
             path: "/",
@@ -289,6 +294,10 @@ mod tests {
         let fault = refusal("DescribeImages", 401, xml);
         assert!(fault.is("AuthFailure"));
         assert_eq!(fault.to_string(), "AuthFailure: AWS was <not> able");
+        let xml = "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error>\
+                   <Type>Sender</Type><Code>NoSuchEntity</Code><Message>gone</Message></Error>\
+                   <RequestId>1</RequestId></ErrorResponse>";
+        assert!(refusal("GetUser", 404, xml).is("NoSuchEntity"));
         let fault = refusal("DescribeImages", 502, "<html>");
         assert!(fault.to_string().contains("HTTP status 502"), "{fault}");
     }

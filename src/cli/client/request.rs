@@ -1,16 +1,25 @@
-//! One call of an action, as EC2's Query protocol has it.
+//! One call of an action, as the Query protocol of EC2 and IAM has it.
 
-use crate::api::signature::escape;
+use crate::api::{
+    response::{DEFAULT_VERSION, IAM_VERSION, STS_VERSION},
+    service::Service,
+    signature::escape,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    service: Service,
     action: &'static str,
     parameters: Vec<(String, String)>,
 }
 
 impl Request {
     pub fn new(action: &'static str) -> Request {
-        Request { action, parameters: Vec::new() }
+        Request { service: Service::Ec2, action, parameters: Vec::new() }
+    }
+
+    pub fn of_iam(action: &'static str) -> Request {
+        Request { service: Service::Iam, ..Request::new(action) }
     }
 
     pub fn with(mut self, name: &str, value: impl ToString) -> Request {
@@ -45,8 +54,17 @@ impl Request {
         self.action
     }
 
+    pub fn service(&self) -> Service {
+        self.service
+    }
+
     /// As a form.
-    pub fn body(&self, version: &str) -> String {
+    pub fn body(&self) -> String {
+        let version = match self.service {
+            Service::Ec2 => DEFAULT_VERSION,
+            Service::Sts => STS_VERSION,
+            Service::Iam => IAM_VERSION,
+        };
         let mut body = format!("Action={}&Version={version}", self.action);
         for (name, value) in &self.parameters {
             body.push_str(&format!("&{}={}", escape(name), escape(value)));
@@ -68,9 +86,10 @@ mod tests {
             .with_list("InstanceId", ["i-1", "i-2"])
             .filtered("tag:Name", "a&b");
         assert_eq!(
-            request.body("2016-11-15"),
+            request.body(),
             "Action=RunInstances&Version=2016-11-15&MinCount=1&KeyName=a%20b&InstanceId.1=i-1\
              &InstanceId.2=i-2&Filter.1.Name=tag%3AName&Filter.1.Value.1=a%26b"
         );
+        assert_eq!(Request::of_iam("GetUser").body(), "Action=GetUser&Version=2010-05-08");
     }
 }
