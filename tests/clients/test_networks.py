@@ -3,8 +3,9 @@
 import pytest
 from botocore.exceptions import ClientError
 
+from eventually import eventually
 from speakers import AwsCli
-from tenant import INSTANCE_TYPE
+from tenant import INSTANCE_TYPE, TCP_22
 
 # Which zone a subnet is in when nobody says so is the region's first.
 RANGE = "10.20.0.0/16"
@@ -279,3 +280,46 @@ def test_the_aws_cli_makes_networks_too(cloud, tmp_path):
     aws("delete-network-interface", "--network-interface-id", interface)
     aws("delete-subnet", "--subnet-id", subnet)
     aws("delete-vpc", "--vpc-id", vpc)
+
+
+@pytest.mark.guests
+def test_guests_of_two_subnets_of_a_network_are_one_hop_from_each_other(ec2, tenant):
+    vpc = ec2.create_vpc(CidrBlock=RANGE)["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{number}.0/24")["Subnet"]["SubnetId"]
+        for number in [1, 2]
+    ]
+    of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
+    [group] = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]
+    group = group["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[TCP_22])
+    interface = ec2.create_network_interface(
+        SubnetId=subnets[1], PrivateIpAddress="10.20.2.77"
+    )["NetworkInterface"]
+    owner = tenant()
+    [one] = owner.launch(SubnetId=subnets[0], SecurityGroupIds=[group])
+    [other] = owner.launch(SecurityGroupIds=[], NetworkInterfaces=[
+        {"DeviceIndex": 0, "SubnetId": subnets[1], "Groups": [group]},
+        {"DeviceIndex": 2, "NetworkInterfaceId": interface["NetworkInterfaceId"]},
+    ])
+    owner.wait("running", one, other)
+    at_one, at_other = owner.guest(one).wait_for_ssh(), owner.guest(other).wait_for_ssh()
+    for guest, id in [(at_one, other), (at_other, one)]:
+        address = owner.describe(id)["PrivateIpAddress"]
+        eventually(f"`{address}` answers",
+                   lambda: guest.succeeds(f"ping -c 1 -w 2 {address}"), 20)
+        # Nobody stands between them.
+        assert guest.succeeds(f"ping -c 1 -w 2 -t 1 {address}")
+        assert guest.succeeds(f"arping -c 1 -w 2 -I eth1 {address}")
+    # The further interface is the guest's third.
+    assert at_other.run("cat /sys/class/net/eth2/address") == interface["MacAddress"]
+    at_other.run("ip link set eth2 up; ip addr add 10.20.2.77/32 dev eth2")
+    eventually("the further interface answers",
+               lambda: at_one.succeeds("arping -c 1 -w 2 -I eth1 10.20.2.77"), 20)
+
+    owner.terminate(one, other)
+    owner.ids.clear()
+    ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+    for subnet in subnets:
+        ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)
