@@ -1,43 +1,18 @@
 """Networks of users' own, made and taken down in the order Terraform does, by stock clients."""
 
 import pytest
-from botocore.exceptions import ClientError
 
 from eventually import eventually
+from instances import describe, refused, run, terminate, wait
 from speakers import AwsCli
-from tenant import INSTANCE_TYPE, TCP_22
+from tenant import TCP_22
 
 # Which zone a subnet is in when nobody says so is the region's first.
 RANGE = "10.20.0.0/16"
 
 
-@pytest.fixture
-def ec2(cloud):
-    return cloud.client()
-
-
-def refused(code, call, **parameters):
-    with pytest.raises(ClientError) as refusal:
-        call(**parameters)
-    error = refusal.value.response["Error"]
-    assert error["Code"] == code, error
-    return error["Message"]
-
-
 def tagged(kind, name):
     return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]
-
-
-def run(ec2, image, **more):
-    [instance] = ec2.run_instances(
-        ImageId=image, InstanceType=INSTANCE_TYPE, MinCount=1, MaxCount=1, **more
-    )["Instances"]
-    return instance
-
-
-def wait(ec2, state, id):
-    waiter = ec2.get_waiter(f"instance_{state}")
-    waiter.wait(InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 180})
 
 
 def interface_of(ec2, id):
@@ -89,7 +64,7 @@ def test_a_network_is_made_as_terraform_makes_it_and_goes_in_the_reverse_order_o
     assert addresses == [("10.20.1.10", True), ("10.20.1.11", False)]
     interface = interface["NetworkInterfaceId"]
 
-    instance = run(
+    [instance] = run(
         ec2, image, NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": interface}]
     )
     id = instance["InstanceId"]
@@ -108,8 +83,7 @@ def test_a_network_is_made_as_terraform_makes_it_and_goes_in_the_reverse_order_o
     refused(violation, ec2.delete_security_group, GroupId=group)
     in_use = "InvalidNetworkInterface.InUse"
     refused(in_use, ec2.delete_network_interface, NetworkInterfaceId=interface)
-    ec2.terminate_instances(InstanceIds=[id])
-    wait(ec2, "terminated", id)
+    terminate(ec2, id)
     ec2.get_waiter("network_interface_available").wait(NetworkInterfaceIds=[interface])
     refused(violation, ec2.delete_security_group, GroupId=group)
     refused(violation, ec2.delete_subnet, SubnetId=subnet)
@@ -133,7 +107,8 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
     # An address of its own choice might be the one that the instance is to have.
     wanted = {"SubnetId": subnet, "PrivateIpAddress": "10.20.1.8"}
     interface = ec2.create_network_interface(**wanted)["NetworkInterface"]["NetworkInterfaceId"]
-    id = run(ec2, image, SubnetId=subnet, PrivateIpAddress="10.20.1.9")["InstanceId"]
+    [instance] = run(ec2, image, SubnetId=subnet, PrivateIpAddress="10.20.1.9")
+    id = instance["InstanceId"]
     wait(ec2, "running", id)
 
     def attach(index):
@@ -149,8 +124,7 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
     attachment = attach(2)
     ec2.start_instances(InstanceIds=[id])
     wait(ec2, "running", id)
-    [reservation] = ec2.describe_instances(InstanceIds=[id])["Reservations"]
-    shown = reservation["Instances"][0]["NetworkInterfaces"]
+    shown = describe(ec2, id)["NetworkInterfaces"]
     assert [i["Attachment"]["DeviceIndex"] for i in shown] == [0, 1, 2]
     assert shown[2]["NetworkInterfaceId"] == interface
     assert all(i["SubnetId"] == subnet and i["VpcId"] == vpc for i in shown)
@@ -170,8 +144,7 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
         NetworkInterfaceId=interface,
         Attachment={"AttachmentId": attachment, "DeleteOnTermination": True},
     )
-    ec2.terminate_instances(InstanceIds=[id])
-    wait(ec2, "terminated", id)
+    terminate(ec2, id)
     # It went with its instance, and so did the instance's own.
     in_subnet = [{"Name": "subnet-id", "Values": [subnet]}]
     assert not ec2.describe_network_interfaces(Filters=in_subnet)["NetworkInterfaces"]
