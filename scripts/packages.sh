@@ -13,8 +13,10 @@ run="gcc libc6-dev
 	qemu-system-x86 qemu-utils libvirt0 libvirt-daemon-driver-qemu
 	nftables iproute2 openssh-client
 	e2fsprogs grub-common gzip lz4 xz-utils zstd"
-# Guests' programs, a look at wires, the stock EC2 clients, and libFuzzer's compiler.
-test="busybox-static g++ iputils-ping mmdebstrap openssl python3-venv slirp4netns tcpdump unzip zsh"
+# Guests' programs, a load for wires and a look at them, the stock EC2 clients and shells, and
+# libFuzzer's compiler.
+test="busybox-static g++ iperf3 iputils-ping mmdebstrap openssl python3-venv slirp4netns tcpdump unzip
+	zsh"
 # A user who may not touch the host's network: the guests' way to the world.
 [ "$(id -u)" = 0 ] || run="$run slirp4netns"
 # Load generators, what a peer runs in, and the overlay's peers.

@@ -128,6 +128,8 @@ actions! {
     // Networks.
     assign_private_ip_addresses::AssignPrivateIpAddresses,
     attach_network_interface::AttachNetworkInterface,
+    create_default_subnet::CreateDefaultSubnet,
+    create_default_vpc::CreateDefaultVpc,
     create_network_interface::CreateNetworkInterface,
     create_subnet::CreateSubnet,
     create_vpc::CreateVpc,

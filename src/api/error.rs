@@ -149,6 +149,8 @@ codes! {
     InvalidSubnetRange "InvalidSubnet.Range" 400
     InvalidSubnetIdMalformed "InvalidSubnetID.Malformed" 400
     InvalidSubnetIdNotFound "InvalidSubnetID.NotFound" 400
+    DefaultVpcAlreadyExists "DefaultVpcAlreadyExists" 400
+    DefaultSubnetAlreadyExists "DefaultSubnetAlreadyExistsInAvailabilityZone" 400
     InvalidVpcRange "InvalidVpc.Range" 400
     InvalidVpcIdMalformed "InvalidVpcID.Malformed" 400
     InvalidVpcIdNotFound "InvalidVpcID.NotFound" 400

@@ -206,30 +206,32 @@ disk_gib = {FULL_DISK_GIB}
         images = self.state / "images"
         if images.is_symlink():
             images.unlink()
-        self.keep_logs()
-        self.mallee("down", "--purge", "--state", str(self.state))
-
-        def changed():
-            return host.difference(self.before, host.residue(str(self.state)), self.prefix)
-
         try:
+            self.end()
             # A killed emulator is gone a moment after it was killed.
-            eventually_nothing("the host is not as it was", changed, within=10)
+            eventually_nothing("the host is not as it was", self.changed, within=10)
         finally:
             shutil.rmtree(self.state.parent)
+
+    def end(self):
+        keep_logs(self.state, self.logs)
+        self.mallee("down", "--purge", "--state", str(self.state))
+
+    def changed(self):
+        return host.difference(self.before, host.residue(str(self.state)), self.prefix)
 
     @property
     def logs(self):
         return TARGET / "clients-logs" / self.hypervisor
 
-    def keep_logs(self):
-        """Where those who ask why can still read them."""
-        kept = self.logs
-        kept.mkdir(parents=True, exist_ok=True)
-        for name in ["log", "libvirt.log"]:
-            if (self.state / name).exists():
-                shutil.copy(self.state / name, kept)
-        log.info("its logs are in %s", kept)
+
+def keep_logs(state, kept):
+    """Where those who ask why can still read them."""
+    kept.mkdir(parents=True, exist_ok=True)
+    for name in ["log", "libvirt.log"]:
+        if (state / name).exists():
+            shutil.copy(state / name, kept)
+    log.info("its logs are in %s", kept)
 
 
 def free_number():

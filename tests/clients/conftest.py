@@ -39,6 +39,11 @@ def cloud():
         cloud.tear_down()
 
 
+@pytest.fixture
+def ec2(cloud):
+    return cloud.client()
+
+
 @pytest.fixture(scope="session")
 def image(cloud):
     return cloud.demo_image()

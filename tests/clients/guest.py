@@ -1,9 +1,11 @@
 """A guest seen from outside: what reaches it, and what it says when spoken to."""
 
+import io
 import logging
 import os
 import socket
 import subprocess
+import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,12 +46,28 @@ class Guest:
     def ssh(self, script, within):
         # Commands come through standard input, so that nothing is quoted twice.
         return subprocess.run(
-            [*self.host, "ssh", "-i", str(self.key_file), "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
-             "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=no",
-             "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
-             f"{self.user}@{self.address}", "sh", "-s"],
+            self.through_ssh("sh -s"),
             input=script, capture_output=True, text=True, timeout=within,
         )
+
+    def through_ssh(self, command):
+        return [*self.host, "ssh", "-i", str(self.key_file),
+                "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes",
+                "-o", "ConnectTimeout=5", "-o", "StrictHostKeyChecking=no",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+                f"{self.user}@{self.address}", command]
+
+    def take(self, files, directory, within=60):
+        """Copies files of this host, whatever they link to, into a directory of the guest's."""
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w:gz", dereference=True) as archive:
+            for file in files:
+                archive.add(file, arcname=Path(file).name)
+        done = subprocess.run(
+            self.through_ssh(f"mkdir -p {directory} && tar -xzf - -C {directory}"),
+            input=packed.getvalue(), capture_output=True, timeout=within,
+        )
+        assert done.returncode == 0, f"{files} were not taken: {done.stderr}"
 
     def wait_for_ssh(self, within=BOOT_SECONDS):
         def lets_us_in():

@@ -13,44 +13,25 @@ Nobody but replies to west comes through the NAT, and nothing is forwarded to it
 """
 
 import json
-import logging
-import shutil
 import subprocess
 
-import host
-from cloud import Cloud
-from cluster import LINKS, ip
-from eventually import eventually, eventually_nothing
+from hosts import LINKS, Hosts, ip
 
-log = logging.getLogger("clients")
-
+# The groups of the nodes.
 NODES = {"e1": "east", "e2": "east", "west": "west"}
 
 
-class Overlay(Cloud):
+class Overlay(Hosts):
+    running = ["cloud", *NODES]
+    nodes = [*NODES]
+    others = ["nat", "lan"]
+
     def __init__(self, hypervisor):
         super().__init__(hypervisor)
+        self.front = f"10.217.{self.number}.2"
         self.lan = f"10.216.{self.number}."
-        self.hosts = ["cloud", "e1", "e2", "nat", "west"]
         self.addresses = {"cloud": f"{self.lan}1", "e1": f"{self.lan}11", "e2": f"{self.lan}12",
                           "nat": f"{self.lan}20"}
-
-    def space(self, name):
-        return f"{self.prefix}-{name}"
-
-    def through(self, name):
-        return ("ip", "netns", "exec", self.space(name))
-
-    @property
-    def address(self):
-        return f"10.217.{self.number}.2", self.port
-
-    @property
-    def endpoint(self):
-        return f"http://10.217.{self.number}.2:{self.port}"
-
-    def state_of(self, name):
-        return self.state if name == "cloud" else self.state.parent / name[0:2]
 
     def configuration(self):
         at = self.addresses["cloud"]
@@ -88,14 +69,7 @@ prefix = "{self.prefix}"
 metadata_port = {self.metadata_port}
 """
 
-    def start(self):
-        self.lay_cables()
-        super().start()
-
     def lay_cables(self):
-        for name in [*self.hosts, "lan"]:
-            ip("netns", "add", self.space(name))
-            ip("-n", self.space(name), "link", "set", "lo", "up")
         ip("-n", self.space("lan"), "link", "add", "lan", "type", "bridge")
         ip("-n", self.space("lan"), "link", "set", "lan", "up")
         for name, address in self.addresses.items():
@@ -117,48 +91,12 @@ table ip nat {
         run(*self.through("nat"), "sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
         run(*self.through("nat"), "nft", "-f", "-", input=rules)
         self.cable(("", f"{self.prefix}-in", f"10.217.{self.number}.1/30"),
-                   ("cloud", "front", f"10.217.{self.number}.2/30"))
-        self.nodes_before = {name: self.residue_of(name) for name in NODES}
+                   ("cloud", "front", f"{self.front}/30"))
 
-    def cable(self, *ends):
-        """Two ends: a host or none, a device, an address or none."""
-        names = [f"{self.prefix}-x{number}" for number in range(2)]
-        ip("link", "add", names[0], "type", "veth", "peer", "name", names[1])
-        for temporary, (name, device, address) in zip(names, ends):
-            inside = ("-n", self.space(name)) if name else ()
-            if name:
-                ip("link", "set", temporary, "netns", self.space(name))
-            ip(*inside, "link", "set", temporary, "name", device)
-            if address:
-                ip(*inside, "addr", "add", address, "dev", device)
-            ip(*inside, "link", "set", device, "up")
-
-    def start_again(self):
-        self.on("cloud", "up", "--listen", f"10.217.{self.number}.2:{self.port}",
-                "--config", str(self.configuration_file), "--detach")
-        for name, group in NODES.items():
-            if not (self.state_of(name) / "membership").exists():
-                self.join(name, group)
-            file = self.state_of(name).with_suffix(".toml")
-            file.write_text(self.node_configuration(name))
-            self.on(name, "up", "--config", str(file), "--detach")
-        eventually("every node has reported", self.all_have_reported, within=90)
-
-    def join(self, name, group):
+    def join(self, name):
         role = "group" if name == "west" else "node"
-        token = self.mallee(
-            "token", "create", "--role", role, "--group", group, "--state", str(self.state),
-        ).strip()
+        token = self.token(role, NODES[name])
         self.on(name, "join", token, *(["--name", name] if role == "node" else []))
-
-    def on(self, name, *arguments):
-        """Runs the command line on one of the hosts."""
-        return self.mallee(*arguments, "--state", str(self.state_of(name)), through=self.through(name))
-
-    def all_have_reported(self):
-        zones = self.client().describe_availability_zones(ZoneNames=["verbose"])
-        states = [zone["State"] for zone in zones["AvailabilityZones"]]
-        return sum("reported" in state for state in states) >= len(NODES)
 
     def switch_of(self, name):
         """What the switch of a host says of itself."""
@@ -170,44 +108,6 @@ table ip nat {
             if any(port["instance"] == instance for port in self.switch_of(name)["switch"]["ports"]):
                 return name
         raise AssertionError(f"no switch has a port of `{instance}`")
-
-    def residue_of(self, name):
-        run = lambda *command: host.output(*self.through(name), *command)
-        links = [line.split(": ", 1)[1] for line in run("ip", "-o", "link").splitlines()]
-        return links + run("nft", "-s", "list", "ruleset").splitlines()
-
-    def tear_down(self):
-        log.info("taking the overlay down")
-        images = self.state / "images"
-        if images.is_symlink():
-            images.unlink()
-        try:
-            for name in ["cloud", *NODES]:
-                self.keep_logs_of(name)
-                self.on(name, "down", "--purge")
-            for name, before in self.nodes_before.items():
-                left = set(self.residue_of(name)) ^ set(before)
-                assert not left, f"`{name}` is not as it was: {left}"
-        finally:
-            for name in [*self.hosts, "lan"]:
-                ip("netns", "delete", self.space(name))
-            eventually_nothing(
-                "cables are left",
-                lambda: [line for line in host.links() if f"{self.prefix}-" in line], within=10,
-            )
-            shutil.rmtree(self.state.parent)
-
-        def changed():
-            return host.difference(self.before, host.residue(str(self.state)), self.prefix)
-
-        eventually_nothing("the host is not as it was", changed, within=10)
-
-    def keep_logs_of(self, name):
-        kept = self.logs / "overlay" / name
-        kept.mkdir(parents=True, exist_ok=True)
-        for file in ["log", "libvirt.log"]:
-            if (self.state_of(name) / file).exists():
-                shutil.copy(self.state_of(name) / file, kept)
 
 
 def run(*command, input=None):

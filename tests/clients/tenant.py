@@ -1,13 +1,11 @@
 """A customer of the cloud: a key pair, a security group, instances, and nothing left at the end."""
 
-from guest import READY, BOOT_SECONDS, Guest, write_key
+import instances
 from eventually import eventually
+from guest import READY, BOOT_SECONDS, Guest, write_key
 
 TCP_22 = {"IpProtocol": "tcp", "FromPort": 22, "ToPort": 22, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
 PING = {"IpProtocol": "icmp", "FromPort": -1, "ToPort": -1, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}
-
-# The smallest the demo image boots in; emulated guests are slow enough.
-INSTANCE_TYPE = "mallee.tiny"
 
 
 class Tenant:
@@ -30,22 +28,16 @@ class Tenant:
 
     def launch(self, count=1, **more):
         """Launches; the ids. Does not wait."""
-        wanted = {
-            "ImageId": self.image, "InstanceType": INSTANCE_TYPE, "KeyName": self.name,
-            "SecurityGroupIds": [self.group], "MinCount": count, "MaxCount": count, **more,
-        }
-        ids = [i["InstanceId"] for i in self.ec2.run_instances(**wanted)["Instances"]]
+        wanted = {"KeyName": self.name, "SecurityGroupIds": [self.group], **more}
+        ids = [i["InstanceId"] for i in instances.run(self.ec2, self.image, count, **wanted)]
         self.ids += ids
         return ids
 
     def describe(self, id):
-        [reservation] = self.ec2.describe_instances(InstanceIds=[id])["Reservations"]
-        [instance] = reservation["Instances"]
-        return instance
+        return instances.describe(self.ec2, id)
 
     def wait(self, state, *ids):
-        waiter = self.ec2.get_waiter(f"instance_{state}")
-        waiter.wait(InstanceIds=list(ids), WaiterConfig={"Delay": 1, "MaxAttempts": 180})
+        instances.wait(self.ec2, state, *ids)
 
     def wait_until_booted(self, *ids):
         """By the console: the network may be closed."""
@@ -61,8 +53,7 @@ class Tenant:
         return Guest(address, self.key_file, host=self.cloud.beside_guests)
 
     def terminate(self, *ids):
-        self.ec2.terminate_instances(InstanceIds=list(ids))
-        self.wait("terminated", *ids)
+        instances.terminate(self.ec2, *ids)
 
     def leave(self):
         if self.ids:

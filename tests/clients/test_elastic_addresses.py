@@ -3,11 +3,12 @@
 import logging
 
 import pytest
-from botocore.exceptions import ClientError
 
+import instances
 from eventually import eventually, seconds_until
+from instances import describe, refused
 from speakers import AwsCli
-from tenant import PING, TCP_22, INSTANCE_TYPE
+from tenant import PING, TCP_22
 
 log = logging.getLogger("clients")
 
@@ -15,37 +16,10 @@ log = logging.getLogger("clients")
 MOVE_SECONDS = 2
 
 
-@pytest.fixture
-def ec2(cloud):
-    return cloud.client()
-
-
-def refused(code, call, **parameters):
-    with pytest.raises(ClientError) as refusal:
-        call(**parameters)
-    error = refusal.value.response["Error"]
-    assert error["Code"] == code, error
-    return error["Message"]
-
-
 def running(ec2, image, count):
-    wanted = {"ImageId": image, "InstanceType": INSTANCE_TYPE}
-    instances = ec2.run_instances(MinCount=count, MaxCount=count, **wanted)["Instances"]
-    ids = [instance["InstanceId"] for instance in instances]
-    waiter = ec2.get_waiter("instance_running")
-    waiter.wait(InstanceIds=ids, WaiterConfig={"Delay": 1, "MaxAttempts": 180})
+    ids = [one["InstanceId"] for one in instances.run(ec2, image, count)]
+    instances.wait(ec2, "running", *ids)
     return ids
-
-
-def ended(ec2, ids):
-    ec2.terminate_instances(InstanceIds=ids)
-    waiter = ec2.get_waiter("instance_terminated")
-    waiter.wait(InstanceIds=ids, WaiterConfig={"Delay": 1, "MaxAttempts": 180})
-
-
-def instance(ec2, id):
-    [reservation] = ec2.describe_instances(InstanceIds=[id])["Reservations"]
-    return reservation["Instances"][0]
 
 
 def address_of(ec2, allocation):
@@ -56,7 +30,7 @@ def address_of(ec2, allocation):
 @pytest.mark.simulated
 def test_an_address_is_managed_as_terraform_manages_it(ec2, image, name):
     ids = running(ec2, image, 2)
-    own = [instance(ec2, id)["PublicIpAddress"] for id in ids]
+    own = [describe(ec2, id)["PublicIpAddress"] for id in ids]
     tags = [{"ResourceType": "elastic-ip", "Tags": [{"Key": "Name", "Value": name}]}]
     had = ec2.allocate_address(Domain="vpc", TagSpecifications=tags)
     allocation, public = had["AllocationId"], had["PublicIp"]
@@ -78,7 +52,7 @@ def test_an_address_is_managed_as_terraform_manages_it(ec2, image, name):
     )["NetworkInterfaces"]
     assert interface["Association"]["PublicIp"] == public
     assert interface["NetworkInterfaceId"] == shown["NetworkInterfaceId"]
-    seen = instance(ec2, ids[0])
+    seen = describe(ec2, ids[0])
     assert seen["PublicIpAddress"] == seen["PublicDnsName"] == public
     assert seen["NetworkInterfaces"][0]["Association"]["PublicIp"] == public
     [found] = ec2.describe_instances(Filters=[{"Name": "ip-address", "Values": [public]}])[
@@ -92,13 +66,13 @@ def test_an_address_is_managed_as_terraform_manages_it(ec2, image, name):
     )
     moved = ec2.associate_address(AllowReassociation=True, **to_the_other)["AssociationId"]
     refused("InvalidAssociationID.NotFound", ec2.disassociate_address, AssociationId=association)
-    assert [instance(ec2, id)["PublicIpAddress"] for id in ids] == [own[0], public]
+    assert [describe(ec2, id)["PublicIpAddress"] for id in ids] == [own[0], public]
     refused("InvalidIPAddress.InUse", ec2.release_address, AllocationId=allocation)
     ec2.disassociate_address(AssociationId=moved)
-    assert [instance(ec2, id)["PublicIpAddress"] for id in ids] == own
+    assert [describe(ec2, id)["PublicIpAddress"] for id in ids] == own
     assert "AssociationId" not in address_of(ec2, allocation)
     ec2.associate_address(PublicIp=public, InstanceId=ids[0])
-    ended(ec2, ids)
+    instances.terminate(ec2, *ids)
     assert "AssociationId" not in address_of(ec2, allocation), "gone with the instance"
     ec2.release_address(AllocationId=allocation)
     not_found = "InvalidAllocationID.NotFound"
@@ -136,10 +110,10 @@ def test_the_command_line_s_words_are_understood(cloud, ec2, image, tmp_path):
     old = aws("allocate-address", "--domain", "standard")
     assert "AllocationId" not in old
     aws("associate-address", "--instance-id", id, "--public-ip", old["PublicIp"])
-    assert instance(ec2, id)["PublicIpAddress"] == old["PublicIp"]
+    assert describe(ec2, id)["PublicIpAddress"] == old["PublicIp"]
     aws("release-address", "--public-ip", old["PublicIp"])
-    assert instance(ec2, id)["PublicIpAddress"] != old["PublicIp"]
-    ended(ec2, [id])
+    assert describe(ec2, id)["PublicIpAddress"] != old["PublicIp"]
+    instances.terminate(ec2, id)
 
 
 def leads_to(guest, boot):

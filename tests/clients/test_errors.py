@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from cloud import HUGE
-from tenant import INSTANCE_TYPE, Tenant
+from instances import INSTANCE_TYPE
+from tenant import Tenant
 
 UNKNOWN = "0123456789abcdef0"
 

@@ -1,42 +1,18 @@
 """Networks of users' own, made and taken down in the order Terraform does, by stock clients."""
 
 import pytest
-from botocore.exceptions import ClientError
 
+from eventually import eventually
+from instances import describe, refused, run, terminate, wait
 from speakers import AwsCli
-from tenant import INSTANCE_TYPE
+from tenant import TCP_22
 
 # Which zone a subnet is in when nobody says so is the region's first.
 RANGE = "10.20.0.0/16"
 
 
-@pytest.fixture
-def ec2(cloud):
-    return cloud.client()
-
-
-def refused(code, call, **parameters):
-    with pytest.raises(ClientError) as refusal:
-        call(**parameters)
-    error = refusal.value.response["Error"]
-    assert error["Code"] == code, error
-    return error["Message"]
-
-
 def tagged(kind, name):
     return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]
-
-
-def run(ec2, image, **more):
-    [instance] = ec2.run_instances(
-        ImageId=image, InstanceType=INSTANCE_TYPE, MinCount=1, MaxCount=1, **more
-    )["Instances"]
-    return instance
-
-
-def wait(ec2, state, id):
-    waiter = ec2.get_waiter(f"instance_{state}")
-    waiter.wait(InstanceIds=[id], WaiterConfig={"Delay": 1, "MaxAttempts": 180})
 
 
 def interface_of(ec2, id):
@@ -88,7 +64,7 @@ def test_a_network_is_made_as_terraform_makes_it_and_goes_in_the_reverse_order_o
     assert addresses == [("10.20.1.10", True), ("10.20.1.11", False)]
     interface = interface["NetworkInterfaceId"]
 
-    instance = run(
+    [instance] = run(
         ec2, image, NetworkInterfaces=[{"DeviceIndex": 0, "NetworkInterfaceId": interface}]
     )
     id = instance["InstanceId"]
@@ -107,8 +83,7 @@ def test_a_network_is_made_as_terraform_makes_it_and_goes_in_the_reverse_order_o
     refused(violation, ec2.delete_security_group, GroupId=group)
     in_use = "InvalidNetworkInterface.InUse"
     refused(in_use, ec2.delete_network_interface, NetworkInterfaceId=interface)
-    ec2.terminate_instances(InstanceIds=[id])
-    wait(ec2, "terminated", id)
+    terminate(ec2, id)
     ec2.get_waiter("network_interface_available").wait(NetworkInterfaceIds=[interface])
     refused(violation, ec2.delete_security_group, GroupId=group)
     refused(violation, ec2.delete_subnet, SubnetId=subnet)
@@ -132,7 +107,8 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
     # An address of its own choice might be the one that the instance is to have.
     wanted = {"SubnetId": subnet, "PrivateIpAddress": "10.20.1.8"}
     interface = ec2.create_network_interface(**wanted)["NetworkInterface"]["NetworkInterfaceId"]
-    id = run(ec2, image, SubnetId=subnet, PrivateIpAddress="10.20.1.9")["InstanceId"]
+    [instance] = run(ec2, image, SubnetId=subnet, PrivateIpAddress="10.20.1.9")
+    id = instance["InstanceId"]
     wait(ec2, "running", id)
 
     def attach(index):
@@ -148,8 +124,7 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
     attachment = attach(2)
     ec2.start_instances(InstanceIds=[id])
     wait(ec2, "running", id)
-    [reservation] = ec2.describe_instances(InstanceIds=[id])["Reservations"]
-    shown = reservation["Instances"][0]["NetworkInterfaces"]
+    shown = describe(ec2, id)["NetworkInterfaces"]
     assert [i["Attachment"]["DeviceIndex"] for i in shown] == [0, 1, 2]
     assert shown[2]["NetworkInterfaceId"] == interface
     assert all(i["SubnetId"] == subnet and i["VpcId"] == vpc for i in shown)
@@ -169,8 +144,7 @@ def test_an_interface_is_attached_to_a_stopped_instance_and_detached_again(ec2, 
         NetworkInterfaceId=interface,
         Attachment={"AttachmentId": attachment, "DeleteOnTermination": True},
     )
-    ec2.terminate_instances(InstanceIds=[id])
-    wait(ec2, "terminated", id)
+    terminate(ec2, id)
     # It went with its instance, and so did the instance's own.
     in_subnet = [{"Name": "subnet-id", "Values": [subnet]}]
     assert not ec2.describe_network_interfaces(Filters=in_subnet)["NetworkInterfaces"]
@@ -279,3 +253,46 @@ def test_the_aws_cli_makes_networks_too(cloud, tmp_path):
     aws("delete-network-interface", "--network-interface-id", interface)
     aws("delete-subnet", "--subnet-id", subnet)
     aws("delete-vpc", "--vpc-id", vpc)
+
+
+@pytest.mark.guests
+def test_guests_of_two_subnets_of_a_network_are_one_hop_from_each_other(ec2, tenant):
+    vpc = ec2.create_vpc(CidrBlock=RANGE)["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.20.{number}.0/24")["Subnet"]["SubnetId"]
+        for number in [1, 2]
+    ]
+    of_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
+    [group] = ec2.describe_security_groups(Filters=of_vpc)["SecurityGroups"]
+    group = group["GroupId"]
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[TCP_22])
+    interface = ec2.create_network_interface(
+        SubnetId=subnets[1], PrivateIpAddress="10.20.2.77"
+    )["NetworkInterface"]
+    owner = tenant()
+    [one] = owner.launch(SubnetId=subnets[0], SecurityGroupIds=[group])
+    [other] = owner.launch(SecurityGroupIds=[], NetworkInterfaces=[
+        {"DeviceIndex": 0, "SubnetId": subnets[1], "Groups": [group]},
+        {"DeviceIndex": 2, "NetworkInterfaceId": interface["NetworkInterfaceId"]},
+    ])
+    owner.wait("running", one, other)
+    at_one, at_other = owner.guest(one).wait_for_ssh(), owner.guest(other).wait_for_ssh()
+    for guest, id in [(at_one, other), (at_other, one)]:
+        address = owner.describe(id)["PrivateIpAddress"]
+        eventually(f"`{address}` answers",
+                   lambda: guest.succeeds(f"ping -c 1 -w 2 {address}"), 20)
+        # Nobody stands between them.
+        assert guest.succeeds(f"ping -c 1 -w 2 -t 1 {address}")
+        assert guest.succeeds(f"arping -c 1 -w 2 -I eth1 {address}")
+    # The further interface is the guest's third.
+    assert at_other.run("cat /sys/class/net/eth2/address") == interface["MacAddress"]
+    at_other.run("ip link set eth2 up; ip addr add 10.20.2.77/32 dev eth2")
+    eventually("the further interface answers",
+               lambda: at_one.succeeds("arping -c 1 -w 2 -I eth1 10.20.2.77"), 20)
+
+    owner.terminate(one, other)
+    owner.ids.clear()
+    ec2.delete_network_interface(NetworkInterfaceId=interface["NetworkInterfaceId"])
+    for subnet in subnets:
+        ec2.delete_subnet(SubnetId=subnet)
+    ec2.delete_vpc(VpcId=vpc)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import iperf3
 from eventually import eventually
 from overlay import NODES
 from tenant import PING, TCP_22, Guest
@@ -20,13 +21,17 @@ log = logging.getLogger("clients")
 # A byte that pings are filled with.
 MARK = "6d"
 ZONES = {"us-east-1a": 2, "us-east-1b": 1}
+# Of iperf3, in its seconds. A segment is what fits into the guests' MTU.
+LEAST_CARRIED = 1 << 20
+SEGMENT = 1380 - 20 - 32
+MOST_SENT_AGAIN = 0.02
 
 
 @pytest.fixture
 def household(cloud, tenant):
     """A guest on every node, of one owner."""
     owner = tenant()
-    owner.authorize(TCP_22, PING)
+    owner.authorize(TCP_22, PING, iperf3.TCP_IPERF3)
     ids = []
     for zone, count in ZONES.items():
         ids += owner.launch(count, Placement={"AvailabilityZone": zone})
@@ -70,6 +75,8 @@ def test_guests_on_all_hosts_are_one_hop_from_each_other_and_strangers_hear_noth
     log.info("on the LAN: %s", protocols)
     assert protocols["overlay"] > 0 and protocols["other"] == 0
 
+    check_what_tcp_carries(guests["e1"], guests["west"], addresses["west"])
+
     # A packet can be followed to the switch that has the far end.
     said = cloud.on("e1", "overlay", "trace", ids["e1"], addresses["west"], "--tcp", "22")
     log.info("a packet from e1 to west:\n%s", said)
@@ -95,6 +102,17 @@ def test_guests_on_all_hosts_are_one_hop_from_each_other_and_strangers_hear_noth
     for here, there in itertools.permutations(NODES, 2):
         assert guests[here].succeeds(f"ping -c 2 -w 5 {addresses[there]}"), (here, there)
     cloud.start_again()
+
+
+def check_what_tcp_carries(near, far, address):
+    """Both ways over the cable through the NAT, and hardly anything twice."""
+    for guest in [near, far]:
+        iperf3.install(guest)
+    for direction, carried in zip(["to", "from"], iperf3.carried(near, far, address)):
+        log.info("%s the guest behind the NAT: %s", direction, carried)
+        assert carried.received_bytes > LEAST_CARRIED, direction
+        segments = carried.received_bytes / SEGMENT
+        assert carried.retransmits < segments * MOST_SENT_AGAIN, direction
 
 
 def all_cables_are_up(cloud):

@@ -13,8 +13,8 @@ import pytest
 import host
 from eventually import eventually
 from guest import BOOT_SECONDS, READY, Guest, write_key
+from instances import INSTANCE_TYPE
 from speakers import SPEAKERS
-from tenant import INSTANCE_TYPE
 
 log = logging.getLogger("clients")
 

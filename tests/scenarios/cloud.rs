@@ -156,6 +156,11 @@ impl Cloud {
         for index in last_first.into_iter().filter(|index| Some(*index) != absent) {
             self.start_process(index);
         }
+        self.wait_until_nodes_report();
+    }
+
+    /// Those of the processes that run.
+    pub fn wait_until_nodes_report(&mut self) {
         self.wait_until_it_answers();
         let here = self.processes.iter().filter(|(_, process)| process.is_some());
         let nodes: usize = here.map(|(part, _)| part.nodes.len()).sum();
@@ -166,6 +171,18 @@ impl Cloud {
             let reported = zones.iter().filter(|state| state.starts_with("reported"));
             (reported.count() >= nodes).then_some(())
         });
+    }
+
+    /// The process of the cloud's manager joins a group, which is elsewhere, as a node, and is
+    /// started again as both.
+    pub fn join_beside_the_cloud(&mut self, group: &str, node: &str) {
+        let token = self.mallee(0, &["token", "create", "--role", "node", "--group", group]);
+        self.mallee(0, &["join", token.trim(), "--name", node]);
+        self.kill_process(0);
+        self.processes[0].0.run_node(node);
+        let part = &self.processes[0].0;
+        fs::write(self.configuration_of(part), &part.configuration).unwrap();
+        self.start_process(0);
     }
 
     pub fn start_process(&mut self, index: usize) {

@@ -56,6 +56,20 @@ fn every_process_has_a_sealed_cable_to_every_other_and_has_it_again_after_any_re
 }
 
 #[test]
+fn a_node_beside_the_cloud_and_below_a_group_elsewhere_has_the_cloud_s_switch() {
+    let mut cloud = Cloud::configured("cloud | group | node", "info", &section("n1", ""));
+    cloud.begin_without("n1");
+    wait_for_cables(&mut cloud, &["cloud", "laptop"], &[0, 1]);
+    let own = number(&cloud, 0);
+    cloud.join_beside_the_cloud("laptop", "beside");
+    cloud.wait_until_nodes_report();
+    // What a node that comes later has been told, the other would have been told by then.
+    cloud.start_process(2);
+    wait_for_cables(&mut cloud, &["cloud", "laptop", "laptop/n1"], &[0, 1, 2]);
+    assert_eq!(number(&cloud, 0), own, "nobody has told it that it is another");
+}
+
+#[test]
 fn a_process_of_simulated_guests_that_nobody_may_join_has_no_switch() {
     let cloud = Cloud::start("local");
     assert_eq!(cloud.overlay(0), Value::Null);

@@ -1,6 +1,9 @@
 //! The processes that a cloud is made of: one configuration taken apart, each with what is its own.
 
-use crate::{cloud::free_address, hosts::Hosts};
+use crate::{
+    cloud::{free_address, section},
+    hosts::Hosts,
+};
 use std::{collections::BTreeMap, net::SocketAddr};
 use toml::{Table, Value};
 
@@ -14,6 +17,19 @@ pub struct Part {
     pub nodes: Vec<String>,
     /// Where its figures are read, if it has any.
     pub metrics: Option<SocketAddr>,
+}
+
+impl Part {
+    /// It joined as this node too.
+    pub fn run_node(&mut self, name: &str) {
+        let mut file: Table = self.configuration.parse().unwrap();
+        let roles = file["topology"]["roles"].as_array_mut().unwrap();
+        roles.push(Value::String("node".to_owned()));
+        let section = section(name, "").parse::<Table>().unwrap();
+        file.insert("node".to_owned(), list(&of_the_group_joined(&tables(&section, "node"))));
+        self.configuration = toml::to_string(&file).unwrap();
+        self.nodes.push(name.to_owned());
+    }
 }
 
 /// What a process other than the cloud's joins as.

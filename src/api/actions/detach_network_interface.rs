@@ -37,8 +37,9 @@ mod tests {
     use super::super::{
         attach_network_interface::tests::{cloud_with_both, instance},
         create_network_interface::tests::detached,
-        testing::BOB,
+        testing::{BOB, TestCloud},
     };
+    use crate::{actors::cloud::records, domain::cloud_state::CloudState};
 
     const DETACH: &str = "DetachNetworkInterface";
 
@@ -61,6 +62,49 @@ mod tests {
         cloud.check(DETACH, &query, "<return>true</return>").await;
         assert_eq!((instance(&cloud, &id).interfaces.len(), &*detached(&cloud)), (2, &*before));
         cloud.check_refused(DETACH, &query, code, &attachment).await;
+    }
+
+    /// Who holds what, as the records say it and as it is known.
+    fn check_records(cloud: &TestCloud) {
+        let known = cloud.state();
+        let recorded = records::load(&*cloud.store).unwrap();
+        let facts = |state: &CloudState| {
+            let own = state.scope(&cloud.scope()).unwrap();
+            (
+                own.private_addresses.clone(),
+                own.interfaces.clone(),
+                own.detached_interfaces.clone(),
+                state.public_addresses.clone(),
+                state.networks.clone(),
+            )
+        };
+        assert_eq!(facts(&recorded), facts(&known));
+    }
+
+    #[actix_web::test]
+    async fn the_records_say_who_holds_what_at_every_step() {
+        let (cloud, _) = cloud_with_both().await;
+        check_records(&cloud);
+        let attach = "NetworkInterfaceId=eni-1&InstanceId=i-1&DeviceIndex=2";
+        let assign = "NetworkInterfaceId=eni-1&SecondaryPrivateIpAddressCount=2";
+        let unassign = "NetworkInterfaceId=eni-1&PrivateIpAddress.1=10.0.1.10";
+        for (action, query) in [
+            ("AttachNetworkInterface", attach),
+            ("AssignPrivateIpAddresses", assign),
+            (DETACH, "AttachmentId=eni-attach-3"),
+            ("UnassignPrivateIpAddresses", unassign),
+            ("AttachNetworkInterface", attach),
+            ("TerminateInstances", "InstanceId=i-1"),
+        ] {
+            cloud.call(action, query).await.unwrap();
+            check_records(&cloud);
+        }
+        cloud.settle().await;
+        check_records(&cloud);
+        assert_eq!(cloud.state().scope(&cloud.scope()).unwrap().private_addresses.size(), 3);
+        cloud.call("DeleteNetworkInterface", "NetworkInterfaceId=eni-1").await.unwrap();
+        check_records(&cloud);
+        assert_eq!(cloud.state().scope(&cloud.scope()).unwrap().private_addresses.size(), 0);
     }
 
     #[actix_web::test]

@@ -7,6 +7,7 @@ use super::{
     inbox::Inbox,
     outbox::Outbox,
     poll::{Bell, Clock, Poll, Token},
+    reassembly::Reassembly,
     socket,
 };
 use crate::{
@@ -17,11 +18,7 @@ use crate::{
     },
     network::{
         cable::{CableEvent, Cables, Incarnation, Moment, Opened},
-        fragments::Assembly,
-        frame::{Frame, Offload},
         port::{Attachment, Batch},
-        record::{Kind, RecordHeader},
-        segments::{Join, is_transports},
         switch::{Limits, PortId, PortSpec, Switch, TraceStep},
     },
 };
@@ -52,34 +49,26 @@ pub(super) struct Driver {
     incarnation: u64,
     limits: Limits,
     switch: Switch,
-    cables: Cables,
-    edges: Edges,
-    outbox: Outbox,
-    inbound: Inbound,
+    exits: Exits,
+    inbox: Inbox,
+    reassembly: Reassembly,
+    received: Received,
     batch: Batch,
     /// Told again to a switch that has to begin anew.
     members: BTreeMap<SecurityGroupId, GroupMembers>,
     own: Option<SwitchId>,
     own_name: String,
     charter_revision: u64,
-    unsendable: u64,
     ticks: u64,
     is_ending: bool,
 }
 
-/// What comes in by the socket, on its way to being frames.
-struct Inbound {
-    inbox: Inbox,
-    joins: Joins,
-    assembly: Assembly,
+/// By the socket.
+#[derive(Default)]
+struct Received {
     datagrams: u64,
     bytes: u64,
-    malformed: u64,
 }
-
-/// Segments being joined, by the neighbour that sends their pieces. Few neighbours send at once.
-#[derive(Default)]
-struct Joins(Vec<(SwitchId, Join)>);
 
 impl Driver {
     pub fn new(
@@ -98,35 +87,31 @@ impl Driver {
         poll.add(clock.as_fd(), Token::Clock).map_err(OverlayFault::Kernel)?;
         poll.add(socket.as_fd(), Token::Underlay).map_err(OverlayFault::Kernel)?;
         let number = incarnation.distinct(&mut *chance);
-        let inbound = Inbound {
-            inbox: Inbox::new(),
-            joins: Joins::default(),
-            assembly: Assembly::default(),
-            datagrams: 0,
-            bytes: 0,
-            malformed: 0,
-        };
         Ok(Driver {
             began: Instant::now(),
             granted,
             bell,
             clock,
             poll,
-            outbox: Outbox::new(socket.clone(), address.is_ipv6()),
+            exits: Exits {
+                cables: Cables::new(incarnation, chance, cables),
+                outbox: Outbox::new(socket.clone(), address.is_ipv6()),
+                edges: Edges::default(),
+                unsendable: 0,
+            },
             socket,
             listen: bound,
             incarnation: number,
             switch: Switch::new(SwitchId::default(), number, limits.clone()),
             limits,
-            cables: Cables::new(incarnation, chance, cables),
-            edges: Edges::default(),
-            inbound,
+            inbox: Inbox::new(),
+            reassembly: Reassembly::default(),
+            received: Received::default(),
             batch: Batch::default(),
             members: BTreeMap::new(),
             own: None,
             own_name: String::new(),
             charter_revision: 0,
-            unsendable: 0,
             ticks: 0,
             is_ending: false,
         })
@@ -140,7 +125,7 @@ impl Driver {
             let ready = self.poll.wait(is_slow.then_some(SLOW));
             tokens.extend(ready.expect("a wait on an open descriptor ends, if only by a signal"));
             self.turns(&tokens);
-            is_slow = self.edges.flush();
+            is_slow = self.exits.edges.flush();
         }
         self.end();
     }
@@ -155,163 +140,94 @@ impl Driver {
                 Token::Underlay => is_more_coming = self.turn_of_underlay(),
                 Token::Edge(index) => self.turn_of_port(PortId(*index)),
             }
-            self.outbox.flush();
+            self.exits.outbox.flush();
         }
         if !is_more_coming {
             self.deliver_joined();
-            self.outbox.flush();
+            self.exits.outbox.flush();
         }
         self.tell_too_long();
     }
 
     fn turn_of_port(&mut self, port: PortId) {
-        let mut batch = std::mem::take(&mut self.batch);
-        batch.clear();
-        self.edges.read(&self.poll, port, &mut batch);
-        let (switch, mut exits) = self.sides();
-        for frame in batch.frames() {
-            switch.from_port(exits.now, port, frame, &mut exits);
+        let now = self.now();
+        self.batch.clear();
+        self.exits.edges.read(&self.poll, port, &mut self.batch);
+        for frame in self.batch.frames() {
+            self.switch.from_port(now, port, frame, &mut self.exits);
         }
-        self.batch = batch;
     }
 
     /// True if there may be more.
     fn turn_of_underlay(&mut self) -> bool {
-        let count = match self.inbound.inbox.receive(&self.socket) {
+        let count = match self.inbox.receive(&self.socket) {
             Ok(count) => count,
             // Nothing there after all; or news of a datagram that a host refused, which the cables
             // find out for themselves.
             Err(_) => return false,
         };
         let now = self.now();
+        let Driver { inbox, received, reassembly, switch, exits, .. } = self;
         for number in 0..count {
-            let Inbound { inbox, joins, assembly, datagrams, bytes, malformed } = &mut self.inbound;
             let Some((from, parts)) = inbox.message(number) else { continue };
             for datagram in parts {
-                *datagrams += 1;
-                *bytes += datagram.len() as u64;
-                let opened = self.cables.open(now, from, datagram);
-                while let Some(event) = self.cables.next_event() {
-                    let mut exits = Exits {
-                        now,
-                        cables: &mut self.cables,
-                        outbox: &mut self.outbox,
-                        edges: &mut self.edges,
-                        unsendable: &mut self.unsendable,
-                    };
-                    tell(&mut self.switch, event, &mut exits);
+                received.datagrams += 1;
+                received.bytes += datagram.len() as u64;
+                let opened = exits.cables.open(now, from, datagram);
+                while let Some(event) = exits.cables.next_event() {
+                    tell(switch, now, event, exits);
                 }
                 let Opened::Record { neighbour, header, payload } = opened else { continue };
-                let mut exits = Exits {
-                    now,
-                    cables: &mut self.cables,
-                    outbox: &mut self.outbox,
-                    edges: &mut self.edges,
-                    unsendable: &mut self.unsendable,
-                };
-                let mut deliver = |header: RecordHeader, frame: Frame<'_>| {
-                    self.switch.from_cable(now, neighbour, header, frame, &mut exits);
-                };
-                let join = joins.of(neighbour);
-                if header.kind == Kind::Piece && join.extend(&header, payload) {
-                    if join.is_whole()
-                        && let Some((header, frame)) = join.take()
-                    {
-                        deliver(header, frame);
-                    }
-                    continue;
-                }
-                // What came before goes before.
-                if let Some((header, frame)) = join.take() {
-                    deliver(header, frame);
-                }
-                match header.kind {
-                    Kind::Piece => {
-                        *malformed += u64::from(join.begin(&header, payload).is_err());
-                    }
-                    Kind::Fragment => {
-                        if let Some((header, whole)) =
-                            assembly.add(now, neighbour, &header, payload)
-                        {
-                            match frame_of(&header, &whole) {
-                                Some(frame) => deliver(header, frame),
-                                None => *malformed += 1,
-                            }
-                        }
-                    }
-                    Kind::Frame | Kind::Routing => match frame_of(&header, payload) {
-                        Some(frame) => deliver(header, frame),
-                        None => *malformed += 1,
-                    },
-                    Kind::Cable => {}
-                }
+                reassembly.take(now, neighbour, (header, payload), |header, frame| {
+                    switch.from_cable(now, neighbour, header, frame, exits);
+                });
             }
         }
-        self.send_cables_own();
+        exits.send_cables_own();
         Inbox::is_full(count)
     }
 
     /// What no further piece has come for.
     fn deliver_joined(&mut self) {
         let now = self.now();
-        let Inbound { joins, .. } = &mut self.inbound;
-        for (neighbour, join) in &mut joins.0 {
-            if let Some((header, frame)) = join.take() {
-                let mut exits = Exits {
-                    now,
-                    cables: &mut self.cables,
-                    outbox: &mut self.outbox,
-                    edges: &mut self.edges,
-                    unsendable: &mut self.unsendable,
-                };
-                self.switch.from_cable(now, *neighbour, header, frame, &mut exits);
-            }
-        }
+        let Driver { reassembly, switch, exits, .. } = self;
+        reassembly.give_up_joining(|neighbour, header, frame| {
+            switch.from_cable(now, neighbour, header, frame, exits);
+        });
     }
 
     fn tick(&mut self) {
         self.clock.silence();
         let now = self.now();
         self.ticks += 1;
-        self.cables.tick(now);
+        self.exits.cables.tick(now);
         self.follow_cables();
-        let (switch, mut exits) = self.sides();
-        switch.tick(now, &mut exits);
-        self.inbound.assembly.tick(now);
+        self.switch.tick(now, &mut self.exits);
+        self.reassembly.tick(now);
         if self.ticks.is_multiple_of(REOPEN_TICKS) {
-            self.edges.reopen(&self.poll);
+            self.exits.edges.reopen(&self.poll);
         }
     }
 
     fn tell_too_long(&mut self) {
-        let refused = self.outbox.take_too_long();
+        let refused = self.exits.outbox.take_too_long();
         if refused.is_empty() {
             return;
         }
         for (to, length) in refused {
-            self.cables.too_large(to, length);
+            self.exits.cables.too_large(to, length);
         }
         self.follow_cables();
-        self.outbox.flush();
+        self.exits.outbox.flush();
     }
 
     /// Does what the cables ask for after something happened to them.
     fn follow_cables(&mut self) {
-        while let Some(event) = self.cables.next_event() {
-            let (switch, mut exits) = self.sides();
-            tell(switch, event, &mut exits);
+        let now = self.now();
+        while let Some(event) = self.exits.cables.next_event() {
+            tell(&mut self.switch, now, event, &mut self.exits);
         }
-        self.send_cables_own();
-    }
-
-    fn send_cables_own(&mut self) {
-        while let Some((to, datagram)) = self.cables.next_datagram() {
-            let added: Result<(), std::convert::Infallible> = self.outbox.add(|into| {
-                into.extend_from_slice(&datagram);
-                Ok(to)
-            });
-            let Ok(()) = added;
-        }
+        self.exits.send_cables_own();
     }
 
     fn grant(&mut self) {
@@ -325,24 +241,13 @@ impl Driver {
     }
 
     fn end(&mut self) {
-        self.cables.close();
-        self.send_cables_own();
-        self.outbox.flush();
+        self.exits.cables.close();
+        self.exits.send_cables_own();
+        self.exits.outbox.flush();
     }
 
     fn now(&self) -> Moment {
         self.began.elapsed()
-    }
-
-    fn sides(&mut self) -> (&mut Switch, Exits<'_>) {
-        let exits = Exits {
-            now: self.began.elapsed(),
-            cables: &mut self.cables,
-            outbox: &mut self.outbox,
-            edges: &mut self.edges,
-            unsendable: &mut self.unsendable,
-        };
-        (&mut self.switch, exits)
     }
 }
 
@@ -350,34 +255,31 @@ impl Driver {
 impl Driver {
     pub fn attach(&mut self, spec: PortSpec, to: Attachment) -> Result<PortId, OverlayFault> {
         let interface = spec.interface.clone();
-        let before = self.edges.find(&interface);
-        let opened = self.edges.open(&self.poll, spec.clone(), to.clone());
+        let before = self.exits.edges.find(&interface);
+        let opened = self.exits.edges.open(&self.poll, spec.clone(), to.clone());
         let now_open = opened.as_ref().ok().copied();
         if let Some(gone) = before.filter(|id| Some(*id) != now_open) {
-            let (switch, mut exits) = self.sides();
-            switch.detach(exits.now, gone, &mut exits);
+            self.switch.detach(self.now(), gone, &mut self.exits);
         }
         let port =
             opened.map_err(|source| OverlayFault::Port { interface, attachment: to, source })?;
-        let (switch, mut exits) = self.sides();
-        switch.attach(exits.now, port, spec, &mut exits);
+        self.switch.attach(self.now(), port, spec, &mut self.exits);
         Ok(port)
     }
 
     pub fn detach(&mut self, interface: &InterfaceId) {
-        let Some(port) = self.edges.find(interface) else { return };
-        let (switch, mut exits) = self.sides();
-        switch.detach(exits.now, port, &mut exits);
-        self.edges.close(&self.poll, port);
+        let Some(port) = self.exits.edges.find(interface) else { return };
+        self.switch.detach(self.now(), port, &mut self.exits);
+        self.exits.edges.close(&self.poll, port);
     }
 
     pub fn has(&self, interface: &InterfaceId) -> bool {
-        self.edges.find(interface).is_some()
+        self.exits.edges.find(interface).is_some()
     }
 
     pub fn set_filter(&mut self, interface: &InterfaceId, filter: PortFilter) -> bool {
-        let Some(port) = self.edges.find(interface) else { return false };
-        if let Some(spec) = self.edges.spec_mut(port) {
+        let Some(port) = self.exits.edges.find(interface) else { return false };
+        if let Some(spec) = self.exits.edges.spec_mut(port) {
             spec.filter = filter.clone();
         }
         self.switch.set_filter(port, filter);
@@ -396,7 +298,7 @@ impl Driver {
         }
         self.own_name.clone_from(&charter.own_name);
         self.charter_revision = self.charter_revision.max(charter.revision);
-        self.cables.set_charter(now, charter);
+        self.exits.cables.set_charter(now, charter);
         self.follow_cables();
     }
 
@@ -407,30 +309,31 @@ impl Driver {
         for members in self.members.values() {
             self.switch.set_members(members);
         }
-        let specs: Vec<_> = self.edges.all().map(|(id, edge)| (id, edge.spec.clone())).collect();
-        let (switch, mut exits) = self.sides();
+        let specs: Vec<_> =
+            self.exits.edges.all().map(|(id, edge)| (id, edge.spec.clone())).collect();
+        let now = self.now();
         for (port, spec) in specs {
-            switch.attach(exits.now, port, spec, &mut exits);
+            self.switch.attach(now, port, spec, &mut self.exits);
         }
     }
 
     pub fn status(&self) -> OverlayStatus {
-        let Inbound { assembly, datagrams, bytes, malformed, .. } = &self.inbound;
+        let Driver { received, reassembly, exits, .. } = self;
         OverlayStatus {
             own: self.own,
             own_name: self.own_name.clone(),
             charter_revision: self.charter_revision,
             switch: self.switch.status(),
-            cables: self.cables.status(),
-            refused: self.cables.refused().clone(),
-            edges: self.edges.all().map(|(id, edge)| edge.status(id)).collect(),
+            cables: exits.cables.status(),
+            refused: exits.cables.refused().clone(),
+            edges: exits.edges.all().map(|(id, edge)| edge.status(id)).collect(),
             underlay: UnderlayStatus {
-                received_datagrams: *datagrams,
-                received_bytes: *bytes,
-                unsendable: self.unsendable,
-                incomplete: assembly.dropped,
-                malformed: *malformed,
-                ..UnderlayStatus::of(self.listen, self.outbox.sent)
+                received_datagrams: received.datagrams,
+                received_bytes: received.bytes,
+                unsendable: exits.unsendable,
+                incomplete: reassembly.incomplete(),
+                malformed: reassembly.malformed,
+                ..UnderlayStatus::of(self.listen, exits.outbox.sent)
             },
         }
     }
@@ -440,8 +343,7 @@ impl Driver {
     }
 }
 
-fn tell(switch: &mut Switch, event: CableEvent, exits: &mut Exits<'_>) {
-    let now = exits.now;
+fn tell(switch: &mut Switch, now: Moment, event: CableEvent, exits: &mut Exits) {
     match event {
         CableEvent::Up { neighbour, cost } | CableEvent::Cost { neighbour, cost } => {
             switch.cable_up(now, neighbour, cost, exits);
@@ -450,24 +352,5 @@ fn tell(switch: &mut Switch, event: CableEvent, exits: &mut Exits<'_>) {
             log::info!("the cable to switch `{neighbour}` is down: {why}");
             switch.cable_down(now, neighbour, exits);
         }
-    }
-}
-
-/// What a record carries. None if its checksum would be made where no checksum belongs.
-fn frame_of<'a>(header: &RecordHeader, bytes: &'a [u8]) -> Option<Frame<'a>> {
-    if header.checksum.is_some_and(|place| !is_transports(bytes, place)) {
-        return None;
-    }
-    Some(Frame { bytes, offload: Offload { checksum: header.checksum, segmentation: None } })
-}
-
-impl Joins {
-    fn of(&mut self, neighbour: SwitchId) -> &mut Join {
-        let place = self.0.iter().position(|(known, _)| *known == neighbour);
-        let place = place.unwrap_or_else(|| {
-            self.0.push((neighbour, Join::default()));
-            self.0.len() - 1
-        });
-        &mut self.0[place].1
     }
 }

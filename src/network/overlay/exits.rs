@@ -4,7 +4,7 @@ use super::{edges::Edges, outbox::Outbox};
 use crate::{
     domain::overlay::SwitchId,
     network::{
-        cable::{Cables, Moment},
+        cable::Cables,
         fragments::fragments,
         frame::{Frame, Segmented},
         record::{Kind, RecordHeader},
@@ -13,16 +13,15 @@ use crate::{
     },
 };
 
-pub(super) struct Exits<'a> {
-    pub now: Moment,
-    pub cables: &'a mut Cables,
-    pub outbox: &'a mut Outbox,
-    pub edges: &'a mut Edges,
+pub(super) struct Exits {
+    pub cables: Cables,
+    pub outbox: Outbox,
+    pub edges: Edges,
     /// Frames for a cable that is down or too narrow.
-    pub unsendable: &'a mut u64,
+    pub unsendable: u64,
 }
 
-impl Outlet for Exits<'_> {
+impl Outlet for Exits {
     fn port(&mut self, port: PortId, frame: Frame<'_>) {
         self.edges.write(port, frame);
     }
@@ -42,11 +41,22 @@ impl Outlet for Exits<'_> {
             }
             None => false,
         };
-        *self.unsendable += u64::from(!is_sent);
+        self.unsendable += u64::from(!is_sent);
     }
 }
 
-impl Exits<'_> {
+impl Exits {
+    /// Sends what the cables have to say themselves.
+    pub fn send_cables_own(&mut self) {
+        while let Some((to, datagram)) = self.cables.next_datagram() {
+            let added: Result<(), std::convert::Infallible> = self.outbox.add(|into| {
+                into.extend_from_slice(&datagram);
+                Ok(to)
+            });
+            let Ok(()) = added;
+        }
+    }
+
     fn send_pieces(
         &mut self,
         neighbour: SwitchId,
@@ -81,7 +91,7 @@ impl Exits<'_> {
     }
 
     fn seal(&mut self, neighbour: SwitchId, header: &RecordHeader, payload: &[&[u8]]) -> bool {
-        let cables = &mut *self.cables;
-        self.outbox.add(|into| cables.seal(neighbour, header, payload, into)).is_ok()
+        let Exits { cables, outbox, .. } = self;
+        outbox.add(|into| cables.seal(neighbour, header, payload, into)).is_ok()
     }
 }

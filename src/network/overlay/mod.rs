@@ -22,6 +22,7 @@ mod exits;
 mod inbox;
 mod outbox;
 mod poll;
+mod reassembly;
 mod socket;
 mod status;
 

@@ -11,36 +11,19 @@
 //! forgotten. Editions carry their age, so that all forget at about one time and nobody brings back
 //! what others have forgotten.
 //!
-//! It knows who is there and what they say, and nothing of ways: that is `topology`.
+//! It knows who is there and what they say, and nothing of ways: that is `topology`. How a page gets
+//! to one neighbour is `neighbour`'s.
 
 use super::{
     Moment, Outlet,
-    announcement::{
-        Digest, EDITIONS, Edition, Item, Items, Malformed, Message, PageId, ROOM, Record,
-    },
+    announcement::{Digest, Edition, Item, Items, Malformed, Message, PageId, Record},
     directory::Station,
+    neighbour::Neighbour,
     own_pages::OwnPages,
 };
-use crate::{
-    domain::overlay::SwitchId,
-    network::{
-        frame::Frame,
-        record::{Kind, RecordHeader},
-    },
-};
-use std::{
-    collections::{BTreeMap, VecDeque},
-    time::Duration,
-};
+use crate::domain::overlay::SwitchId;
+use std::{collections::BTreeMap, time::Duration};
 
-const RETRY: Duration = Duration::from_millis(200);
-/// The pause doubles so often.
-const RETRY_DOUBLINGS: u32 = 3;
-/// Pages that a neighbour has not acknowledged, at a time.
-const IN_FLIGHT: usize = 64;
-const DIGEST_UNTIL_EQUAL: Duration = Duration::from_millis(200);
-const DIGEST: Duration = Duration::from_secs(2);
-const SUMMARY: Duration = Duration::from_millis(400);
 const ALIVE: Duration = Duration::from_secs(600);
 const FORGET_MS: i64 = 1_800_000;
 
@@ -58,36 +41,19 @@ pub struct LinkState {
     swept: Moment,
 }
 
+/// What a switch says of itself.
 #[derive(Debug)]
-struct Origin {
-    incarnation: u64,
+pub struct Origin {
+    pub incarnation: u64,
     /// When it last said something, in milliseconds; before the clock's start if need be.
-    alive_ms: i64,
-    pages: BTreeMap<u16, Page>,
+    pub alive_ms: i64,
+    pub pages: BTreeMap<u16, Page>,
 }
 
 #[derive(Debug)]
-struct Page {
-    version: u32,
-    items: Vec<u8>,
-}
-
-#[derive(Debug)]
-struct Neighbour {
-    is_equal: bool,
-    differed: u32,
-    /// Pages that it does not know, with when and how often they were sent.
-    needs: BTreeMap<PageId, Option<(Moment, u32)>>,
-    unsent: VecDeque<PageId>,
-    /// Sent, and not acknowledged in time.
-    again: Vec<PageId>,
-    in_flight: usize,
-    wants_digest: bool,
-    digest_sent: Option<Moment>,
-    summary_sent: Option<Moment>,
-    /// A record that is being filled.
-    record: Vec<u8>,
-    known: Vec<(PageId, Edition)>,
+pub struct Page {
+    pub version: u32,
+    pub items: Vec<u8>,
 }
 
 /// What has come of what was heard.
@@ -166,19 +132,7 @@ impl LinkState {
         if self.neighbours.contains_key(&neighbour) {
             return self.announce(now);
         }
-        let mut new = Neighbour {
-            is_equal: false,
-            differed: 0,
-            needs: BTreeMap::new(),
-            unsent: VecDeque::new(),
-            again: Vec::new(),
-            in_flight: 0,
-            wants_digest: true,
-            digest_sent: Some(now),
-            summary_sent: None,
-            record: Vec::new(),
-            known: Vec::new(),
-        };
+        let mut new = Neighbour::new(now, self.own, neighbour);
         // So that the neighbour has the cable's other half before it has anything else.
         new.need(PageId { origin: self.own, page: 0 });
         self.neighbours.insert(neighbour, new);
@@ -189,7 +143,7 @@ impl LinkState {
         let Some(lost) = self.neighbours.remove(&neighbour) else { return };
         self.own_pages.remove_cable(neighbour);
         // Others did not pass these on to it, trusting this cable.
-        for id in lost.needs.keys().filter(|id| id.origin == self.own) {
+        for id in lost.needs().filter(|id| id.origin == self.own) {
             self.own_pages.repeat(id.page);
         }
         self.announce(now);
@@ -240,7 +194,7 @@ impl LinkState {
         items: &[u8],
     ) {
         if let Some(neighbour) = self.neighbours.get_mut(&from) {
-            neighbour.known.push((id, edition));
+            neighbour.acknowledge(id, edition);
         }
         let age_ms = i64::from(age_seconds) * 1_000;
         let ours = self.edition(id);
@@ -300,23 +254,9 @@ impl LinkState {
     }
 
     fn hear_digest(&mut self, now: Moment, from: SwitchId, theirs: Digest, out: &mut dyn Outlet) {
-        let pages = self.digest.pages;
         let Some(neighbour) = self.neighbours.get_mut(&from) else { return };
-        if theirs == self.digest {
-            neighbour.is_equal = true;
-            neighbour.differed = 0;
-            return;
-        }
-        neighbour.differed += 1;
-        // A difference that is there twice is not just news on its way.
-        let is_lasting = !neighbour.is_equal || neighbour.differed > 1;
-        let pause = SUMMARY + Duration::from_millis(u64::from(pages) / 10);
-        let has_paused =
-            neighbour.summary_sent.is_none_or(|sent| now.saturating_sub(sent) >= pause);
-        if is_lasting && has_paused {
-            neighbour.is_equal = false;
-            neighbour.summary_sent = Some(now);
-            self.summarize(from, out);
+        if neighbour.compare(now, theirs, self.digest) {
+            neighbour.summarize(&editions(&self.origins), out);
         }
     }
 
@@ -338,26 +278,6 @@ impl LinkState {
                     neighbour.need(id);
                 }
             }
-        }
-    }
-
-    fn summarize(&mut self, to: SwitchId, out: &mut dyn Outlet) {
-        let mut editions = Vec::new();
-        for (switch, origin) in &self.origins {
-            for (number, page) in &origin.pages {
-                let edition = Edition { incarnation: origin.incarnation, version: page.version };
-                editions.push((PageId { origin: *switch, page: *number }, edition));
-            }
-        }
-        let Some(neighbour) = self.neighbours.get_mut(&to) else { return };
-        let mut after = PageId::FIRST;
-        let mut chunks = editions.chunks(EDITIONS).peekable();
-        while let Some(chunk) = chunks.next() {
-            let last = chunk.last().map_or(PageId::LAST, |(id, _)| *id);
-            let up_to = if chunks.peek().is_some() { last } else { PageId::LAST };
-            let message = Message::Summary { after, to: up_to, editions: chunk.to_vec() };
-            neighbour.put(self.own, to, &message, out);
-            after = up_to;
         }
     }
 
@@ -471,130 +391,27 @@ impl LinkState {
             let silent: Vec<SwitchId> = self.origins.iter().filter_map(is_silent).collect();
             silent.into_iter().for_each(|switch| self.forget(switch));
         }
-        for neighbour in self.neighbours.values_mut() {
-            neighbour.retry(now);
-            let pause = if neighbour.is_equal { DIGEST } else { DIGEST_UNTIL_EQUAL };
-            if neighbour.digest_sent.is_none_or(|sent| now.saturating_sub(sent) >= pause) {
-                neighbour.digest_sent = Some(now);
-                neighbour.wants_digest = true;
-            }
-        }
+        self.neighbours.values_mut().for_each(|neighbour| neighbour.tick(now));
     }
 
     /// Sends what there is to be sent.
     pub fn flush(&mut self, now: Moment, out: &mut dyn Outlet) {
-        let LinkState { own, origins, neighbours, digest, .. } = self;
-        for (switch, neighbour) in neighbours {
-            while !neighbour.known.is_empty() {
-                let count = neighbour.known.len().min(EDITIONS);
-                let known = neighbour.known.drain(..count).collect();
-                neighbour.put(*own, *switch, &Message::Known(known), out);
-            }
-            for id in std::mem::take(&mut neighbour.again) {
-                neighbour.send_page(now, *own, *switch, origins, id, out);
-            }
-            while neighbour.in_flight < IN_FLIGHT
-                && let Some(id) = neighbour.unsent.pop_front()
-            {
-                if neighbour.needs.get(&id) == Some(&None) {
-                    neighbour.send_page(now, *own, *switch, origins, id, out);
-                }
-            }
-            // After the pages, so that it is compared with what they make known.
-            if std::mem::take(&mut neighbour.wants_digest) {
-                neighbour.put(*own, *switch, &Message::Digest(*digest), out);
-            }
-            neighbour.flush(*own, *switch, out);
+        for neighbour in self.neighbours.values_mut() {
+            neighbour.flush(now, &self.origins, self.digest, out);
         }
     }
 }
 
-impl Neighbour {
-    /// Also again, when there is a later edition.
-    fn need(&mut self, id: PageId) {
-        if let Some(Some(_)) = self.needs.insert(id, None) {
-            self.in_flight -= 1;
-        }
-        self.unsent.push_back(id);
-    }
-
-    fn satisfied(&mut self, id: PageId) {
-        if let Some(Some(_)) = self.needs.remove(&id) {
-            self.in_flight -= 1;
+/// All that is known, ascending.
+fn editions(origins: &BTreeMap<SwitchId, Origin>) -> Vec<(PageId, Edition)> {
+    let mut editions = Vec::new();
+    for (switch, origin) in origins {
+        for (number, page) in &origin.pages {
+            let edition = Edition { incarnation: origin.incarnation, version: page.version };
+            editions.push((PageId { origin: *switch, page: *number }, edition));
         }
     }
-
-    fn retry(&mut self, now: Moment) {
-        for (id, sent) in &self.needs {
-            if let Some((at, tries)) = sent
-                && now.saturating_sub(*at) >= RETRY * (1 << (*tries).min(RETRY_DOUBLINGS))
-            {
-                self.again.push(*id);
-            }
-        }
-    }
-
-    fn send_page(
-        &mut self,
-        now: Moment,
-        own: SwitchId,
-        to: SwitchId,
-        origins: &BTreeMap<SwitchId, Origin>,
-        id: PageId,
-        out: &mut dyn Outlet,
-    ) {
-        let origin = origins.get(&id.origin);
-        let page = origin.and_then(|origin| Some((origin, origin.pages.get(&id.page)?)));
-        let Some((origin, page)) = page else {
-            // It has been forgotten since.
-            self.satisfied(id);
-            return;
-        };
-        let Some(sent) = self.needs.get_mut(&id) else { return };
-        self.in_flight += usize::from(sent.is_none());
-        *sent = Some((now, sent.map_or(0, |(_, tries)| tries + 1)));
-        let age_ms = match id.origin == own {
-            true => 0,
-            false => (now.as_millis() as i64 - origin.alive_ms).max(0),
-        };
-        let message = Message::Page {
-            id,
-            edition: Edition { incarnation: origin.incarnation, version: page.version },
-            age_seconds: u32::try_from(age_ms / 1_000).unwrap_or(u32::MAX),
-            items: &page.items,
-        };
-        self.put(own, to, &message, out);
-    }
-
-    fn put(&mut self, own: SwitchId, to: SwitchId, message: &Message<'_>, out: &mut dyn Outlet) {
-        let before = self.record.len();
-        message.write(&mut self.record);
-        if self.record.len() > ROOM && before > 0 {
-            self.record.truncate(before);
-            self.flush(own, to, out);
-            message.write(&mut self.record);
-        }
-    }
-
-    fn flush(&mut self, own: SwitchId, to: SwitchId, out: &mut dyn Outlet) {
-        if self.record.is_empty() {
-            return;
-        }
-        let header = RecordHeader {
-            kind: Kind::Routing,
-            network: None,
-            hops: 1,
-            is_last: true,
-            is_ipv6: false,
-            index: 0,
-            destination: to,
-            source: own,
-            sequence: 0,
-            checksum: None,
-        };
-        out.cable(to, header, Frame::whole(&self.record));
-        self.record.clear();
-    }
+    editions
 }
 
 fn stations(items: &[u8]) -> Vec<Station> {

@@ -27,10 +27,12 @@ mod attached;
 mod directory;
 mod duplicates;
 mod filter;
+mod forwarding;
 mod hash;
 mod learning;
 mod limits;
 mod link_state;
+mod neighbour;
 mod own_pages;
 mod port;
 mod questions;
@@ -50,24 +52,22 @@ pub use status::{KnownStation, KnownSwitch, PortStatus, Refusal, SwitchStatus};
 pub use trace::TraceStep;
 
 use super::{
-    ethernet::{Content, Ethernet},
     frame::Frame,
-    record::{HOPS, Kind, RecordHeader},
+    record::{Kind, RecordHeader},
 };
 use crate::domain::{
     interface::MacAddress,
     overlay::{NetworkId, SwitchId},
-    port_filter::{Direction, GroupMembers, PortFilter},
+    port_filter::{GroupMembers, PortFilter},
 };
 use attached::Attached;
 use directory::{Directory, Holder};
-use duplicates::{Seen, Window};
+use duplicates::Window;
 use filter::{Filter, Groups};
 use hash::FastMap;
 use link_state::LinkState;
 use status::Counters;
 use std::time::Duration;
-use tracker::Law;
 use ways::Ways;
 
 /// Time since any fixed start.
@@ -218,8 +218,7 @@ impl Switch {
     pub fn from_port(&mut self, now: Moment, id: PortId, frame: Frame<'_>, out: &mut dyn Outlet) {
         self.note(now);
         let Some(port) = self.ports.get_mut(&id) else { return };
-        port.counters.received += 1;
-        port.counters.received_bytes += frame.bytes.len() as u64;
+        port.counters.receive(frame);
         if let Err(why) = self.enter(now, id, frame, out)
             && let Some(port) = self.ports.get_mut(&id)
         {
@@ -245,8 +244,7 @@ impl Switch {
             self.settle(now, out);
             return;
         }
-        self.counters.received += 1;
-        self.counters.received_bytes += frame.bytes.len() as u64;
+        self.counters.receive(frame);
         if let Err(why) = self.arrive(now, neighbour, header, frame, out) {
             self.counters.refuse(why);
         }
@@ -254,281 +252,6 @@ impl Switch {
 
     fn note(&mut self, now: Moment) {
         self.began.get_or_insert(now);
-    }
-
-    fn enter(
-        &mut self,
-        now: Moment,
-        id: PortId,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let ethernet = Ethernet::read(frame.bytes).ok_or(Refusal::Malformed)?;
-        let Some(port) = self.ports.get_mut(&id) else { return Ok(()) };
-        let network = port.spec.network;
-        if let Content::Ipv4(ip) = ethernet.content
-            && port.spec.dhcp_server.is_some()
-            && ethernet.source == port.spec.mac
-            && attached::is_dhcp_question(&ip)
-        {
-            return self.answer_dhcp(now, id, frame, out);
-        }
-        port.check_source(&ethernet)?;
-        if !port.spec.checks_source {
-            self.learn_from(now, id, &ethernet, out)?;
-        }
-        match ethernet.content {
-            Content::Malformed => return Err(Refusal::Malformed),
-            Content::Other => return Err(Refusal::Protocol),
-            Content::Arp(arp) => {
-                if self.answer_arp(now, id, &arp, out)? {
-                    return Ok(());
-                }
-            }
-            Content::Ipv4(ip) => {
-                self.judge(now, id, Direction::Egress, &ip)?;
-            }
-            Content::Ipv6(ip) => {
-                if let Some(port) = self.ports.get(&id) {
-                    port.check_ipv6(Direction::Egress)?;
-                }
-                if self.answer_discovery(now, id, &ethernet, &ip, out)? {
-                    return Ok(());
-                }
-            }
-        }
-        self.forward(now, id, network, &ethernet, frame, out)
-    }
-
-    fn forward(
-        &mut self,
-        now: Moment,
-        from: PortId,
-        network: NetworkId,
-        ethernet: &Ethernet<'_>,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let station = match ethernet.is_to_many() {
-            true => None,
-            false => self.directory.station(network, ethernet.destination),
-        };
-        match station.map(|claim| claim.holder) {
-            Some(Holder::Port(port)) if port == from => Err(Refusal::NoStation),
-            Some(Holder::Port(port)) => self.deliver(now, port, network, ethernet, frame, out),
-            Some(Holder::Switch(switch)) => {
-                let (next, _) = self.ways.to(switch).ok_or(Refusal::NoRoute)?;
-                self.unicasts = self.unicasts.wrapping_add(1);
-                let number = duplicates::unicast_number(self.unicasts);
-                let header = self.header(network, switch, number, frame);
-                self.counters.sent += 1;
-                self.counters.sent_bytes += frame.bytes.len() as u64;
-                out.cable(next, header, frame);
-                Ok(())
-            }
-            None => {
-                if ethernet.destination == SERVER_MAC {
-                    return Err(Refusal::NoStation);
-                }
-                if let Some(port) = self.ports.get_mut(&from) {
-                    let (bucket, refusal) = match ethernet.is_to_many() {
-                        true => (&mut port.broadcasts, Refusal::BroadcastRate),
-                        false => (&mut port.unknown, Refusal::UnknownRate),
-                    };
-                    if !bucket.take(now) {
-                        return Err(refusal);
-                    }
-                }
-                self.spread(now, from, network, ethernet, frame, out);
-                Ok(())
-            }
-        }
-    }
-
-    /// To everybody in the network, here and elsewhere.
-    fn spread(
-        &mut self,
-        now: Moment,
-        from: PortId,
-        network: NetworkId,
-        ethernet: &Ethernet<'_>,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) {
-        self.deliver_to_all(now, Some(from), network, ethernet, frame, out);
-        self.broadcasts = self.broadcasts.wrapping_add(1);
-        let number = duplicates::number(self.link_state.own_incarnation(), self.broadcasts);
-        let header = self.header(network, SwitchId::EVERYBODY, number, frame);
-        for next in self.ways.branches(self.own, network, &self.directory) {
-            self.counters.sent += 1;
-            self.counters.sent_bytes += frame.bytes.len() as u64;
-            out.cable(*next, header, frame);
-        }
-    }
-
-    fn header(
-        &self,
-        network: NetworkId,
-        destination: SwitchId,
-        sequence: u32,
-        frame: Frame<'_>,
-    ) -> RecordHeader {
-        RecordHeader {
-            kind: Kind::Frame,
-            network: Some(network),
-            hops: HOPS,
-            is_last: true,
-            is_ipv6: false,
-            index: 0,
-            destination,
-            source: self.own,
-            sequence,
-            checksum: frame.offload.checksum,
-        }
-    }
-
-    fn arrive(
-        &mut self,
-        now: Moment,
-        neighbour: SwitchId,
-        header: RecordHeader,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let network = header.network.ok_or(Refusal::Routing)?;
-        if header.source == self.own {
-            return Err(Refusal::Duplicate);
-        }
-        let is_for_all = header.destination == SwitchId::EVERYBODY;
-        if !is_for_all && header.destination != self.own {
-            return self.relay(neighbour, header, frame, out);
-        }
-        if header.kind != Kind::Frame {
-            return Err(Refusal::Routing);
-        }
-        let ethernet = Ethernet::read(frame.bytes).ok_or(Refusal::Malformed)?;
-        if !is_for_all {
-            let station = self.directory.station(network, ethernet.destination);
-            return match station.map(|claim| claim.holder) {
-                Some(Holder::Port(port)) => self.deliver(now, port, network, &ethernet, frame, out),
-                _ => Err(Refusal::NoStation),
-            };
-        }
-        self.check_is_first(header)?;
-        if header.hops > 1 {
-            let onwards = RecordHeader { hops: header.hops - 1, ..header };
-            let branches = self.ways.branches(header.source, network, &self.directory);
-            for next in branches.iter().filter(|next| **next != neighbour) {
-                self.relayed += 1;
-                out.cable(*next, onwards, frame);
-            }
-        }
-        self.deliver_to_all(now, None, network, &ethernet, frame, out);
-        Ok(())
-    }
-
-    fn relay(
-        &mut self,
-        neighbour: SwitchId,
-        header: RecordHeader,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let hops = header.hops.saturating_sub(1);
-        if hops == 0 {
-            return Err(Refusal::HopLimit);
-        }
-        let (next, _) = self.ways.to(header.destination).ok_or(Refusal::NoRoute)?;
-        // The neighbour does not know yet what has changed; it would come again.
-        if next == neighbour {
-            return Err(Refusal::NoRoute);
-        }
-        self.relayed += 1;
-        out.cable(next, RecordHeader { hops, ..header }, frame);
-        Ok(())
-    }
-
-    fn check_is_first(&mut self, header: RecordHeader) -> Result<(), Refusal> {
-        let known = self.link_state.incarnation(header.source);
-        let incarnation = known.ok_or(Refusal::UnknownSwitch)?;
-        let window = self.windows.entry(header.source).or_insert_with(|| Window::new(incarnation));
-        if window.incarnation() != incarnation {
-            *window = Window::new(incarnation);
-        }
-        match window.see(header.sequence) {
-            Seen::New => Ok(()),
-            Seen::Before => Err(Refusal::Duplicate),
-            Seen::Foreign => Err(Refusal::UnknownSwitch),
-        }
-    }
-
-    fn deliver_to_all(
-        &mut self,
-        now: Moment,
-        except: Option<PortId>,
-        network: NetworkId,
-        ethernet: &Ethernet<'_>,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) {
-        let count = self.networks.get(&network).map_or(0, Vec::len);
-        for place in 0..count {
-            let Some(id) = self.networks.get(&network).and_then(|ports| ports.get(place)) else {
-                return;
-            };
-            let id = *id;
-            if Some(id) == except {
-                continue;
-            }
-            let Err(why) = self.deliver(now, id, network, ethernet, frame, out) else { continue };
-            // It was not meant for whoever does not have the address.
-            if why != Refusal::NotItsAddress
-                && let Some(port) = self.ports.get_mut(&id)
-            {
-                port.counters.refuse(why);
-            }
-        }
-    }
-
-    fn deliver(
-        &mut self,
-        now: Moment,
-        id: PortId,
-        network: NetworkId,
-        ethernet: &Ethernet<'_>,
-        frame: Frame<'_>,
-        out: &mut dyn Outlet,
-    ) -> Result<(), Refusal> {
-        let port = self.ports.get(&id).filter(|port| port.spec.network == network);
-        let port = port.ok_or(Refusal::NoStation)?;
-        port.check_destination(ethernet)?;
-        match ethernet.content {
-            Content::Arp(_) => {}
-            Content::Ipv4(ip) => self.judge(now, id, Direction::Ingress, &ip)?,
-            Content::Ipv6(_) => port.check_ipv6(Direction::Ingress)?,
-            Content::Other => return Err(Refusal::Protocol),
-            Content::Malformed => return Err(Refusal::Malformed),
-        }
-        if let Some(port) = self.ports.get_mut(&id) {
-            port.counters.sent += 1;
-            port.counters.sent_bytes += frame.bytes.len() as u64;
-        }
-        out.port(id, frame);
-        Ok(())
-    }
-
-    fn judge(
-        &mut self,
-        now: Moment,
-        id: PortId,
-        direction: Direction,
-        ip: &super::ethernet::Ipv4<'_>,
-    ) -> Result<(), Refusal> {
-        let began = self.began.unwrap_or(now);
-        let picks_up = now.saturating_sub(began) < self.limits.picks_up_for;
-        let Some(port) = self.ports.get_mut(&id) else { return Err(Refusal::NoStation) };
-        let law = Law { filter: &port.filter, groups: &self.groups, picks_up };
-        port.tracker.judge(now, direction, ip, law)
     }
 
     /// Draws the conclusions from what has changed, and says what there is to say.

@@ -141,10 +141,10 @@ impl Switch {
     }
 
     fn answer(&mut self, id: PortId, frame: &[u8], out: &mut dyn Outlet) {
+        let frame = Frame::whole(frame);
         if let Some(port) = self.ports.get_mut(&id) {
-            port.counters.sent += 1;
-            port.counters.sent_bytes += frame.len() as u64;
+            port.counters.send(frame);
         }
-        out.port(id, Frame::whole(frame));
+        out.port(id, frame);
     }
 }

@@ -5,6 +5,7 @@ use crate::domain::{
     id::{InstanceId, InterfaceId},
     overlay::{NetworkId, SwitchId},
 };
+use crate::network::frame::Frame;
 use serde::Serialize;
 use std::{
     collections::BTreeMap,
@@ -91,6 +92,14 @@ pub(super) struct Counters {
 }
 
 impl Counters {
+    pub fn receive(&mut self, frame: Frame<'_>) {
+        self.received += 1;
+        self.received_bytes += frame.bytes.len() as u64;
+    }
+    pub fn send(&mut self, frame: Frame<'_>) {
+        self.sent += 1;
+        self.sent_bytes += frame.bytes.len() as u64;
+    }
     pub fn refuse(&mut self, why: Refusal) {
         self.refused[why as usize] += 1;
     }
