@@ -13,6 +13,7 @@ pub mod membership;
 pub mod overlay;
 pub mod purge;
 
+mod cloud_certificate;
 mod exporter;
 mod founded;
 mod founding;
@@ -42,6 +43,7 @@ use crate::{
     hypervisor::{HypervisorFault, accelerator::KvmRefused},
     metrics::{Meters, questions::Asked, requests::Requests},
     network::{NetworkFault, overlay::OverlayFault},
+    soap::{self, Receiver, sign::Signer},
     store::{Store, StoreFault, sled::SledStore},
     transport::{credentials::CredentialFault, identity::IdentityFault},
 };
@@ -108,6 +110,10 @@ pub enum BootFault {
     Identity(#[from] IdentityFault),
     #[error("the cloud's own authority cannot be used: {0}")]
     Registry(#[from] RegistryFault),
+    #[error("the cloud's own certificate cannot be used: {0}")]
+    Certificate(#[from] cloud_certificate::CertificateFault),
+    #[error("replies cannot be signed with the cloud's own certificate")]
+    Signer(#[from] soap::sign::Unfit),
     #[error("a manager cannot be certified: {0}")]
     Credentials(#[from] CredentialFault),
     #[error("this host runs no cloud manager and has joined no cloud")]
@@ -215,6 +221,10 @@ fn serve(
         limits,
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
+        messages: Arc::new(api::protocol::Messages {
+            receiver: Receiver::new(soap::document::Limits::default()),
+            signer: signer(cloud, configuration)?,
+        }),
         teller: events.teller("api", &configuration.cloud.name),
         counted,
     };
@@ -223,6 +233,15 @@ fn serve(
     let handle = server.handle();
     actix_rt::spawn(server);
     Ok(handle)
+}
+
+/// What replies to SOAP requests are signed with, if they are.
+fn signer(cloud: &Cloud, configuration: &Configuration) -> Result<Option<Arc<Signer>>, BootFault> {
+    if !configuration.cloud.soap_replies_signed {
+        return Ok(None);
+    }
+    let own = &cloud.certificate;
+    Ok(Some(Arc::new(Signer::new(own.key_pkcs8(), own.der())?)))
 }
 
 fn bind_metrics(configuration: &Configuration) -> Result<Option<TcpListener>, BootFault> {

@@ -64,10 +64,12 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["use prometheus_client"], "src/metrics"),
     (&["use sled", "sled::Db", "sled::Config", "sled::Tree"], "src/store/sled"),
     (&["use tun_tap", "tun_tap::Iface"], "src/network/host/tap.rs"),
-    (&["use rustls", "use tokio_rustls", "use rcgen", "use x509_parser"], "src/transport"),
+    (&["use rustls", "use tokio_rustls", "use rcgen"], "src/transport"),
+    (&["use x509_parser"], "src/transport src/soap"),
+    (&["use uppsala", "use bergshamra", "uppsala::Document", "uppsala::Parser"], "src/soap"),
     (
         &["use quick_xml", "quick_xml::se", "quick_xml::de"],
-        "src/api src/hypervisor/domain_xml src/cli",
+        "src/api src/hypervisor/domain_xml src/cli src/soap/fault.rs",
     ),
 ];
 

@@ -7,6 +7,7 @@ use std::{
         fd::{AsRawFd, RawFd},
         unix::process::CommandExt,
     },
+    path::PathBuf,
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -90,19 +91,29 @@ fn enter(namespace: RawFd) -> io::Result<()> {
 
 /// A program that ends when it is dropped.
 #[derive(Debug)]
-pub struct Program(Child);
+pub struct Program {
+    child: Child,
+    /// What it makes and does not take away.
+    leaves: Option<PathBuf>,
+}
 
 impl Program {
     /// Its input stays open, for programs that end with it.
     pub fn start(mut command: Command) -> Program {
         command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::inherit());
         let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Program(child)
+        Program { child, leaves: None }
+    }
+
+    /// It ends when this file is gone, and leaves it behind.
+    pub fn leaving(mut self, file: String) -> Program {
+        self.leaves = Some(file.into());
+        self
     }
 
     /// CPU time so far, of all its threads.
     pub fn cpu(&self) -> f64 {
-        let line = std::fs::read_to_string(format!("/proc/{}/stat", self.0.id()))
+        let line = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))
             .expect("the program runs");
         let after_name = line.rsplit_once(')').expect("a name in parentheses").1;
         let ticks: Vec<f64> = after_name
@@ -119,9 +130,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        // It may have ended by itself, and its file with it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(file) = &self.leaves {
+            let _ = std::fs::remove_file(file);
+        }
     }
 }
 

@@ -257,8 +257,8 @@ fn wireguard(
     for (end, number) in [(a, 1u8), (b, 2)] {
         let device = format!("wg{}{number}", std::process::id() % 10_000);
         let line = format!("{} {}", program.display(), arguments.replace("wga", &device));
-        programs.push(Program::start(end.command(&line)));
         let control = format!("/var/run/wireguard/{device}.sock");
+        programs.push(Program::start(end.command(&line)).leaving(control.clone()));
         wait_for("WireGuard", || UnixStream::connect(&control).is_ok());
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("key");
@@ -271,8 +271,6 @@ fn wireguard(
             keys[other].1,
             3 - number
         ));
-        // It is not needed any more, and would stay behind.
-        fs::remove_file(&control).expect("it was just used");
         give_address(end, &device, number, 1420);
     }
     programs

@@ -5,6 +5,7 @@
 //! that a dry run cannot do anything.
 
 use super::{
+    cloud_certificate::CloudCertificate,
     error::{ApiError, Code},
     fault,
     service::Service,
@@ -60,6 +61,7 @@ pub struct Exchange {
     pub settings: Arc<CloudSettings>,
     pub ambient: Ambient,
     pub blobs: Arc<dyn BlobCheck>,
+    pub certificate: Arc<CloudCertificate>,
     members: Arc<dyn Membership>,
     published: Published,
     cloud: Address<CloudManager>,
@@ -74,6 +76,8 @@ pub struct Cloud {
     pub blobs: Arc<dyn BlobCheck>,
     /// Who invites hosts.
     pub members: Arc<dyn Membership>,
+    /// What the cloud signs with, and issues users' certificates by.
+    pub certificate: Arc<CloudCertificate>,
     pub published: Published,
     pub manager: Address<CloudManager>,
 }
@@ -96,6 +100,7 @@ impl Exchange {
             settings: cloud.settings.clone(),
             ambient: cloud.ambient.clone(),
             blobs: cloud.blobs.clone(),
+            certificate: cloud.certificate.clone(),
             members: cloud.members.clone(),
             published: cloud.published.clone(),
             cloud: cloud.manager.clone(),

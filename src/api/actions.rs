@@ -65,6 +65,18 @@ actions! {
     describe_accounts::DescribeAccounts,
     get_caller_identity::GetCallerIdentity,
 
+    // Users' credentials, in IAM.
+    create_access_key::CreateAccessKey,
+    create_signing_certificate::CreateSigningCertificate,
+    delete_access_key::DeleteAccessKey,
+    delete_signing_certificate::DeleteSigningCertificate,
+    get_user::GetUser,
+    list_access_keys::ListAccessKeys,
+    list_signing_certificates::ListSigningCertificates,
+    update_access_key::UpdateAccessKey,
+    update_signing_certificate::UpdateSigningCertificate,
+    upload_signing_certificate::UploadSigningCertificate,
+
     // Images.
     deregister_image::DeregisterImage,
     describe_image_attribute::DescribeImageAttribute,
@@ -155,6 +167,10 @@ impl ActionCall<'_> {
 }
 
 async fn run<A: Action>(call: &ActionCall<'_>, exchange: &Exchange) -> Result<String, ApiError> {
+    // IAM has no dry runs: whoever asks for one is not to believe that it was done.
+    if exchange.dry_run && A::SERVICE == Service::Iam {
+        return Err(ApiError::unknown_parameter("DryRun"));
+    }
     let action: A = query::read(call.parameters)?;
     let answer = action.perform(exchange).await?;
     // Reads have been rehearsed by doing them; commands have been refused by the cloud already.
@@ -166,5 +182,6 @@ async fn run<A: Action>(call: &ActionCall<'_>, exchange: &Exchange) -> Result<St
             response::render(A::NAME, call.version, &exchange.cause.request_id, &answer)
         }
         Service::Sts => response::render_sts(A::NAME, &exchange.cause.request_id, &answer),
+        Service::Iam => response::render_iam(A::NAME, &exchange.cause.request_id, &answer),
     }
 }

@@ -4,6 +4,7 @@
 //! uses wherever clients are known to look at them. Which fault of the cloud becomes which code is
 //! decided in exhaustive matches by those who know the fault; here are the words.
 
+use super::{response, service::Service};
 use crate::domain::filter::InvalidFilter;
 use crate::domain::id::MalformedId;
 use actix_web::http::StatusCode;
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 macro_rules! codes {
     ($($name:ident $text:literal $status:literal)+) => {
-        /// An error code of EC2 (or of STS, for the few calls of it that are answered here).
+        /// An error code of EC2 (or of STS and IAM, for the calls of them that are answered here).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Code { $($name),+ }
 
@@ -45,6 +46,11 @@ codes! {
     UnsupportedProtocol "UnsupportedProtocol" 400
     Unsupported "Unsupported" 400
     MalformedQueryString "MalformedQueryString" 400
+    InvalidSoapRequest "InvalidSOAPRequest" 400
+    InvalidSecurity "InvalidSecurity" 403
+    InvalidSecurityRequestHasExpired "InvalidSecurity.RequestHasExpired" 403
+    VersionMismatch "VersionMismatch" 400
+    MustUnderstand "MustUnderstand" 400
     MissingAction "MissingAction" 400
     MissingParameter "MissingParameter" 400
     UnknownParameter "UnknownParameter" 400
@@ -148,6 +154,16 @@ codes! {
     InvalidVpcIdNotFound "InvalidVpcID.NotFound" 400
     VpcLimitExceeded "VpcLimitExceeded" 400
     VpcIdNotSpecified "VPCIdNotSpecified" 400
+
+    // Credentials, in IAM's words.
+    AccessDenied "AccessDenied" 403
+    ValidationError "ValidationError" 400
+    NoSuchEntity "NoSuchEntity" 404
+    LimitExceeded "LimitExceeded" 409
+    UnmodifiableEntity "UnmodifiableEntity" 400
+    DuplicateCertificate "DuplicateCertificate" 409
+    InvalidCertificate "InvalidCertificate" 400
+    MalformedCertificate "MalformedCertificate" 400
 }
 
 impl Code {
@@ -229,6 +245,15 @@ impl ApiError {
         Self::new(Code::InternalError, "An internal error has occurred")
     }
 
+    /// The error document of the service that was asked.
+    pub fn render_for(&self, service: Service, request_id: &str) -> String {
+        match service {
+            Service::Ec2 => self.render(request_id),
+            Service::Sts => self.render_sts(request_id),
+            Service::Iam => self.render_wrapped(response::IAM_NAMESPACE, request_id),
+        }
+    }
+
     /// EC2's error document: no namespace, and `RequestID` with a capital `ID`.
     pub fn render(&self, request_id: &str) -> String {
         let error = ErrorElement { code: self.code.as_str(), message: &self.message };
@@ -237,9 +262,13 @@ impl ApiError {
 
     /// The same in STS's shape.
     pub fn render_sts(&self, request_id: &str) -> String {
+        self.render_wrapped(response::STS_NAMESPACE, request_id)
+    }
+
+    fn render_wrapped(&self, xmlns: &str, request_id: &str) -> String {
         let kind = if self.status().is_server_error() { "Receiver" } else { "Sender" };
         let error = StsErrorElement { kind, code: self.code.as_str(), message: &self.message };
-        document(&ErrorResponse { xmlns: super::response::STS_NAMESPACE, error, request_id })
+        document(&ErrorResponse { xmlns, error, request_id })
     }
 }
 
@@ -386,6 +415,19 @@ mod tests {
              <RequestId>r-1</RequestId></ErrorResponse>"
         );
         assert!(ApiError::unauthorized().render_sts("r").contains("<Type>Sender</Type>"));
+    }
+
+    #[test]
+    fn each_service_has_its_error_document() {
+        let error = ApiError::new(Code::NoSuchEntity, "gone");
+        assert_eq!(
+            error.render_for(Service::Iam, "r-1"),
+            "<ErrorResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\"><Error>\
+             <Type>Sender</Type><Code>NoSuchEntity</Code><Message>gone</Message></Error>\
+             <RequestId>r-1</RequestId></ErrorResponse>"
+        );
+        assert_eq!(error.render_for(Service::Sts, "r-1"), error.render_sts("r-1"));
+        assert_eq!(error.render_for(Service::Ec2, "r-1"), error.render("r-1"));
     }
 
     #[test]

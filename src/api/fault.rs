@@ -1,5 +1,6 @@
 //! From the cloud's faults to EC2's codes and texts: the one place where they meet.
 
+mod credential;
 mod elastic_address;
 
 use super::error::{ApiError, Code, echo};
@@ -215,6 +216,7 @@ pub fn api_error(fault: CloudFault) -> ApiError {
             ),
         ),
         CloudFault::Address(fault) => return elastic_address::api_error(fault),
+        CloudFault::Credential(fault) => return credential::api_error(fault),
         CloudFault::AddressesExhausted(range) => (
             Code::InsufficientFreeAddressesInSubnet,
             format!("There are not enough free addresses in '{range}'."),

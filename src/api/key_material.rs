@@ -235,7 +235,7 @@ fn base64_decoded(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Chance in the shape that the cryptographic crates ask for.
-struct FromChance<'a>(&'a mut dyn Chance);
+pub(super) struct FromChance<'a>(pub(super) &'a mut dyn Chance);
 
 impl rand_core::RngCore for FromChance<'_> {
     fn next_u32(&mut self) -> u32 {

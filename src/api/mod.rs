@@ -6,10 +6,13 @@
 //! room's door: inside the cloud they are domain values.
 
 pub mod endpoint;
+pub mod protocol;
 pub mod server;
 
 pub mod action;
 pub mod actions;
+pub mod certificate;
+pub mod cloud_certificate;
 pub mod fault;
 pub mod key_material;
 pub mod shapes;

@@ -29,17 +29,31 @@ impl Parameters {
     pub fn parse(query: &str, body: &[u8]) -> Result<Self, ApiError> {
         let body = std::str::from_utf8(body)
             .map_err(|_| ApiError::malformed_query("The request body is not valid UTF-8."))?;
-        let mut pairs = Vec::new();
+        let mut parameters = Self::default();
         for pair in raw_pairs(query).chain(raw_pairs(body)) {
-            if pairs.len() == Self::PAIRS_MAX {
-                let max = Self::PAIRS_MAX;
-                return Err(ApiError::malformed_query(format!(
-                    "The request has more than {max} parameters."
-                )));
-            }
-            pairs.push(decode_pair(pair)?);
+            let (name, value) = decode_pair(pair)?;
+            parameters.add(name, value)?;
         }
-        Ok(Self { pairs })
+        Ok(parameters)
+    }
+
+    /// Takes one more, if the promises still hold with it.
+    pub fn add(&mut self, name: String, value: String) -> Result<(), ApiError> {
+        let refused = |reason: String| Err(ApiError::malformed_query(reason));
+        if self.pairs.len() == Self::PAIRS_MAX {
+            return refused(format!("The request has more than {} parameters.", Self::PAIRS_MAX));
+        }
+        if name.bytes().filter(|byte| *byte == b'.').count() > Self::DEPTH_MAX {
+            return refused("A parameter's name has too many parts.".into());
+        }
+        if !name.chars().all(representable) {
+            return refused("A parameter's name has an invalid character.".into());
+        }
+        if !value.chars().all(representable) {
+            return refused(invalid_character(&name));
+        }
+        self.pairs.push((name, value));
+        Ok(())
     }
 
     /// The value of the parameter named; the first, if it was given more than once.
@@ -85,20 +99,12 @@ pub(super) fn raw_pairs(text: &str) -> impl Iterator<Item = (&str, &str)> {
 fn decode_pair((name, value): (&str, &str)) -> Result<(String, String), ApiError> {
     let name = decode(name)
         .ok_or_else(|| ApiError::malformed_query("A parameter's name is not properly encoded."))?;
-    if name.bytes().filter(|byte| *byte == b'.').count() > Parameters::DEPTH_MAX {
-        return Err(ApiError::malformed_query("A parameter's name has too many parts."));
-    }
-    if !name.chars().all(representable) {
-        return Err(ApiError::malformed_query("A parameter's name has an invalid character."));
-    }
-    let value =
-        decode(value).filter(|value| value.chars().all(representable)).ok_or_else(|| {
-            ApiError::malformed_query(format!(
-                "The value of the parameter {} has an invalid character.",
-                echo(&name)
-            ))
-        })?;
+    let value = decode(value).ok_or_else(|| ApiError::malformed_query(invalid_character(&name)))?;
     Ok((name.into_owned(), value.into_owned()))
+}
+
+fn invalid_character(name: &str) -> String {
+    format!("The value of the parameter {} has an invalid character.", echo(name))
 }
 
 /// Undoes form encoding: `+` is a space, `%XX` a byte. `None` if an escape is broken or the bytes

@@ -17,6 +17,9 @@ pub(super) const STS_NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15
 
 /// What EC2's namespaces begin with; the version and a slash follow.
 pub(super) const NAMESPACE: &str = "http://ec2.amazonaws.com/doc/";
+/// So has IAM.
+pub const IAM_VERSION: &str = "2010-05-08";
+pub(super) const IAM_NAMESPACE: &str = "https://iam.amazonaws.com/doc/2010-05-08/";
 
 /// The version assumed for clients that name none, or nonsense.
 pub const DEFAULT_VERSION: &str = "2016-11-15";
@@ -41,8 +44,31 @@ pub fn render_sts<R: Serialize>(
     request_id: &str,
     body: &R,
 ) -> Result<String, ApiError> {
-    document(action, STS_NAMESPACE, |out| {
-        xml::element(out, &format!("{action}Result"), body)?;
+    wrapped(action, STS_NAMESPACE, request_id, body)
+}
+
+/// The same of an IAM action.
+pub fn render_iam<R: Serialize>(
+    action: &str,
+    request_id: &str,
+    body: &R,
+) -> Result<String, ApiError> {
+    wrapped(action, IAM_NAMESPACE, request_id, body)
+}
+
+/// An action that has nothing to say has no result.
+fn wrapped<R: Serialize>(
+    action: &str,
+    xmlns: &str,
+    request_id: &str,
+    body: &R,
+) -> Result<String, ApiError> {
+    document(action, xmlns, |out| {
+        let mut result = String::new();
+        xml::fields(&mut result, body)?;
+        if !result.is_empty() {
+            out.push_str(&format!("<{action}Result>{result}</{action}Result>"));
+        }
         xml::element(out, "ResponseMetadata", &Metadata { request_id })
     })
 }
@@ -89,6 +115,22 @@ impl<T> From<Vec<T>> for Set<T> {
         Self { item }
     }
 }
+
+/// A list in an answer of IAM: `<member>` elements, or an empty element.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Members<T> {
+    pub member: Vec<T>,
+}
+
+impl<T> From<Vec<T>> for Members<T> {
+    fn from(member: Vec<T>) -> Self {
+        Self { member }
+    }
+}
+
+/// The answer of an IAM action that was done, which says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Nothing {}
 
 /// The answer of an action that has nothing to say but that it was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -222,6 +264,31 @@ mod tests {
              <GetCallerIdentityResult><Account>000000000001</Account></GetCallerIdentityResult>\
              <ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>\
              </GetCallerIdentityResponse>"
+        );
+    }
+
+    #[test]
+    fn iam_wraps_lists_of_members_and_has_no_result_where_there_is_nothing_to_say() {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Keys {
+            access_key_metadata: Members<&'static str>,
+            is_truncated: bool,
+        }
+        let keys = Keys { access_key_metadata: vec!["a", "b"].into(), is_truncated: false };
+        assert_eq!(
+            render_iam("ListAccessKeys", "r-1", &keys).unwrap(),
+            "<ListAccessKeysResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
+             <ListAccessKeysResult><AccessKeyMetadata><member>a</member><member>b</member>\
+             </AccessKeyMetadata><IsTruncated>false</IsTruncated></ListAccessKeysResult>\
+             <ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>\
+             </ListAccessKeysResponse>"
+        );
+        assert_eq!(
+            render_iam("DeleteAccessKey", "r-1", &Nothing {}).unwrap(),
+            "<DeleteAccessKeyResponse xmlns=\"https://iam.amazonaws.com/doc/2010-05-08/\">\
+             <ResponseMetadata><RequestId>r-1</RequestId></ResponseMetadata>\
+             </DeleteAccessKeyResponse>"
         );
     }
 

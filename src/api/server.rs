@@ -5,16 +5,18 @@
 //! deadlines, bodies a size, and the requests being worked on a number. Refusals come in the order
 //! path, protocol, body, signature, action; so no stranger learns which actions exist.
 //!
-//! It knows no action: an [`Endpoint`] answers the requests that were let through. It does not
-//! speak TLS, nor SOAP.
+//! It knows no action: an [`Endpoint`] answers the requests that were let through; nor what they
+//! look like: that is their [`protocol`]'s. It does not speak TLS.
 
 mod connection;
 
 use super::error::{ApiError, Code};
-use super::parameters::Parameters;
+use super::parameters::raw_pairs;
+use super::protocol::{self, Asked, Conversation, Messages, Trust};
 use super::response::DEFAULT_VERSION;
-use super::service::Service;
-use super::signature::{self, Credentials, Received, Signed};
+use super::signature::{Credentials, Received, Signed};
+use super::wsdl;
+use crate::domain::account::Caller;
 use crate::domain::chance::Chance;
 use crate::domain::time::Timestamp;
 use crate::domain::trace::{Cause, TraceId, TraceParent};
@@ -23,6 +25,7 @@ use crate::events::{
     event::{self, Event},
 };
 use crate::metrics::requests::Requests;
+use crate::soap::Certificates;
 use actix_web::http::header::{CONTENT_TYPE, HeaderMap};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
@@ -33,16 +36,14 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, debug_span};
 
 /// Where the endpoint answers, with or without a slash at the end.
-const PATHS: [&str; 3] = ["", "/services/Eucalyptus", "/services/compute"];
-
-const CONTENT: &str = "text/xml;charset=UTF-8";
+const PATHS: [&str; 4] = ["", "/services/Eucalyptus", "/services/compute", "/services/Euare"];
 
 /// What answers requests: in production the dispatcher of actions. Each worker thread has a clone.
-pub trait Endpoint: Credentials + Clone + Send + 'static {
+pub trait Endpoint: Credentials + Certificates<Holder = Caller> + Clone + Send + 'static {
     /// The XML document that is the answer, or why there is none.
     fn answer(&self, request: SignedRequest) -> impl Future<Output = Result<String, ApiError>>;
 }
@@ -51,13 +52,7 @@ pub trait Endpoint: Credentials + Clone + Send + 'static {
 #[derive(Debug, Clone)]
 pub struct SignedRequest {
     pub sender: Signed,
-    pub service: Service,
-    pub action: String,
-    /// As the client gave it; the answer's namespace is made of it.
-    pub version: String,
-    pub parameters: Parameters,
-    /// The client asks only whether it might.
-    pub dry_run: bool,
+    pub asked: Asked,
     pub cause: Cause,
 }
 
@@ -99,6 +94,7 @@ pub struct Options {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Makes each worker its own source of request ids.
     pub chance: Arc<dyn Fn() -> Box<dyn Chance> + Send + Sync>,
+    pub messages: Arc<Messages>,
     pub teller: Teller,
     /// Where requests are counted, if they are.
     pub counted: Option<Arc<Requests>>,
@@ -125,6 +121,7 @@ pub fn serve<E: Endpoint>(
             limits,
             admission: admission.clone(),
             clock: options.clock.clone(),
+            messages: options.messages.clone(),
             chance: RefCell::new((options.chance)()),
             teller: options.teller.clone(),
             counted: options.counted.clone(),
@@ -152,6 +149,7 @@ struct Gate<E> {
     limits: Limits,
     admission: Arc<Semaphore>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    messages: Arc<Messages>,
     chance: RefCell<Box<dyn Chance>>,
     teller: Teller,
     counted: Option<Arc<Requests>>,
@@ -161,7 +159,6 @@ struct Gate<E> {
 #[derive(Debug)]
 struct Known {
     cause: Cause,
-    service: Service,
     told: event::Request,
 }
 
@@ -170,38 +167,35 @@ impl<E: Endpoint> Gate<E> {
         let _busy = connection::busy(&request);
         let begun = Instant::now();
         let mut known = self.begin(request.headers());
-        let answered = self.try_answer(&request, payload, &mut known).await;
-        let Known { cause, service, mut told } = known;
+        let mut conversation = protocol::begin(request.headers());
+        let answered = self.try_answer(&request, payload, conversation.as_mut(), &mut known).await;
+        let Known { cause, mut told } = known;
         let request_id = cause.request_id.clone();
-        let (status, xml) = match answered {
-            Ok(xml) => (StatusCode::OK, xml),
-            Err(error) => {
-                log::debug!("request {request_id} refused: {error}");
-                let xml = match service {
-                    Service::Ec2 => error.render(&request_id),
-                    Service::Sts => error.render_sts(&request_id),
-                };
-                told.code = Some(error.code.as_str().to_owned());
-                (error.status(), xml)
-            }
-        };
+        let refused = answered.as_ref().err().cloned();
+        let written = conversation.write(answered, &request_id);
+        if let Some(error) = &refused {
+            log::debug!("request {request_id} refused: {error}");
+            told.code = Some(error.code.as_str().to_owned());
+        }
         let took = begun.elapsed();
         if let Some(counted) = &self.counted {
             counted.answered(told.action.as_deref(), told.code.as_deref(), took);
         }
         self.teller.tell(Some(&cause), || {
-            told.status = status.as_u16();
+            told.status = written.status.as_u16();
             told.duration_us = took.as_micros() as u64;
             Event::Request(told)
         });
-        let mut response = HttpResponse::build(status);
-        response.insert_header((CONTENT_TYPE, CONTENT));
+        let mut response = HttpResponse::build(written.status);
+        response.insert_header((CONTENT_TYPE, written.media_type));
         response.insert_header(("x-amzn-requestid", request_id));
         // The rest of a body that was too long or too slow is not worth waiting for.
-        if matches!(status, StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT) {
+        if refused.is_some_and(|error| {
+            matches!(error.status(), StatusCode::PAYLOAD_TOO_LARGE | StatusCode::REQUEST_TIMEOUT)
+        }) {
             response.force_close();
         }
-        response.body(xml)
+        response.body(written.body)
     }
 
     /// The request's id, and its trace: the client's, or one that begins with it and is called the
@@ -215,7 +209,7 @@ impl<E: Endpoint> Gate<E> {
             parent_span_id: parent.map(|parent| parent.span),
             ..event::Request::default()
         };
-        Known { cause, service: Service::Ec2, told }
+        Known { cause, told }
     }
 
     /// What becomes known on the way stands in `known`.
@@ -223,19 +217,17 @@ impl<E: Endpoint> Gate<E> {
         &self,
         request: &HttpRequest,
         payload: web::Payload,
+        conversation: &mut dyn Conversation,
         known: &mut Known,
     ) -> Result<String, ApiError> {
         check_path(request.path())?;
-        check_protocol(request.method(), request.headers())?;
+        check_method(request.method())?;
+        if let Some(version) = description_wanted(request) {
+            let _admitted = self.admit()?;
+            return wsdl::render(version, &address(request));
+        }
         let body = self.read_body(payload).await?;
-        let _admitted =
-            self.admission.try_acquire().map_err(|_| ApiError::request_limit_exceeded())?;
-        check_content_type(request.headers(), &body)?;
-
-        let parameters = Parameters::parse(request.query_string(), &body)?;
-        let version = parameters.get_once("Version")?;
-        let service = Service::of_version(version);
-        known.service = service;
+        let _admitted = self.admit()?;
         let received = Received {
             method: request.method().as_str(),
             path: request.uri().path(),
@@ -243,29 +235,26 @@ impl<E: Endpoint> Gate<E> {
             headers: request.headers(),
             body: &body,
         };
-        let now = (self.clock)();
-        let sender = signature::verify(&received, &parameters, service, &self.endpoint, now)
-            .map_err(|refused| {
-                log::debug!("request {} not believed: {refused}", known.cause.request_id);
-                refused.into_api_error(service)
-            })?;
+        let trust = Trust {
+            credentials: &self.endpoint,
+            certificates: &self.endpoint,
+            messages: &self.messages,
+            now: (self.clock)(),
+        };
+        let sender = conversation.sender(&received, &trust)?;
         known.told.account = Some(sender.account().clone());
         known.told.region = sender.region().map(ToString::to_string);
-        let action = action(&parameters)?;
-        known.told.action = Some(action.to_owned());
-        let request = SignedRequest {
-            action: action.to_owned(),
-            version: version.unwrap_or(DEFAULT_VERSION).to_owned(),
-            dry_run: is_dry_run(&parameters)?,
-            sender,
-            service,
-            parameters,
-            cause: known.cause.clone(),
-        };
+        let asked = conversation.asked()?;
+        known.told.action = Some(asked.action.clone());
+        let request = SignedRequest { sender, asked, cause: known.cause.clone() };
         let Cause { request_id, trace_id } = &request.cause;
         let trace_id = trace_id.map(tracing::field::display);
-        let span = debug_span!("api", %request_id, trace_id, action = %request.action);
+        let span = debug_span!("api", %request_id, trace_id, action = %request.asked.action);
         self.endpoint.answer(request).instrument(span).await
+    }
+
+    fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.admission.try_acquire().map_err(|_| ApiError::request_limit_exceeded())
     }
 
     async fn read_body(&self, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
@@ -300,66 +289,28 @@ fn check_path(path: &str) -> Result<(), ApiError> {
     Err(ApiError::new(Code::NotFound, "There is no service at this path."))
 }
 
-fn check_protocol(method: &Method, headers: &HeaderMap) -> Result<(), ApiError> {
-    if headers.contains_key("soapaction") || content_type(headers).is_some_and(is_soap) {
-        return Err(ApiError::new(
-            Code::UnsupportedProtocol,
-            "SOAP is not supported at this endpoint.",
-        ));
+fn check_method(method: &Method) -> Result<(), ApiError> {
+    if matches!(*method, Method::GET | Method::POST) {
+        return Ok(());
     }
-    if !matches!(*method, Method::GET | Method::POST) {
-        return Err(ApiError::new(
-            Code::MethodNotAllowed,
-            "The request method must be GET or POST.",
-        ));
-    }
-    Ok(())
+    Err(ApiError::new(Code::MethodNotAllowed, "The request method must be GET or POST."))
 }
 
-fn is_soap(media_type: &str) -> bool {
-    ["text/xml", "application/xml", "application/soap+xml"]
-        .iter()
-        .any(|soap| media_type.eq_ignore_ascii_case(soap))
-}
-
-/// A body is read as a form; one that says it is something else would be misread.
-fn check_content_type(headers: &HeaderMap, body: &[u8]) -> Result<(), ApiError> {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    match content_type(headers) {
-        Some(other) if !body.is_empty() && !other.eq_ignore_ascii_case(FORM) => Err(ApiError::new(
-            Code::UnsupportedProtocol,
-            format!("The request body must be {FORM}."),
-        )),
-        Some(_) | None => Ok(()),
+/// The version whose WSDL is asked for, by anybody: `?wsdl` for today's, `?wsdl=2008-02-01` for an
+/// older one's.
+fn description_wanted(request: &HttpRequest) -> Option<&str> {
+    if *request.method() != Method::GET || request.query_string().contains('&') {
+        return None;
     }
+    let (name, version) = raw_pairs(request.query_string()).next()?;
+    let version = if version.is_empty() { DEFAULT_VERSION } else { version };
+    name.eq_ignore_ascii_case("wsdl").then_some(version)
 }
 
-/// The media type without its parameters. One that is no text matches nothing we know.
-fn content_type(headers: &HeaderMap) -> Option<&str> {
-    let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("unreadable");
-    value.split(';').next().map(str::trim)
-}
-
-/// `Operation` is what the first tools called it.
-fn action(parameters: &Parameters) -> Result<&str, ApiError> {
-    let action = parameters.get_once("Action")?;
-    let operation = parameters.get_once("Operation")?;
-    match (action, operation) {
-        (Some(action), None) | (None, Some(action)) if !action.is_empty() => Ok(action),
-        (Some(_), Some(_)) => Err(ApiError::invalid_combination(
-            "The parameter Action may not be used with the parameter Operation",
-        )),
-        (Some(_), None) | (None, Some(_)) | (None, None) => Err(ApiError::missing_action()),
-    }
-}
-
-fn is_dry_run(parameters: &Parameters) -> Result<bool, ApiError> {
-    match parameters.get_once("DryRun")? {
-        None => Ok(false),
-        Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
-        Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
-        Some(text) => Err(ApiError::invalid_value("DryRun", text, "It must be true or false.")),
-    }
+/// Where the client found us: what stands before us may have a name of its own.
+fn address(request: &HttpRequest) -> String {
+    let found = request.connection_info();
+    format!("{}://{}{}", found.scheme(), found.host(), request.path())
 }
 
 /// What the client says of its trace. One that is malformed, or not the only one, was not said.

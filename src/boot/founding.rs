@@ -7,6 +7,7 @@ use crate::{
     domain::{
         account::{AccessKey, Account, Role},
         blob::BlobId,
+        credential::CredentialStatus,
         id::ImageId,
         image::{DiskFormat, Image, ImageKind},
     },
@@ -38,12 +39,14 @@ pub fn ensure(
         account: credentials.account.clone(),
         role: Role::Administrator,
         created_at: now,
+        status: CredentialStatus::Active,
+        issued: false,
     };
     let mut known = false;
     for earlier in load_all::<AccessKey>(store)? {
-        if earlier.id == key.id && earlier.secret == key.secret && earlier.account == key.account {
+        if (AccessKey { created_at: now, ..earlier.clone() }) == key {
             known = true;
-        } else if earlier.role == Role::Administrator {
+        } else if earlier.is_configured() {
             batch.remove_record(&earlier);
         }
     }

@@ -32,6 +32,8 @@ pub struct CloudSection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub elastic_addresses: Option<Range>,
     pub elastic_addresses_per_account: u64,
+    /// Whether replies to SOAP requests are signed with the cloud's certificate.
+    pub soap_replies_signed: bool,
 }
 
 /// A range of addresses, as it is written.
@@ -102,6 +104,7 @@ impl Default for CloudSection {
             terminated_shown_seconds: 3600,
             elastic_addresses: None,
             elastic_addresses_per_account: ElasticPool::PER_ACCOUNT,
+            soap_replies_signed: true,
         }
     }
 }

@@ -94,6 +94,11 @@ impl StateDirectory {
         self.0.join("cloud/authority")
     }
 
+    /// What the cloud signs its replies with, and the key to it.
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("cloud/certificate")
+    }
+
     /// Whom the authority invited, certified and revoked.
     pub fn ledger(&self) -> PathBuf {
         self.0.join("cloud/ledger")

@@ -105,7 +105,8 @@ fn an_unknown_key_is_refused_with_its_line_and_the_nearest_one() {
         "\n[cloud]\nlisen = \"127.0.0.1:1\"",
         "f.toml:3: unknown field `lisen`, expected one of `name`, `listen`, `links`, `region`, \
          `default_region`, `image_id_family`, `meta_zones_listed`, `terminated_shown_seconds`, \
-         `elastic_addresses`, `elastic_addresses_per_account`; did you mean `listen`?",
+         `elastic_addresses`, `elastic_addresses_per_account`, `soap_replies_signed`; did you mean \
+         `listen`?",
     );
     refused(
         "[[node]]\n[[node]]\nhipervisor = \"auto\"",

@@ -1,6 +1,6 @@
 //! Accounts, their keys, and on whose behalf something is asked.
 
-use super::{fault::CloudFault, id::AccountId, time::Timestamp};
+use super::{credential::CredentialStatus, fault::CloudFault, id::AccountId, time::Timestamp};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -50,6 +50,24 @@ pub struct AccessKey {
     pub account: AccountId,
     pub role: Role,
     pub created_at: Timestamp,
+    /// Of records older than this: it was always active.
+    #[serde(default)]
+    pub status: CredentialStatus,
+    /// Made for a user who asked. The others came with their account, and an administrator's with
+    /// the cloud's configuration.
+    #[serde(default)]
+    pub issued: bool,
+}
+
+impl AccessKey {
+    pub fn is_active(&self) -> bool {
+        self.status == CredentialStatus::Active
+    }
+
+    /// It is made to agree with the cloud's configuration at every start.
+    pub fn is_configured(&self) -> bool {
+        self.role == Role::Administrator && !self.issued
+    }
 }
 
 /// Who is asking, as established by a signature.
@@ -67,5 +85,22 @@ impl Caller {
     /// The paper's rule at every node: only the owner or an administrator.
     pub fn may_control(&self, owner: &AccountId) -> bool {
         self.is_administrator() || self.account == *owner
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_key_recorded_before_there_was_a_status_is_active_and_not_issued() {
+        let old = r#"{"id":"AKIAOLD","secret":"s","account":"000000000001",
+                      "role":"Administrator","created_at":0}"#;
+        let key: AccessKey = serde_json::from_str(old).unwrap();
+        assert!(key.is_active() && key.is_configured());
+        let issued = AccessKey { issued: true, ..key.clone() };
+        assert!(!issued.is_configured());
+        let first = AccessKey { role: Role::User, ..key };
+        assert!(!first.is_configured());
     }
 }

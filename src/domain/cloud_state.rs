@@ -5,7 +5,7 @@
 //! A `CloudState` changes only by applying `Change`s; the same changes, recorded, rebuild it.
 
 use super::{
-    account::{AccessKey, Account},
+    account::{AccessKey, Account, Role},
     capacity::Capacity,
     detached_interface::DetachedInterface,
     elastic_address::{Association, ElasticAddress},
@@ -20,6 +20,7 @@ use super::{
     overlay::NetworkId,
     scope::Scope,
     security_group::{Peer, SecurityGroup},
+    signing_certificate::{CertificateFingerprint, SigningCertificate},
     tag::{TagSet, Tags},
     time::Timestamp,
     vpc::{Subnet, Vpc},
@@ -52,6 +53,7 @@ pub struct Eviction {
 pub enum Entry {
     Account(Arc<Account>),
     AccessKey(Arc<AccessKey>),
+    SigningCertificate(Arc<SigningCertificate>),
     Image(Arc<Image>),
     Vpc(Arc<Vpc>),
     Subnet(Arc<Subnet>),
@@ -171,6 +173,11 @@ impl ScopeState {
 pub struct CloudState {
     pub accounts: Map<AccountId, Arc<Account>>,
     pub access_keys: Map<String, Arc<AccessKey>>,
+    /// Whose each access key is, by its id.
+    pub access_keys_held: Map<(AccountId, String), ()>,
+    pub signing_certificates: Map<CertificateFingerprint, Arc<SigningCertificate>>,
+    /// Whose each signing certificate is, by its id.
+    pub signing_certificates_held: Map<(AccountId, String), CertificateFingerprint>,
     pub images: Map<ImageId, Arc<Image>>,
     pub scopes: Map<Scope, ScopeState>,
     /// Where an instance's record is: nodes report ids only.
@@ -218,6 +225,38 @@ impl CloudState {
 
     pub fn instances(&self) -> impl Iterator<Item = &Arc<Instance>> {
         self.scopes.values().flat_map(|scope| scope.instances.values())
+    }
+
+    /// An account's access keys, by id.
+    pub fn access_keys_of<'a>(
+        &'a self,
+        account: &'a AccountId,
+    ) -> impl Iterator<Item = &'a Arc<AccessKey>> + 'a {
+        self.access_keys_held
+            .range((account.clone(), String::new())..)
+            .take_while(move |((holder, _), ())| holder == account)
+            .filter_map(|((_, id), ())| self.access_keys.get(id))
+    }
+
+    /// An account's signing certificates, by id.
+    pub fn signing_certificates_of<'a>(
+        &'a self,
+        account: &'a AccountId,
+    ) -> impl Iterator<Item = &'a Arc<SigningCertificate>> + 'a {
+        self.signing_certificates_held
+            .range((account.clone(), String::new())..)
+            .take_while(move |((holder, _), _)| holder == account)
+            .filter_map(|(_, fingerprint)| self.signing_certificates.get(fingerprint))
+    }
+
+    /// What an account's credentials are good for: its keys have one role all of them, and an
+    /// administrator's configured one is always there.
+    pub fn role_of(&self, account: &AccountId) -> Role {
+        let administers = |key: &Arc<AccessKey>| key.role == Role::Administrator;
+        match self.access_keys_of(account).any(administers) {
+            true => Role::Administrator,
+            false => Role::User,
+        }
     }
 
     pub fn instances_of(&self, account: &AccountId) -> impl Iterator<Item = &Arc<Instance>> {
@@ -301,7 +340,15 @@ impl CloudState {
     fn put(&mut self, entry: &Entry) {
         match entry {
             Entry::Account(r) => self.accounts.insert_mut(r.id.clone(), r.clone()),
-            Entry::AccessKey(r) => self.access_keys.insert_mut(r.id.clone(), r.clone()),
+            Entry::AccessKey(r) => {
+                self.access_keys_held.insert_mut((r.account.clone(), r.id.clone()), ());
+                self.access_keys.insert_mut(r.id.clone(), r.clone());
+            }
+            Entry::SigningCertificate(r) => {
+                let key = (r.account.clone(), r.id.clone());
+                self.signing_certificates_held.insert_mut(key, r.fingerprint);
+                self.signing_certificates.insert_mut(r.fingerprint, r.clone());
+            }
             Entry::Image(r) => self.images.insert_mut(r.id.clone(), r.clone()),
             Entry::Vpc(r) => {
                 if let Some(network) = r.network {
@@ -346,7 +393,14 @@ impl CloudState {
     fn remove(&mut self, entry: &Entry) {
         match entry {
             Entry::Account(r) => _ = self.accounts.remove_mut(&r.id),
-            Entry::AccessKey(r) => _ = self.access_keys.remove_mut(&r.id),
+            Entry::AccessKey(r) => {
+                self.access_keys_held.remove_mut(&(r.account.clone(), r.id.clone()));
+                self.access_keys.remove_mut(&r.id);
+            }
+            Entry::SigningCertificate(r) => {
+                self.signing_certificates_held.remove_mut(&(r.account.clone(), r.id.clone()));
+                self.signing_certificates.remove_mut(&r.fingerprint);
+            }
             Entry::Image(r) => _ = self.images.remove_mut(&r.id),
             Entry::Vpc(r) => {
                 if let Some(network) = r.network {

@@ -1,6 +1,7 @@
 //! Why the cloud refuses, in the domain's words. `api::error` alone turns these into EC2's codes.
 
 use super::{
+    credential::CredentialFault,
     elastic_address::AddressFault,
     id::{
         AccountId, AttachmentId, GroupName, ImageId, InstanceId, InterfaceId, NodeName,
@@ -120,6 +121,8 @@ pub enum CloudFault {
     UnreliableCapacity { zone: String, percent: u64 },
     #[error(transparent)]
     Address(#[from] AddressFault),
+    #[error(transparent)]
+    Credential(#[from] CredentialFault),
     #[error("no free addresses in `{0}`")]
     AddressesExhausted(String),
     #[error("instance `{instance}` is `{state}`", state = .state.as_str())]

@@ -21,12 +21,14 @@ pub mod settings;
 
 pub mod account;
 pub mod blob;
+pub mod credential;
 pub mod image;
 pub mod key_pair;
 pub mod membership;
 pub mod overlay;
 pub mod roster;
 pub mod security_group;
+pub mod signing_certificate;
 pub mod tag;
 pub mod vpc;
 

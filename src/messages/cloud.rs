@@ -55,6 +55,7 @@ macro_rules! commands {
     )+};
 }
 
+pub mod credential;
 pub mod elastic_address;
 pub mod interface;
 pub mod network;

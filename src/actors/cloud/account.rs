@@ -5,6 +5,7 @@ use crate::domain::{
     account::{self, AccessKey, Account, Role, SecretKey},
     chance::Chance,
     cloud_state::Entry,
+    credential::CredentialStatus,
     draft::Draft,
     fault::CloudFault,
     id::AccountId,
@@ -48,23 +49,29 @@ fn free_account_id(draft: &mut Draft<'_>) -> AccountId {
     }
 }
 
-fn new_access_key(account: AccountId, role: Role, draft: &mut Draft<'_>) -> AccessKey {
+/// The key that comes with an account.
+pub(super) fn new_access_key(account: AccountId, role: Role, draft: &mut Draft<'_>) -> AccessKey {
     AccessKey {
         id: random_access_key_id(draft.chance),
         secret: random_secret(draft.chance),
         account,
         role,
         created_at: draft.now,
+        status: CredentialStatus::Active,
+        issued: false,
     }
 }
 
 /// `AKIA` and 16 characters of base 32, as AWS' own look; tools check the shape.
 pub fn random_access_key_id(chance: &mut dyn Chance) -> String {
+    format!("AKIA{}", base32(&mut [0; 16], chance))
+}
+
+/// So many random characters of base 32.
+pub(super) fn base32(bytes: &mut [u8], chance: &mut dyn Chance) -> String {
     const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut bytes = [0; 16];
-    chance.fill(&mut bytes);
-    let digits = bytes.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)]));
-    "AKIA".chars().chain(digits).collect()
+    chance.fill(bytes);
+    bytes.iter().map(|byte| char::from(BASE32[usize::from(byte % 32)])).collect()
 }
 
 /// 40 characters of base 64: 30 random bytes.

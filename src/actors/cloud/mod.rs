@@ -12,6 +12,7 @@ pub mod addresses;
 pub mod burial;
 pub mod command;
 pub mod console;
+pub mod credential;
 pub mod driver;
 pub mod elastic_address;
 pub mod events;
@@ -59,7 +60,7 @@ use crate::{
         Ask, CallContext,
         cloud::{
             self as ask, Commanded, ReadConsole, ReportGroup, ReportPlacements,
-            elastic_address as address,
+            credential as credentials, elastic_address as address,
         },
         report::Heard,
     },
@@ -252,6 +253,12 @@ serves!(CloudManager:
     Commanded<address::DisassociateAddress>,
     Commanded<address::ReleaseAddress>,
     Commanded<ask::CreateAccount>,
+    Commanded<credentials::CreateAccessKey>,
+    Commanded<credentials::UpdateAccessKey>,
+    Commanded<credentials::DeleteAccessKey>,
+    Commanded<credentials::RecordSigningCertificate>,
+    Commanded<credentials::UpdateSigningCertificate>,
+    Commanded<credentials::DeleteSigningCertificate>,
     Commanded<ask::EvictNode>,
     ReadConsole,
     ReportGroup,

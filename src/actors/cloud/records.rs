@@ -12,6 +12,7 @@ use crate::{
         key_pair::KeyPair,
         scope::Scope,
         security_group::SecurityGroup,
+        signing_certificate::SigningCertificate,
         tag::TagSet,
         vpc::{Subnet, Vpc},
     },
@@ -38,6 +39,7 @@ macro_rules! records {
 records! {
     Account, "account", |r| r.id.as_str().into();
     AccessKey, "access-key", |r| r.id.as_str().into();
+    SigningCertificate, "signing-certificate", |r| r.fingerprint.to_string().into();
     Image, "image", |r| r.id.as_str().into();
     Vpc, "vpc", |r| r.id.as_str().into();
     Subnet, "subnet", |r| r.id.as_str().into();
@@ -71,6 +73,7 @@ pub fn load(store: &dyn Store) -> Result<CloudState, StoreFault> {
     }
     put(store, &mut state, Entry::Account)?;
     put(store, &mut state, Entry::AccessKey)?;
+    put(store, &mut state, Entry::SigningCertificate)?;
     put(store, &mut state, Entry::Image)?;
     put(store, &mut state, Entry::Vpc)?;
     put(store, &mut state, Entry::Subnet)?;
@@ -101,6 +104,7 @@ fn put(batch: &mut Batch, entry: &Entry) {
     match entry {
         Entry::Account(r) => batch.put_record(&**r),
         Entry::AccessKey(r) => batch.put_record(&**r),
+        Entry::SigningCertificate(r) => batch.put_record(&**r),
         Entry::Image(r) => batch.put_record(&**r),
         Entry::Vpc(r) => batch.put_record(&**r),
         Entry::Subnet(r) => batch.put_record(&**r),
@@ -119,6 +123,7 @@ fn remove(batch: &mut Batch, entry: &Entry) {
     match entry {
         Entry::Account(r) => batch.remove_record(&**r),
         Entry::AccessKey(r) => batch.remove_record(&**r),
+        Entry::SigningCertificate(r) => batch.remove_record(&**r),
         Entry::Image(r) => batch.remove_record(&**r),
         Entry::Vpc(r) => batch.remove_record(&**r),
         Entry::Subnet(r) => batch.remove_record(&**r),

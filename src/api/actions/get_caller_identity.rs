@@ -8,8 +8,9 @@ use crate::{
         action::{Action, Exchange},
         error::ApiError,
         service::Service,
+        shapes::user::{arn, user_id},
     },
-    domain::id::AccountId,
+    domain::{account::Caller, id::AccountId},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -31,21 +32,12 @@ impl Action for GetCallerIdentity {
     type Response = Response;
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
-        let account = exchange.caller.account.clone();
-        if exchange.caller.is_administrator() {
-            let arn = format!("arn:aws:iam::{account}:root");
-            return Ok(Response { arn, user_id: account.to_string(), account });
-        }
+        let Caller { account, role } = exchange.caller.clone();
         let Some(record) = exchange.state.accounts.get(&account) else {
             log::error!("request {}: no record of account `{account}`", exchange.cause.request_id);
             return Err(ApiError::internal());
         };
-        Ok(Response {
-            arn: format!("arn:aws:iam::{account}:user/{}", record.name),
-            // The shape of AWS' user ids, always the same for an account.
-            user_id: format!("AIDA{account:0>17}", account = account.as_str()),
-            account,
-        })
+        Ok(Response { arn: arn(record, role), user_id: user_id(&account, role), account })
     }
 }
 

@@ -14,10 +14,11 @@ use crate::{
     ambient::{Ambient, ManualClock},
     api::{
         action::{Cloud, Exchange},
+        cloud_certificate::tests::some_certificate,
         edition::{Edition, fits},
         error::ApiError,
         parameters::Parameters,
-        response::STS_VERSION,
+        response::{IAM_VERSION, STS_VERSION},
         service::Service,
     },
     blobs::{BlobCheck, BlobFault},
@@ -27,6 +28,7 @@ use crate::{
         blob::BlobId,
         boot_phase::BootPhase,
         cloud_state::{Change, CloudState, Entry},
+        credential::CredentialStatus,
         id::{InstanceId, RegionName},
         image::{DiskFormat, Image},
         instance::InstanceState,
@@ -71,6 +73,19 @@ pub const BLOB_BYTES: u64 = 3 << 30;
 /// 2026-01-02T03:04:05.000Z
 const BEGIN: Timestamp = Timestamp(1_767_323_045_000);
 
+const OF_IAM: [&str; 10] = [
+    "CreateAccessKey",
+    "CreateSigningCertificate",
+    "DeleteAccessKey",
+    "DeleteSigningCertificate",
+    "GetUser",
+    "ListAccessKeys",
+    "ListSigningCertificates",
+    "UpdateAccessKey",
+    "UpdateSigningCertificate",
+    "UploadSigningCertificate",
+];
+
 /// A cloud, seen by one caller in one region.
 #[derive(Clone)]
 pub struct TestCloud {
@@ -108,6 +123,7 @@ impl TestCloud {
                 ambient,
                 blobs: Arc::new(OneBlob),
                 members: Arc::new(NoMembers::default()),
+                certificate: some_certificate(),
                 published,
                 manager,
             },
@@ -172,6 +188,7 @@ impl TestCloud {
         let exchange = self.begin(dry_run).await?;
         let version = match action {
             "GetCallerIdentity" => STS_VERSION,
+            action if OF_IAM.contains(&action) => IAM_VERSION,
             _ => "2016-11-15",
         };
         let service = Service::of_version(Some(version));
@@ -366,6 +383,8 @@ fn seeds() -> Vec<Entry> {
             account: account.id.clone(),
             role,
             created_at: BEGIN,
+            status: CredentialStatus::Active,
+            issued: false,
         };
         seeds.push(Entry::Account(Arc::new(account)));
         seeds.push(Entry::AccessKey(Arc::new(key)));

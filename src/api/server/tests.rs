@@ -3,6 +3,7 @@
 use super::*;
 use crate::api::signature::{Credential, v4};
 use crate::domain::chance::Counting;
+use crate::soap;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use std::net::{SocketAddr, TcpListener};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -31,22 +32,34 @@ impl Credentials for Echo {
     }
 }
 
+impl Certificates for Echo {
+    type Holder = Caller;
+
+    fn find(&self, _: &[u8; 32]) -> Option<Caller> {
+        None
+    }
+}
+
+fn messages() -> Arc<Messages> {
+    Arc::new(Messages { receiver: soap::Receiver::new(Default::default()), signer: None })
+}
+
 impl Endpoint for Echo {
     async fn answer(&self, request: SignedRequest) -> Result<String, ApiError> {
-        if request.action == "Refuse" {
-            return Err(ApiError::invalid_action(&request.action));
+        if request.asked.action == "Refuse" {
+            return Err(ApiError::invalid_action(&request.asked.action));
         }
-        if request.action == "Wait" {
+        if request.asked.action == "Wait" {
             self.asked.notify_one();
             self.answer.notified().await;
         }
         Ok(format!(
             "{} {} {} {:?} {}",
-            request.action,
-            request.version,
+            request.asked.action,
+            request.asked.version,
             request.sender.account(),
             request.sender.region().map(ToString::to_string),
-            request.dry_run
+            request.asked.dry_run
         ))
     }
 }
@@ -68,6 +81,7 @@ impl Running {
         let options = Options {
             limits,
             clock: Arc::new(|| NOW),
+            messages: messages(),
             chance: Arc::new(|| Box::new(Counting::default())),
             teller: Teller::default(),
             counted: None,
@@ -225,19 +239,43 @@ async fn the_action_is_given_once_under_either_name() {
 }
 
 #[actix_web::test]
-async fn soap_and_other_content_are_refused_and_not_misread() {
+async fn content_of_no_protocol_is_refused_and_not_misread() {
     let server = Running::new(|_| {});
-    for header in [
-        ("soapaction", "\"\""),
-        ("content-type", "text/xml; charset=utf-8"),
-        ("content-type", "application/soap+xml"),
-        ("content-type", "application/json"),
-        ("content-type", "multipart/form-data; boundary=x"),
-    ] {
-        let headers = [("host", "cloud"), ("connection", "close"), header];
+    for kind in ["application/json", "multipart/form-data; boundary=x"] {
+        let headers = [("host", "cloud"), ("connection", "close"), ("content-type", kind)];
         let answer = server.exchange(&post("/", &headers, "Action=Do")).await;
         check(&answer, 400, "<Code>UnsupportedProtocol</Code>");
     }
+}
+
+#[actix_web::test]
+async fn what_says_that_it_is_soap_is_answered_with_a_fault() {
+    let server = Running::new(|_| {});
+    for (header, media_type, fault) in [
+        (("soapaction", "\"\""), "text/xml", "<faultcode xmlns=\"\">Client.InvalidSOAPRequest<"),
+        (("content-type", "text/xml; charset=utf-8"), "text/xml", "Client.InvalidSOAPRequest<"),
+        (
+            ("content-type", "application/soap+xml"),
+            "application/soap+xml",
+            "aws:InvalidSOAPRequest<",
+        ),
+    ] {
+        let headers = [("host", "cloud"), ("connection", "close"), header];
+        let answer = server.exchange(&post("/", &headers, "Action=Do")).await;
+        assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+        assert!(answer.contains(&format!("content-type: {media_type};charset=UTF-8")), "{answer}");
+        assert!(answer.contains(fault), "{answer}");
+    }
+}
+
+#[actix_web::test]
+async fn a_soap_message_with_a_proof_of_query_s_is_refused() {
+    let server = Running::new(|_| {});
+    let signed = String::from_utf8(signed("/", "ec2", "close", "Action=Do")).unwrap();
+    let with_action = signed.replace("content-type: ", "soapaction: \"Do\"\r\ncontent-type: ");
+    let answer = server.exchange(with_action.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
+    assert!(answer.contains("Client.InvalidSecurity<"), "{answer}");
 }
 
 #[actix_web::test]
@@ -351,6 +389,7 @@ async fn told(headers: &[(&str, &str)]) -> (Option<crate::domain::trace::Cause>,
         limits: Limits::default(),
         admission: Arc::new(Semaphore::new(1)),
         clock: Arc::new(|| NOW),
+        messages: messages(),
         chance: RefCell::new(Box::new(Counting::default())),
         teller: log.teller("api", "test"),
         counted: None,

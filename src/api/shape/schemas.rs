@@ -7,6 +7,8 @@ use crate::{
         time::DateTime,
     },
     domain::{
+        account::SecretKey,
+        credential::CredentialStatus,
         dns_name::{PrivateDnsName, PublicDnsName},
         elastic_address::AddressDomain,
         id::{
@@ -45,6 +47,7 @@ schemas! {
     AllocationId => { "type": "string" },
     AssociationId => { "type": "string" },
     AttachmentId => { "type": "string" },
+    CredentialStatus => { "type": "string" },
     DateTime => { "type": "string", "format": "date-time" },
     ImageId => { "type": "string" },
     InstanceId => { "type": "string" },
@@ -54,6 +57,7 @@ schemas! {
     PrivateDnsName => { "type": "string" },
     PublicDnsName => { "type": "string" },
     RegionName => { "type": "string" },
+    SecretKey => { "type": "string" },
     SecurityGroupId => { "type": "string" },
     SecurityGroupRuleId => { "type": "string" },
     Shown<T> [T] => { "type": "string" },

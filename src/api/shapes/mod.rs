@@ -24,6 +24,9 @@ pub mod tag;
 pub mod user_data;
 pub mod zone;
 
+pub mod credential;
+pub mod user;
+
 pub mod ip_permission;
 pub mod not_honoured;
 pub mod rule_change;

@@ -5,7 +5,8 @@
 //! with two claims is refused, since two readers could believe different ones. There is no replay
 //! cache: two equal calls within a second are legitimate.
 //!
-//! A [`Signed`] can be made by [`verify`] only, so holding one is having checked.
+//! A [`Signed`] is made by [`verify`], or of a message that a SOAP receiver has verified: holding one
+//! is having checked.
 
 mod v2;
 pub mod v4;
@@ -18,8 +19,11 @@ mod recorded;
 use super::error::{ApiError, Code};
 use super::parameters::{Parameters, raw_pairs};
 use super::service::Service;
+use crate::domain::account::Caller;
 use crate::domain::id::{AccountId, RegionName};
+use crate::domain::signing_certificate::CertificateFingerprint;
 use crate::domain::time::Timestamp;
+use crate::soap;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use std::fmt;
 use std::time::Duration;
@@ -65,15 +69,26 @@ pub trait Credentials {
 /// The sender of a request, proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    access_key_id: String,
+    proved_by: String,
     account: AccountId,
     administrator: bool,
     region: Option<RegionName>,
 }
 
 impl Signed {
-    pub fn access_key_id(&self) -> &str {
-        &self.access_key_id
+    /// The sender of a SOAP message, which its receiver has proved. SOAP knows no regions.
+    pub fn of_message(message: &soap::Received<Caller>) -> Self {
+        Self {
+            proved_by: CertificateFingerprint::of_digest(message.certificate).to_string(),
+            account: message.holder.account.clone(),
+            administrator: message.holder.is_administrator(),
+            region: None,
+        }
+    }
+
+    /// The id of the access key, or the fingerprint of the certificate.
+    pub fn proved_by(&self) -> &str {
+        &self.proved_by
     }
 
     pub fn account(&self) -> &AccountId {
@@ -117,7 +132,8 @@ impl Refused {
         Refused::Incomplete(reason.into())
     }
 
-    /// What the client is told. EC2 has one answer for every bad credential; STS tells them apart.
+    /// What the client is told. EC2 has one answer for every bad credential; STS and IAM tell them
+    /// apart.
     pub fn into_api_error(self, service: Service) -> ApiError {
         match (self, service) {
             (Refused::Unsigned, _) => ApiError::new(
@@ -135,11 +151,13 @@ impl Refused {
                     "AWS was not able to validate the provided access credentials",
                 )
             }
-            (Refused::UnknownKey | Refused::WrongToken, Service::Sts) => ApiError::new(
-                Code::InvalidClientTokenId,
-                "The security token included in the request is invalid.",
-            ),
-            (Refused::WrongSignature, Service::Sts) => ApiError::new(
+            (Refused::UnknownKey | Refused::WrongToken, Service::Sts | Service::Iam) => {
+                ApiError::new(
+                    Code::InvalidClientTokenId,
+                    "The security token included in the request is invalid.",
+                )
+            }
+            (Refused::WrongSignature, Service::Sts | Service::Iam) => ApiError::new(
                 Code::SignatureDoesNotMatch,
                 "The request signature we calculated does not match the signature you provided. \
                  Check your AWS Secret Access Key and signing method. \
@@ -148,7 +166,7 @@ impl Refused {
             (Refused::Expired, Service::Ec2) => {
                 ApiError::new(Code::RequestExpired, "Request has expired.")
             }
-            (Refused::Expired, Service::Sts) => {
+            (Refused::Expired, Service::Sts | Service::Iam) => {
                 ApiError::new(Code::SignatureDoesNotMatch, "Signature expired.")
             }
         }
@@ -160,7 +178,7 @@ pub fn verify(
     received: &Received<'_>,
     parameters: &Parameters,
     service: Service,
-    credentials: &impl Credentials,
+    credentials: &dyn Credentials,
     now: Timestamp,
 ) -> Result<Signed, Refused> {
     let in_header = received.headers.contains_key(AUTHORIZATION);

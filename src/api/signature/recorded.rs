@@ -94,7 +94,7 @@ impl Request {
     }
 
     /// `None` if the server would not even have taken it for a request.
-    fn verify(&self, keys: &impl Credentials, now: Timestamp) -> Option<Result<Signed, Refused>> {
+    fn verify(&self, keys: &dyn Credentials, now: Timestamp) -> Option<Result<Signed, Refused>> {
         let mut headers = HeaderMap::new();
         for (name, value) in &self.headers {
             headers.append(
@@ -165,7 +165,7 @@ impl Part for String {
 fn what_botocore_signs_with_a_permanent_key_is_verified() {
     for bytes in PERMANENT {
         let signed = Request::new(bytes).verify(&Keys, RECORDED).unwrap().unwrap();
-        assert_eq!(signed.access_key_id(), ACCESS_KEY_ID);
+        assert_eq!(signed.proved_by(), ACCESS_KEY_ID);
         assert_eq!(signed.account().as_str(), "000000000001");
         assert!(!signed.is_administrator());
     }

@@ -22,7 +22,7 @@ pub(super) fn is_claimed(parameters: &Parameters) -> bool {
 pub(super) fn verify(
     received: &Received<'_>,
     parameters: &Parameters,
-    credentials: &impl Credentials,
+    credentials: &dyn Credentials,
     now: Timestamp,
 ) -> Result<Signed, Refused> {
     let access_key_id = required(parameters, "AWSAccessKeyId")?;
@@ -41,7 +41,7 @@ pub(super) fn verify(
         return Err(Refused::WrongSignature);
     }
     Ok(Signed {
-        access_key_id: access_key_id.to_owned(),
+        proved_by: access_key_id.to_owned(),
         account: credential.account,
         administrator: credential.administrator,
         region: None,
@@ -245,7 +245,7 @@ mod tests {
         for method in ["GET", "POST"] {
             let signed = Client { method, ..Client::default() }.send().unwrap();
             assert_eq!(signed.region(), None);
-            assert_eq!(signed.access_key_id(), recorded::ACCESS_KEY_ID);
+            assert_eq!(signed.proved_by(), recorded::ACCESS_KEY_ID);
         }
     }
 

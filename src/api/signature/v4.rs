@@ -160,7 +160,7 @@ impl<'a> Claim<'a> {
         &self,
         received: &Received<'_>,
         service: Service,
-        credentials: &impl Credentials,
+        credentials: &dyn Credentials,
         now: Timestamp,
     ) -> Result<Signed, Refused> {
         let region = self.check_scope(service)?;
@@ -169,7 +169,7 @@ impl<'a> Claim<'a> {
         check_token(&credential, self.token.as_deref())?;
         self.check_signature(received, &credential)?;
         Ok(Signed {
-            access_key_id: self.access_key_id.to_string(),
+            proved_by: self.access_key_id.to_string(),
             account: credential.account,
             administrator: credential.administrator,
             region: Some(region),
@@ -446,7 +446,7 @@ mod tests {
             let map = signed(&[("user-agent", "x")], names, &ec2_scope());
             let sender = verify(&map, b"A=1").unwrap();
             assert_eq!(sender.region().unwrap().as_str(), "here");
-            assert_eq!(sender.access_key_id(), recorded::ACCESS_KEY_ID);
+            assert_eq!(sender.proved_by(), recorded::ACCESS_KEY_ID);
         }
     }
 

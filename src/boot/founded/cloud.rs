@@ -13,7 +13,7 @@ use crate::{
     },
     api::action::Cloud,
     boot::{
-        BootFault, founding,
+        BootFault, cloud_certificate, founding,
         images::local::LocalImages,
         membership::{
             above::readmit,
@@ -70,6 +70,7 @@ impl Founding<'_> {
             Some(registry) => registry.clone(),
             None => Arc::new(NoMembers(nodes_of(configuration))),
         };
+        let certificate = cloud_certificate::establish(state, &self.name, &self.ambient)?;
         let parts = CloudParts {
             members: members.clone(),
             settings: settings.clone(),
@@ -87,6 +88,7 @@ impl Founding<'_> {
             ambient: self.ambient.clone(),
             blobs: self.blobs.clone().expect("the cloud's process has the images"),
             members,
+            certificate,
             published,
             manager: self.wiring.endpoint(&manager).measured(self.asking(Some(&manager))),
         };
