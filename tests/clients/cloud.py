@@ -8,7 +8,9 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import boto3
@@ -16,6 +18,7 @@ from botocore.config import Config
 
 import host
 import signing
+from envelopes import Pair
 from eventually import eventually_nothing
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -34,6 +37,13 @@ log = logging.getLogger("clients")
 class AccessKey:
     id: str
     secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SigningCertificate:
+    pair: Pair
+    # What replies are signed with.
+    of_cloud: str
 
 
 def binary():
@@ -188,6 +198,27 @@ disk_gib = {FULL_DISK_GIB}
         answer = self.call({"Action": "CreateAccount", "AccountName": name})
         assert answer.status == 200, answer
         return AccessKey(answer.find("accessKeyId"), answer.find("secretAccessKey"))
+
+    @cached_property
+    def signing_certificate(self):
+        """The administrator's."""
+        return self.make_signing_certificate()
+
+    def make_signing_certificate(self):
+        """One more of the administrator's, as `mallee credentials` hands it out."""
+        with tempfile.TemporaryDirectory() as directory:
+            archive = Path(directory) / "credentials.zip"
+            self.mallee("credentials", "--state", str(self.state), "--zip", str(archive))
+            with zipfile.ZipFile(archive) as files:
+                def read(begin, end):
+                    [name] = [
+                        name for name in files.namelist()
+                        if Path(name).name.startswith(begin) and name.endswith(end)
+                    ]
+                    return files.read(name).decode()
+
+                pair = Pair(read("euca2-", "-pk.pem"), read("euca2-", "-cert.pem"))
+                return SigningCertificate(pair, read("cloud-", "cert.pem"))
 
     def demo_image(self):
         return self.image("mallee-demo")

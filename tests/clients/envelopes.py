@@ -70,7 +70,8 @@ def text(element):
 
 
 def stamp(time):
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+    # To the microsecond: two messages that are the same to the last bit are one.
+    return time.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 class Message:

@@ -4,14 +4,22 @@ A speaker turns each step of the scenario into what a user of that client would 
 client's own waiters where it has them. None of them knows that it is not talking to Amazon.
 """
 
+import base64
 import json
 import subprocess
 from abc import ABC, abstractmethod
+from datetime import datetime, timedelta, timezone
 
+import xmlsec
+import zeep
 from libcloud.compute.base import NodeImage, NodeSize
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
+from zeep.wsse.signature import BinarySignature
+from zeep.wsse.utils import WSU, get_security_header
 
+import envelopes
+import json_model
 from eventually import eventually
 
 WAIT_SECONDS = 180
@@ -74,8 +82,8 @@ class Speaker(ABC):
 
 
 class Boto3(Speaker):
-    def __init__(self, cloud, signature_version, path):
-        self.ec2 = cloud.client(signature_version=signature_version, path=path)
+    def __init__(self, ec2):
+        self.ec2 = ec2
 
     def create_key(self, name):
         return self.ec2.create_key_pair(KeyName=name)["KeyMaterial"]
@@ -317,11 +325,131 @@ class LibcloudEucalyptus(Libcloud):
         )
 
 
+class WsSecurity:
+    """What Axis, WSS4J and zeep itself would do: a token, a timestamp, and a signature over it and
+    the Body; and of a reply, that it is the cloud's."""
+
+    def __init__(self, certificate, directory):
+        self.of_cloud = certificate.of_cloud
+        key, own = directory / "key.pem", directory / "certificate.pem"
+        key.write_text(certificate.pair.key)
+        own.write_text(certificate.pair.certificate)
+        self.signature = BinarySignature(
+            str(key), str(own), signature_method=xmlsec.Transform.RSA_SHA256,
+            digest_method=xmlsec.Transform.SHA256,
+        )
+
+    def apply(self, envelope, headers):
+        created = datetime.now(timezone.utc)
+        timestamp = WSU.Timestamp()
+        timestamp.append(WSU.Created(envelopes.stamp(created)))
+        timestamp.append(WSU.Expires(envelopes.stamp(created + timedelta(minutes=5))))
+        get_security_header(envelope).append(timestamp)
+        return self.signature.apply(envelope, headers)
+
+    def verify(self, envelope):
+        envelopes.verify(envelope, self.of_cloud)
+        return envelope
+
+
+class Zeep(Speaker):
+    """A SOAP client, made from the WSDL that the endpoint serves, of any edition and either SOAP."""
+
+    def __init__(self, cloud, directory, port, path):
+        signed = WsSecurity(cloud.signing_certificate, directory)
+        client = zeep.Client(f"{cloud.endpoint}{path}?wsdl", wsse=signed)
+        # Strict: an answer that does not fit the WSDL is an error.
+        self.ec2 = client.bind("AmazonEC2", port)
+
+    def create_key(self, name):
+        return self.ec2.CreateKeyPair(keyName=name).keyMaterial
+
+    def delete_key(self, name):
+        self.ec2.DeleteKeyPair(keyName=name)
+
+    def create_group(self, name):
+        self.ec2.CreateSecurityGroup(groupName=name, groupDescription="of the scenario")
+
+    def delete_group(self, name):
+        self.ec2.DeleteSecurityGroup(groupName=name)
+
+    def authorize(self, group, protocol, first_port, last_port):
+        self.ec2.AuthorizeSecurityGroupIngress(groupName=group, ipPermissions=items({
+            "ipProtocol": protocol, "fromPort": first_port, "toPort": last_port,
+            "ipRanges": items({"cidrIp": "0.0.0.0/0"}),
+        }))
+
+    def run(self, count, image, instance_type, key, group):
+        reservation = self.ec2.RunInstances(
+            imageId=image, minCount=count, maxCount=count, instanceType=instance_type,
+            keyName=key, groupSet=items({"groupName": group}),
+        )
+        return [instance.instanceId for instance in reservation.instancesSet.item]
+
+    def wait(self, ids, state):
+        eventually(
+            f"{ids} are {state}", lambda: set(self.states(ids)) == {state}, WAIT_SECONDS, every=1
+        )
+
+    def instances(self, ids):
+        answer = self.ec2.DescribeInstances(instancesSet=self.named(ids))
+        reservations = answer.reservationSet.item
+        found = {i.instanceId: i for r in reservations for i in r.instancesSet.item}
+        return [found[id] for id in ids]
+
+    def named(self, ids):
+        return items(*({"instanceId": id} for id in ids))
+
+    def states(self, ids):
+        return [instance.instanceState.name for instance in self.instances(ids)]
+
+    def addresses(self, ids):
+        return [(i.ipAddress, i.privateIpAddress) for i in self.instances(ids)]
+
+    def console(self, id):
+        output = self.ec2.GetConsoleOutput(instanceId=id).output or ""
+        return base64.b64decode(output).decode(errors="replace")
+
+    def tag(self, id, key, value):
+        self.ec2.CreateTags(
+            resourcesSet=items({"resourceId": id}), tagSet=items({"key": key, "value": value})
+        )
+
+    def tags(self, id):
+        filters = items({"name": "resource-id", "valueSet": items({"value": id})})
+        answer = self.ec2.DescribeTags(filterSet=filters)
+        return {tag.key: tag.value for tag in answer.tagSet.item}
+
+    def reboot(self, ids):
+        self.ec2.RebootInstances(instancesSet=self.named(ids))
+
+    def stop(self, ids):
+        self.ec2.StopInstances(instancesSet=self.named(ids))
+
+    def start(self, ids):
+        self.ec2.StartInstances(instancesSet=self.named(ids))
+
+    def terminate(self, ids):
+        self.ec2.TerminateInstances(instancesSet=self.named(ids))
+
+
+def items(*of):
+    """How EC2 writes lists."""
+    return {"item": list(of)}
+
+
 SPEAKERS = {
-    "boto3-v4": lambda cloud, home: Boto3(cloud, "v4", "/"),
-    "boto3-v4-query": lambda cloud, home: Boto3(cloud, "v4-query", "/services/Eucalyptus"),
-    "boto3-v2": lambda cloud, home: Boto3(cloud, "v2", "/services/compute"),
+    "boto3-v4": lambda cloud, home: Boto3(cloud.client(signature_version="v4", path="/")),
+    "boto3-v4-query": lambda cloud, home: Boto3(
+        cloud.client(signature_version="v4-query", path="/services/Eucalyptus")),
+    "boto3-v2": lambda cloud, home: Boto3(
+        cloud.client(signature_version="v2", path="/services/compute")),
+    "boto3-json": lambda cloud, home: Boto3(json_model.client(home, cloud)),
     "aws-cli": AwsCli,
     "libcloud-ec2": lambda cloud, home: Libcloud(cloud),
     "libcloud-eucalyptus": lambda cloud, home: LibcloudEucalyptus(cloud),
+    "zeep-soap-1.1": lambda cloud, home: Zeep(cloud, home, "AmazonEC2Port", "/services/Eucalyptus"),
+    "zeep-soap-1.2": lambda cloud, home: Zeep(cloud, home, "AmazonEC2Port12", "/"),
 }
+
+SAME_TO_GUESTS = {"boto3-v4-query", "boto3-json", "zeep-soap-1.2"}

@@ -9,7 +9,7 @@ from lxml import etree
 XS = "{http://www.w3.org/2001/XMLSchema}"
 EC2 = "http://ec2.amazonaws.com/doc/"
 # How many operations each had, of those there are.
-VERSIONS = {"2008-02-01": 24, "2008-12-01": 25, "2016-11-15": 68}
+VERSIONS = {"2008-02-01": 24, "2008-12-01": 25, "2016-11-15": 70}
 
 
 def description(cloud, version, path="/"):

@@ -252,7 +252,7 @@ async fn content_of_no_protocol_is_refused_and_not_misread() {
 async fn what_says_that_it_is_soap_is_answered_with_a_fault() {
     let server = Running::new(|_| {});
     for (header, media_type, fault) in [
-        (("soapaction", "\"\""), "text/xml", "<faultcode xmlns=\"\">Client.InvalidSOAPRequest<"),
+        (("soapaction", "\"\""), "text/xml", "Client.InvalidSOAPRequest<"),
         (("content-type", "text/xml; charset=utf-8"), "text/xml", "Client.InvalidSOAPRequest<"),
         (
             ("content-type", "application/soap+xml"),
