@@ -55,7 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "metadata",
         ],
     ),
-    ("api", &["actors", "messages", "domain", "ambient", "events", "metrics", "blobs"]),
+    ("api", &["actors", "messages", "domain", "ambient", "events", "metrics", "blobs", "soap"]),
 ];
 
 /// A vocabulary that is not ours, and the only place that may speak it.

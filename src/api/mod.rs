@@ -23,7 +23,10 @@ pub mod signature;
 pub mod parameters;
 pub mod query;
 
+pub mod edition;
 pub mod shape;
+pub mod soap_body;
+pub mod wsdl;
 
 pub mod describe;
 pub mod filters;

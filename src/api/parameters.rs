@@ -131,7 +131,7 @@ fn hex_digit(byte: u8) -> Option<u8> {
 
 /// Whether XML 1.0 can carry the character. One that it cannot, stored as a tag's value, would
 /// make every later answer that lists the tag unreadable.
-fn representable(character: char) -> bool {
+pub(super) fn representable(character: char) -> bool {
     match character {
         '\t' | '\n' | '\r' => true,
         '\u{fffe}' | '\u{ffff}' => false,

@@ -11,8 +11,11 @@
 mod connection;
 
 use super::error::{ApiError, Code};
+use super::parameters::raw_pairs;
 use super::protocol::{self, Asked, Conversation, Messages, Trust};
+use super::response::DEFAULT_VERSION;
 use super::signature::{Credentials, Received, Signed};
+use super::wsdl;
 use crate::domain::account::Caller;
 use crate::domain::chance::Chance;
 use crate::domain::time::Timestamp;
@@ -33,7 +36,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tracing::{Instrument, debug_span};
 
 /// Where the endpoint answers, with or without a slash at the end.
@@ -219,9 +222,12 @@ impl<E: Endpoint> Gate<E> {
     ) -> Result<String, ApiError> {
         check_path(request.path())?;
         check_method(request.method())?;
+        if let Some(version) = description_wanted(request) {
+            let _admitted = self.admit()?;
+            return wsdl::render(version, &address(request));
+        }
         let body = self.read_body(payload).await?;
-        let _admitted =
-            self.admission.try_acquire().map_err(|_| ApiError::request_limit_exceeded())?;
+        let _admitted = self.admit()?;
         let received = Received {
             method: request.method().as_str(),
             path: request.uri().path(),
@@ -245,6 +251,10 @@ impl<E: Endpoint> Gate<E> {
         let trace_id = trace_id.map(tracing::field::display);
         let span = debug_span!("api", %request_id, trace_id, action = %request.asked.action);
         self.endpoint.answer(request).instrument(span).await
+    }
+
+    fn admit(&self) -> Result<SemaphorePermit<'_>, ApiError> {
+        self.admission.try_acquire().map_err(|_| ApiError::request_limit_exceeded())
     }
 
     async fn read_body(&self, mut payload: web::Payload) -> Result<Vec<u8>, ApiError> {
@@ -284,6 +294,23 @@ fn check_method(method: &Method) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(Code::MethodNotAllowed, "The request method must be GET or POST."))
+}
+
+/// The version whose WSDL is asked for, by anybody: `?wsdl` for today's, `?wsdl=2008-02-01` for an
+/// older one's.
+fn description_wanted(request: &HttpRequest) -> Option<&str> {
+    if *request.method() != Method::GET || request.query_string().contains('&') {
+        return None;
+    }
+    let (name, version) = raw_pairs(request.query_string()).next()?;
+    let version = if version.is_empty() { DEFAULT_VERSION } else { version };
+    name.eq_ignore_ascii_case("wsdl").then_some(version)
+}
+
+/// Where the client found us: what stands before us may have a name of its own.
+fn address(request: &HttpRequest) -> String {
+    let found = request.connection_info();
+    format!("{}://{}{}", found.scheme(), found.host(), request.path())
 }
 
 /// What the client says of its trace. One that is malformed, or not the only one, was not said.

@@ -9,6 +9,7 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     process::ExitCode,
     thread,
@@ -114,7 +115,10 @@ fn text(event: Map<String, Value>) -> String {
         .filter_map(|field| event.get(*field).and_then(Value::as_str))
         .collect::<Vec<_>>()
         .join(" ");
-    for (field, value) in event.iter().filter(|(field, _)| !FIRST.contains(&field.as_str())) {
+    // A map of `serde_json`'s keeps the order of the log's line.
+    let rest: BTreeMap<_, _> =
+        event.iter().filter(|(field, _)| !FIRST.contains(&field.as_str())).collect();
+    for (field, value) in rest {
         let value = match value {
             Value::String(word) if !word.contains([' ', '"']) && !word.is_empty() => word.clone(),
             other => other.to_string(),

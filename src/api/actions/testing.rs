@@ -15,6 +15,7 @@ use crate::{
     api::{
         action::{Cloud, Exchange},
         cloud_certificate::tests::some_certificate,
+        edition::{Edition, fits},
         error::ApiError,
         parameters::Parameters,
         response::{IAM_VERSION, STS_VERSION},
@@ -193,7 +194,12 @@ impl TestCloud {
         let service = Service::of_version(Some(version));
         let call = ActionCall { service, name: action, version, parameters: &parameters };
         match super::perform(&call, &exchange).await {
-            Ok(document) => Ok(self.aliases.borrow_mut().aliased(&inner(&document))),
+            Ok(document) => {
+                if service == Service::Ec2 {
+                    fits::check(Edition::Today, action, &document);
+                }
+                Ok(self.aliases.borrow_mut().aliased(&inner(&document)))
+            }
             Err(error) => {
                 let message = self.aliases.borrow_mut().aliased(&error.message);
                 Err(ApiError { message, ..error })

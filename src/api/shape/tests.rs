@@ -95,6 +95,7 @@ fn json_names_lists_in_the_plural_and_knows_the_exceptions() {
         ("reservationSet.instancesSet", "Instances"),
         ("reservationSet.instancesSet.groupSet", "SecurityGroups"),
         ("reservationSet.instancesSet.ipAddress", "PublicIpAddress"),
+        ("reservationSet.instancesSet.reason", "StateTransitionReason"),
         ("reservationSet.instancesSet.networkInterfaceSet.groupSet", "Groups"),
     ] {
         assert_eq!(at(answer, path).json, json, "{path}");
