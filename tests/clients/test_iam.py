@@ -84,8 +84,8 @@ def test_iam_is_in_no_region_so_any_is_signed_for(cloud, region):
     assert user["Arn"] == f"arn:aws:iam::{cloud.account}:root"
 
 
-@pytest.mark.parametrize("path", ["/", "/services/Eucalyptus"])
-def test_iam_answers_where_ec2_does(cloud, path):
+@pytest.mark.parametrize("path", ["/", "/services/Eucalyptus", "/services/Euare"])
+def test_iam_answers_where_ec2_does_and_at_a_path_of_its_own(cloud, path):
     client = boto3.client(
         "iam", endpoint_url=cloud.endpoint + path, region_name=REGION,
         aws_access_key_id=cloud.root.id, aws_secret_access_key=cloud.root.secret,
