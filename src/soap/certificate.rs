@@ -93,9 +93,11 @@ impl Certificate {
         signature::UnparsedPublicKey::new(algorithm, key).verify(message, value).is_ok()
     }
 
-    /// Whether this is the public half of an RSA key.
-    pub(super) fn is_of(&self, public_key: &[u8]) -> bool {
-        matches!(&self.key, Key::Rsa(key) if key == public_key)
+    /// The public key as it stands in the certificate: a point, or PKCS#1.
+    pub(super) fn key(&self) -> &[u8] {
+        match &self.key {
+            Key::Rsa(key) | Key::P256(key) | Key::P384(key) => key,
+        }
     }
 }
 

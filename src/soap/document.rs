@@ -87,6 +87,10 @@ impl<'a> Document<'a> {
         }
         count(bytes, limits)?;
         let text = std::str::from_utf8(bytes).map_err(|_| Malformed::NotUtf8)?;
+        // The parser looks for these, but not in a value before its first reference.
+        if !text.chars().all(is_character) {
+            return Err(Malformed::NotWellFormed("a character that XML does not have".to_owned()));
+        }
         let tree = uppsala::Parser::new()
             .with_max_depth(limits.depth_max)
             .with_forbid_dtd(true)
@@ -309,6 +313,11 @@ fn count(bytes: &[u8], limits: &Limits) -> Result<(), Malformed> {
 fn after<'a>(bytes: &'a [u8], end: &[u8]) -> &'a [u8] {
     let at = bytes.windows(end.len()).position(|window| window == end);
     at.map_or(&[], |at| &bytes[at + end.len()..])
+}
+
+/// Whether XML 1.0 has it.
+pub(super) fn is_character(c: char) -> bool {
+    matches!(c, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
 
 /// What of a sender's text is repeated: enough to recognise, never a megabyte.

@@ -3,6 +3,7 @@
 //! The codes are as Amazon's: in SOAP 1.1 `Client.AuthFailure`, in SOAP 1.2 the code `Sender` with
 //! the subcode `AuthFailure`; the request id is in the detail.
 
+use super::document::is_character;
 use super::envelope::Version;
 use super::names::{AWS_FAULT, SOAP_12};
 use super::refused::{Blame, Refused};
@@ -68,9 +69,7 @@ impl Fault {
 
     /// Without the characters that XML does not have, which a message may repeat from a request.
     fn printable_message(&self) -> String {
-        let is_printable =
-            |c: &char| matches!(c, '\t' | '\n' | ' '..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
-        self.message.chars().map(|c| if is_printable(&c) { c } else { '\u{fffd}' }).collect()
+        self.message.chars().map(|c| if is_character(c) { c } else { '\u{fffd}' }).collect()
     }
 }
 

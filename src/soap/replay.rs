@@ -7,7 +7,6 @@
 //!
 //! It is not kept over a restart: what was sent in the minutes before could be sent again after.
 
-use super::certificate::fingerprint;
 use super::refused::Refused;
 use super::security::Verified;
 use crate::domain::time::Timestamp;
@@ -38,11 +37,7 @@ impl Seen {
 
     /// Remembers the message, unless it is known already.
     pub fn admit<H>(&self, message: &Verified<H>, now: Timestamp) -> Result<(), Refused> {
-        // The certificate too: two may have signed the same.
-        let mut known_by = message.certificate.to_vec();
-        known_by.extend(message.signed);
-        let known_by = fingerprint(&known_by);
-        let half = known_by.first_chunk().expect("a SHA-256 has 32 bytes, which are more than 16");
+        let half = message.signed.first_chunk().expect("32 bytes are more than 16");
         self.remember(u128::from_be_bytes(*half), message.until, now)
     }
 

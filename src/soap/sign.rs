@@ -57,7 +57,7 @@ impl Signer {
     pub fn new(pkcs8: &[u8], certificate: &[u8]) -> Result<Self, Unfit> {
         let key = RsaKeyPair::from_pkcs8(pkcs8).map_err(Unfit::Key)?;
         let parsed = Certificate::parse(certificate).map_err(Unfit::Certificate)?;
-        if !parsed.is_of(key.public_key().as_ref()) {
+        if parsed.key() != key.public_key().as_ref() {
             return Err(Unfit::NotThePair);
         }
         let certificate = BASE64_STANDARD.encode(certificate);

@@ -29,6 +29,8 @@ pub const RSA: &[u8] = include_bytes!("fixtures/rsa.cert.der");
 pub const RSA_KEY: &[u8] = include_bytes!("fixtures/rsa.key.der");
 pub const STRANGER: &[u8] = include_bytes!("fixtures/stranger.cert.der");
 pub const STRANGER_KEY: &[u8] = include_bytes!("fixtures/stranger.key.der");
+/// Another of the same key.
+pub const RENEWED: &[u8] = include_bytes!("fixtures/renewed.cert.der");
 const P256: &[u8] = include_bytes!("fixtures/p256.cert.der");
 const P384: &[u8] = include_bytes!("fixtures/p384.cert.der");
 const P521: &[u8] = include_bytes!("fixtures/p521.cert.der");
@@ -42,7 +44,14 @@ impl Certificates for Registered {
     type Holder = &'static str;
 
     fn find(&self, fingerprint: &[u8; 32]) -> Option<&'static str> {
-        let known = [("rsa", RSA), ("p256", P256), ("p384", P384), ("p521", P521), ("weak", WEAK)];
+        let known = [
+            ("rsa", RSA),
+            ("renewed", RENEWED),
+            ("p256", P256),
+            ("p384", P384),
+            ("p521", P521),
+            ("weak", WEAK),
+        ];
         known
             .into_iter()
             .find(|(_, der)| super::certificate::fingerprint(der) == *fingerprint)

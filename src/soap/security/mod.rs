@@ -6,7 +6,7 @@
 //! signature that is right about anything else is refused like none.
 //!
 //! The order: form, time, certificate, signature, digests. So a stranger costs no public-key
-//! arithmetic, and only holders of certificates cost canonical forms of whole Bodies.
+//! arithmetic, and only what holders of certificates have signed costs canonical forms of Bodies.
 
 mod algorithm;
 mod canonical;
@@ -48,8 +48,9 @@ pub struct Verified<H> {
     pub(super) certificate: [u8; 32],
     pub(super) version: Version,
     pub(super) payload: Element,
-    /// Of the bytes that were signed. The signature itself would not do to know a message by:
-    /// who has one by ECDSA can make another of it.
+    /// The SHA-256 of the key and of what it signed. The signature would not do to know a message
+    /// by: who has one by ECDSA can make another of it. Nor would the certificate, which may be one
+    /// of several that a key has.
     pub(super) signed: [u8; 32],
     /// When the message will not be accepted any more.
     pub(super) until: Timestamp,
@@ -92,7 +93,7 @@ pub fn verify<C: Certificates + ?Sized>(
         certificate: known_by,
         version: message.version,
         payload: document.element(payload)?,
-        signed: fingerprint(&signed),
+        signed: fingerprint(&[certificate.key(), &signed].concat()),
         until: lifetime.until(),
     })
 }

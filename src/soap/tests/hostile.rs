@@ -4,8 +4,8 @@ use crate::soap::document::Malformed;
 use crate::soap::receive::Receiver;
 use crate::soap::refused::Refused;
 use crate::soap::testing::{
-    Draft, EXCLUSIVE, NOW, PAYLOAD, RSA, Registered, STRANGER, STRANGER_KEY, X509, body, reference,
-    signature, signed_info, timestamp, token, token_reference, verified,
+    Draft, EXCLUSIVE, NOW, PAYLOAD, RENEWED, RSA, Registered, STRANGER, STRANGER_KEY, X509, body,
+    reference, signature, signed_info, timestamp, token, token_reference, verified,
 };
 use crate::soap::{Version, document::Limits};
 use base64::Engine;
@@ -148,6 +148,11 @@ fn a_message_that_is_sent_again_is_refused() {
     // What is not signed may be written in another way; it is the same message.
     let elsewise = message.replace("<s:Header>", "<!-- again --><s:Header >");
     assert_eq!(receive(&elsewise).unwrap_err(), Refused::Replayed);
+    // Nor is it another when it comes with another certificate of the same key.
+    let mut renewed = Draft::new();
+    renewed.token = token(RENEWED);
+    assert_eq!(verified(renewed.signed().as_bytes()).unwrap().holder, "renewed");
+    assert_eq!(receive(&renewed.signed()).unwrap_err(), Refused::Replayed);
     let later = timestamp("time", "2026-11-23T12:00:00.001Z", "2026-11-23T12:05:00Z");
     assert!(receive(&with_timestamp(&later).signed()).is_ok());
 }

@@ -95,6 +95,8 @@ fn what_is_not_well_formed_is_refused() {
         "<a>&#0;</a>",
         "<a>&#xD800;</a>",
         "<a>\u{1}</a>",
+        "<a xml:b=\"\u{1}&amp;\"/>",
+        "<a xml:b=\"\u{ffff}\"/>",
         "<a>]]></a>",
         "<a><!-- -- --></a>",
         "<!DOCTYPE a><a/>",

@@ -13,6 +13,9 @@
 #[path = "../../../src/domain/mod.rs"]
 pub mod domain;
 
+#[path = "../../../src/soap/mod.rs"]
+pub mod soap;
+
 #[path = "../../../src/network"]
 pub mod network {
     pub mod cable;

@@ -10,6 +10,7 @@
 use libfuzzer_sys as _;
 
 mod frames;
+mod messages;
 mod wires;
 
 use std::{env, fs, path::Path, process::ExitCode};
@@ -21,7 +22,7 @@ fn main() -> ExitCode {
     let checks = env::args().nth(1).is_some_and(|word| word == "check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let mut stale = 0;
-    for (target, seeds) in wires::seeds().into_iter().chain(frames::seeds()) {
+    for (target, seeds) in [wires::seeds(), frames::seeds(), messages::seeds()].concat() {
         let directory = root.join(target);
         for (name, bytes) in seeds {
             let path = directory.join(name);
