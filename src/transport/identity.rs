@@ -4,6 +4,8 @@
 //! cloud manager's without a group. Everything here is what a certificate claims; `tls` is what
 //! believes it.
 
+pub use super::role::Role;
+
 use super::fingerprint::Fingerprint;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize, de};
@@ -16,14 +18,6 @@ use x509_parser::{extensions::GeneralName, prelude::FromDer};
 
 const SCHEME: &str = "mallee://";
 const PART_LENGTH_MAX: usize = 63;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Role {
-    Cloud,
-    Group,
-    Node,
-}
 
 /// A process of a cloud. Its parts can stand in a URI as they are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,16 +102,6 @@ impl Identity {
 
     pub fn name(&self) -> &str {
         &self.name
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Role::Cloud => "cloud",
-            Role::Group => "group",
-            Role::Node => "node",
-        })
     }
 }
 

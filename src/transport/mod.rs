@@ -18,6 +18,7 @@
 
 pub mod fingerprint;
 pub mod identity;
+mod role;
 
 pub mod authority;
 pub mod credentials;

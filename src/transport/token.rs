@@ -4,7 +4,7 @@
 //! secret that admits one process once. Whoever has the string before it is used or expires can
 //! join in its stead, and nothing else.
 
-use super::{fingerprint::Fingerprint, identity::Role};
+use super::{fingerprint::Fingerprint, role::Role};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};

@@ -50,8 +50,13 @@ class Hosts(Cloud):
             ip("netns", "add", self.space(name))
             ip("-n", self.space(name), "link", "set", "lo", "up")
         self.lay_cables()
+        # The kernel takes a moment to say that both ends of a cable are up.
+        eventually_nothing("ends of cables are down", self.nodes_without_carrier, within=10)
         self.nodes_before = {name: self.residue_of(name) for name in self.nodes}
         super().start()
+
+    def nodes_without_carrier(self):
+        return [name for name in self.nodes if "NO-CARRIER" in "".join(self.residue_of(name))]
 
     def cable(self, *ends):
         """Two ends: a host or the tests' own, a device, an address or none."""

@@ -13,6 +13,7 @@ mod frames;
 mod messages;
 mod wires;
 
+use mallee_fuzz::{api_bytes, transport_bytes};
 use std::{env, fs, path::Path, process::ExitCode};
 
 /// A target's name, and its inputs by name.
@@ -22,7 +23,13 @@ fn main() -> ExitCode {
     let checks = env::args().nth(1).is_some_and(|word| word == "check");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("seeds");
     let mut stale = 0;
-    for (target, seeds) in [wires::seeds(), frames::seeds(), messages::seeds()].concat() {
+    let of_the_api = vec![
+        ("api_parameters", api_bytes::queries()),
+        ("api_signature", api_bytes::signed()),
+        ("transport_frame", transport_bytes::frames()),
+        ("join_token", transport_bytes::tokens()),
+    ];
+    for (target, seeds) in [wires::seeds(), frames::seeds(), messages::seeds(), of_the_api].concat() {
         let directory = root.join(target);
         for (name, bytes) in seeds {
             let path = directory.join(name);
