@@ -384,7 +384,7 @@ class Zeep(Speaker):
             imageId=image, minCount=count, maxCount=count, instanceType=instance_type,
             keyName=key, groupSet=items({"groupName": group}),
         )
-        return [instance.instanceId for instance in reservation.instancesSet.item]
+        return [instance.instanceId for instance in items_of(reservation.instancesSet)]
 
     def wait(self, ids, state):
         eventually(
@@ -393,8 +393,8 @@ class Zeep(Speaker):
 
     def instances(self, ids):
         answer = self.ec2.DescribeInstances(instancesSet=self.named(ids))
-        reservations = answer.reservationSet.item
-        found = {i.instanceId: i for r in reservations for i in r.instancesSet.item}
+        reservations = items_of(answer.reservationSet)
+        found = {i.instanceId: i for r in reservations for i in items_of(r.instancesSet)}
         return [found[id] for id in ids]
 
     def named(self, ids):
@@ -418,7 +418,7 @@ class Zeep(Speaker):
     def tags(self, id):
         filters = items({"name": "resource-id", "valueSet": items({"value": id})})
         answer = self.ec2.DescribeTags(filterSet=filters)
-        return {tag.key: tag.value for tag in answer.tagSet.item}
+        return {tag.key: tag.value for tag in items_of(answer.tagSet)}
 
     def reboot(self, ids):
         self.ec2.RebootInstances(instancesSet=self.named(ids))
@@ -436,6 +436,11 @@ class Zeep(Speaker):
 def items(*of):
     """How EC2 writes lists."""
     return {"item": list(of)}
+
+
+def items_of(read):
+    """What zeep makes of one; of an empty one it makes nothing."""
+    return read.item if read else []
 
 
 SPEAKERS = {

@@ -322,7 +322,7 @@ HOSTILE = {
     "Body wrapped in the header": (wrapped_in(lambda m: m.header), "InvalidSOAPRequest"),
     "Body wrapped in Security": (wrapped_in(lambda m: m.security), "InvalidSOAPRequest"),
     "Body wrapped in the signature": (wrapped_in(lambda m: m.signature), "InvalidSOAPRequest"),
-    "Body wrapped in the Body": (wrapped_in(lambda m: m.body), "InvalidSOAPRequest"),
+    "Body replaced": (wrapped_in(lambda m: m.body), "InvalidSecurity"),
     "Body wrapped, the other of the same id": (wrapped_with_the_same_id, "InvalidSOAPRequest"),
     "Body wrapped, the other of another kind of id": (wrapped_with_another_kind_of_id, "InvalidSOAPRequest"),
     "two Bodies, the signed one last": (two_bodies(first=True), "InvalidSOAPRequest"),
