@@ -21,13 +21,14 @@ export MALLEE_BENCH_MOTO="$PWD/$moto/bin/moto_server"
 boringtun=target/bench/boringtun
 if [ ! -x "$boringtun/bin/boringtun-cli" ]; then
 	echo "mallee: installing boringtun into $boringtun, to compare with" >&2
-	cargo install --quiet --root "$boringtun" boringtun-cli
+	cargo install --quiet --locked --root "$boringtun" boringtun-cli
 fi
 export MALLEE_BENCH_BORINGTUN="$PWD/$boringtun/bin/boringtun-cli"
 
 cargo bench --locked --bench decisions
 cargo bench --locked --bench store
 cargo bench --locked --bench link
+cargo bench --locked --bench soap
 cargo bench --locked --bench simulation
 cargo bench --locked --bench api
 cargo bench --locked --bench cluster

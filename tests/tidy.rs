@@ -67,10 +67,7 @@ const FOREIGN: &[(&[&str], &str)] = &[
     (&["use rustls", "use tokio_rustls"], "src/transport"),
     // Of links between processes, of messages, and of users and the cloud as they see it.
     (&["use rcgen"], "src/transport src/api/cloud_certificate.rs"),
-    (
-        &["use x509_parser"],
-        "src/transport src/soap src/api/certificate.rs src/api/cloud_certificate.rs",
-    ),
+    (&["use x509_parser"], "src/transport src/soap src/api/cloud_certificate.rs"),
     (
         &["use quick_xml", "quick_xml::se", "quick_xml::de"],
         "src/api src/hypervisor/domain_xml src/cli src/soap/fault.rs",

@@ -5,20 +5,14 @@
 //! extensions mean nothing here.
 
 use super::error::{ApiError, Code};
-use crate::domain::{signing_certificate::CertificateFingerprint, time::Timestamp};
-use pem::{EncodeConfig, LineEnding, Pem};
-use ring::digest;
-use x509_parser::{
-    certificate::X509Certificate,
-    oid_registry::{OID_EC_P256, OID_NIST_EC_P384},
-    prelude::FromDer,
-    public_key::PublicKey,
-    x509::SubjectPublicKeyInfo,
+use crate::{
+    domain::{signing_certificate::CertificateFingerprint, time::Timestamp},
+    soap::certificate::{self, RSA_BITS, Unusable, fingerprint},
 };
+use pem::{EncodeConfig, LineEnding, Pem};
 
 /// IAM's limit to the parameter.
 pub const BODY_BYTES_MAX: usize = 16_384;
-const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 pub(super) const TAG: &str = "CERTIFICATE";
 
 /// A certificate fit to be recorded.
@@ -45,6 +39,15 @@ pub enum Unfit {
     Expired,
 }
 
+impl From<Unusable> for Unfit {
+    fn from(unusable: Unusable) -> Unfit {
+        match unusable {
+            Unusable::Unreadable => Unfit::Malformed,
+            Unusable::KeyKind | Unusable::KeySize(_) => Unfit::Key,
+        }
+    }
+}
+
 impl From<Unfit> for ApiError {
     fn from(unfit: Unfit) -> ApiError {
         let code = match unfit {
@@ -57,10 +60,8 @@ impl From<Unfit> for ApiError {
 
 impl Certificate {
     pub fn of_der(der: &[u8]) -> Certificate {
-        let digest = digest::digest(&digest::SHA256, der);
-        let digest = digest.as_ref().try_into().expect("a SHA-256 digest has 32 bytes");
         Certificate {
-            fingerprint: CertificateFingerprint::of_digest(digest),
+            fingerprint: CertificateFingerprint::of_digest(fingerprint(der)),
             body: in_pem(TAG, der),
         }
     }
@@ -76,29 +77,11 @@ pub fn read(text: &str, now: Timestamp) -> Result<Certificate, Unfit> {
     if block.tag() != TAG {
         return Err(Unfit::Malformed);
     }
-    let (rest, certificate) =
-        X509Certificate::from_der(block.contents()).map_err(|_| Unfit::Malformed)?;
-    if !rest.is_empty() {
-        return Err(Unfit::Malformed);
-    }
-    check_key(certificate.public_key())?;
-    let until = certificate.validity().not_after.timestamp();
-    if until < now.as_millis().div_euclid(1000) {
+    let certificate = certificate::Certificate::parse(block.contents())?;
+    if certificate.valid_until() < now {
         return Err(Unfit::Expired);
     }
     Ok(Certificate::of_der(block.contents()))
-}
-
-fn check_key(key: &SubjectPublicKeyInfo<'_>) -> Result<(), Unfit> {
-    let fit = match key.parsed().map_err(|_| Unfit::Malformed)? {
-        PublicKey::RSA(rsa) => RSA_BITS.contains(&rsa.key_size()),
-        PublicKey::EC(_) => {
-            let curve = key.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
-            curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384)
-        }
-        _ => false,
-    };
-    if fit { Ok(()) } else { Err(Unfit::Key) }
 }
 
 pub(super) fn in_pem(tag: &str, der: &[u8]) -> String {

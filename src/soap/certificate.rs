@@ -5,11 +5,15 @@
 use super::security::Method;
 use crate::domain::time::Timestamp;
 use ring::{digest, signature};
+use std::ops::RangeInclusive;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::oid_registry;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+/// The lengths of RSA keys that `ring` verifies with.
+pub const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
@@ -26,7 +30,7 @@ pub enum Unusable {
     Unreadable,
     #[error("its key is neither RSA's nor of the curves P-256 and P-384")]
     KeyKind,
-    #[error("its key has {0} bits; RSA keys have 2048 to 8192")]
+    #[error("its key has {0} bits; RSA keys have {least} to {most}", least = RSA_BITS.start(), most = RSA_BITS.end())]
     KeySize(usize),
 }
 
@@ -108,7 +112,7 @@ impl Key {
         if *kind == oid_registry::OID_PKCS1_RSAENCRYPTION {
             let Ok(PublicKey::RSA(key)) = info.parsed() else { return Err(Unusable::Unreadable) };
             let bits = key.key_size();
-            if !(2048..=8192).contains(&bits) {
+            if !RSA_BITS.contains(&bits) {
                 return Err(Unusable::KeySize(bits));
             }
             return Ok(Key::Rsa(bytes));

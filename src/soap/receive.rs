@@ -60,7 +60,7 @@ impl Receiver {
         Ok(Received {
             holder: verified.holder,
             certificate: verified.certificate,
-            version: verified.version,
+            version,
             payload: verified.payload,
         })
     }

@@ -21,7 +21,7 @@ pub use algorithm::Method;
 use super::certificate::{Certificate, fingerprint};
 use super::document::{Document, Node};
 use super::element::Element;
-use super::envelope::{Parsed, Version};
+use super::envelope::Parsed;
 use super::names::ADDRESSING;
 use super::refused::Refused;
 use crate::domain::time::Timestamp;
@@ -46,7 +46,6 @@ pub trait Certificates {
 pub struct Verified<H> {
     pub(super) holder: H,
     pub(super) certificate: [u8; 32],
-    pub(super) version: Version,
     pub(super) payload: Element,
     /// The SHA-256 of the key and of what it signed. The signature would not do to know a message
     /// by: who has one by ECDSA can make another of it. Nor would the certificate, which may be one
@@ -91,7 +90,6 @@ pub fn verify<C: Certificates + ?Sized>(
     Ok(Verified {
         holder,
         certificate: known_by,
-        version: message.version,
         payload: document.element(payload)?,
         signed: fingerprint(&[certificate.key(), &signed].concat()),
         until: lifetime.until(),
