@@ -63,7 +63,7 @@ fn believing(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("believing");
     group.throughput(Throughput::Elements(1));
 
-    let receiver = Receiver::new(Limits::default());
+    let receiver = Receiver::new(Limits::default(), NOW);
     // No two are the same.
     let number = Cell::new(0);
     let message = || {

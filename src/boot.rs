@@ -222,7 +222,7 @@ fn serve(
         clock: Arc::new(move || clock.now()),
         chance: Arc::new(move || chance.chance("request-ids")),
         messages: Arc::new(api::protocol::Messages {
-            receiver: Receiver::new(soap::document::Limits::default()),
+            receiver: Receiver::new(soap::document::Limits::default(), cloud.ambient.now()),
             signer: signer(cloud, configuration)?,
         }),
         teller: events.teller("api", &configuration.cloud.name),

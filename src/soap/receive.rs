@@ -39,8 +39,9 @@ pub struct Rejected {
 const REMEMBERED_MAX: usize = 2_000_000;
 
 impl Receiver {
-    pub fn new(limits: Limits) -> Self {
-        Self { limits, seen: Seen::new(REMEMBERED_MAX) }
+    /// It begins at `since`: older messages may have been taken by another one.
+    pub fn new(limits: Limits, since: Timestamp) -> Self {
+        Self { limits, seen: Seen::new(REMEMBERED_MAX, since) }
     }
 
     /// `assumed` is the version to answer in when the message does not say one, as
@@ -60,7 +61,7 @@ impl Receiver {
         Ok(Received {
             holder: verified.holder,
             certificate: verified.certificate,
-            version,
+            version: verified.version,
             payload: verified.payload,
         })
     }

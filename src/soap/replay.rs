@@ -5,19 +5,25 @@
 //! and nothing is forgotten to make room: when there is none, the next message is refused.
 //! A clock that is set back does not bring forgotten messages back.
 //!
-//! It is not kept over a restart: what was sent in the minutes before could be sent again after.
+//! It is not kept over a restart. Instead, what was made before it began is refused: that may have been
+//! taken by whoever was here before. So a sender whose clock is behind is refused for as long as it is.
 
 use super::refused::Refused;
 use super::security::Verified;
 use crate::domain::time::Timestamp;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+/// Many write the time to the second only.
+const WRITTEN_AS: Duration = Duration::from_secs(1);
 
 /// Shared by all who take messages for the same holders.
 #[derive(Debug)]
 pub struct Seen {
     memory: Mutex<Memory>,
     remembered_max: usize,
+    since: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -30,13 +36,16 @@ struct Memory {
 }
 
 impl Seen {
-    /// About 32 bytes are needed for each.
-    pub fn new(remembered_max: usize) -> Self {
-        Self { memory: Mutex::default(), remembered_max }
+    /// About 32 bytes are needed for each. What was made before `since` is not known here.
+    pub fn new(remembered_max: usize, since: Timestamp) -> Self {
+        Self { memory: Mutex::default(), remembered_max, since }
     }
 
     /// Remembers the message, unless it is known already.
     pub fn admit<H>(&self, message: &Verified<H>, now: Timestamp) -> Result<(), Refused> {
+        if message.created + WRITTEN_AS < self.since {
+            return Err(Refused::Time("the Timestamp is of before this service began"));
+        }
         let half = message.signed.first_chunk().expect("32 bytes are more than 16");
         self.remember(u128::from_be_bytes(*half), message.until, now)
     }
@@ -86,14 +95,13 @@ fn minute(time: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const NOW: Timestamp = Timestamp(1_795_000_000_000);
     const QUARTER: Duration = Duration::from_secs(15 * 60);
 
     #[test]
     fn a_message_is_taken_once() {
-        let seen = Seen::new(10);
+        let seen = Seen::new(10, NOW);
         assert_eq!(seen.remember(1, NOW + QUARTER, NOW), Ok(()));
         assert_eq!(seen.remember(1, NOW + QUARTER, NOW + QUARTER), Err(Refused::Replayed));
         assert_eq!(seen.remember(2, NOW + QUARTER, NOW), Ok(()));
@@ -101,7 +109,7 @@ mod tests {
 
     #[test]
     fn nothing_is_forgotten_while_it_could_be_accepted_and_everything_after() {
-        let seen = Seen::new(10);
+        let seen = Seen::new(10, NOW);
         let until = NOW + QUARTER;
         seen.remember(1, until, NOW).unwrap();
         assert_eq!(seen.remember(1, until, until), Err(Refused::Replayed));
@@ -111,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_full_memory_refuses_rather_than_forgets() {
-        let seen = Seen::new(2);
+        let seen = Seen::new(2, NOW);
         seen.remember(1, NOW + QUARTER, NOW).unwrap();
         seen.remember(2, NOW + QUARTER, NOW).unwrap();
         assert_eq!(seen.remember(3, NOW + QUARTER, NOW), Err(Refused::Unremembered));
@@ -122,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_is_set_back_brings_nothing_back() {
-        let seen = Seen::new(10);
+        let seen = Seen::new(10, NOW);
         let until = NOW + QUARTER;
         seen.remember(1, until, NOW).unwrap();
         let later = until + QUARTER;
@@ -132,7 +140,7 @@ mod tests {
 
     #[test]
     fn of_many_that_bring_the_same_message_at_once_one_is_taken() {
-        let seen = Seen::new(10);
+        let seen = Seen::new(10, NOW);
         let taken = std::thread::scope(|scope| {
             let bring = || seen.remember(7, NOW + QUARTER, NOW).is_ok();
             let threads: Vec<_> = (0..8).map(|_| scope.spawn(bring)).collect();

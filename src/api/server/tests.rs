@@ -41,7 +41,7 @@ impl Certificates for Echo {
 }
 
 fn messages() -> Arc<Messages> {
-    Arc::new(Messages { receiver: soap::Receiver::new(Default::default()), signer: None })
+    Arc::new(Messages { receiver: soap::Receiver::new(Default::default(), NOW), signer: None })
 }
 
 impl Endpoint for Echo {

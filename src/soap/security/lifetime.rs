@@ -57,6 +57,10 @@ impl Lifetime {
         Ok(())
     }
 
+    pub fn created(&self) -> Timestamp {
+        self.created
+    }
+
     /// The last instant at which it is accepted.
     pub fn until(&self) -> Timestamp {
         let aged = self.created + AGE_MAX + SKEW_MAX;

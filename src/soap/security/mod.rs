@@ -21,7 +21,7 @@ pub use algorithm::Method;
 use super::certificate::{Certificate, fingerprint};
 use super::document::{Document, Node};
 use super::element::Element;
-use super::envelope::Parsed;
+use super::envelope::{Parsed, Version};
 use super::names::ADDRESSING;
 use super::refused::Refused;
 use crate::domain::time::Timestamp;
@@ -46,11 +46,13 @@ pub trait Certificates {
 pub struct Verified<H> {
     pub(super) holder: H,
     pub(super) certificate: [u8; 32],
+    pub(super) version: Version,
     pub(super) payload: Element,
     /// The SHA-256 of the key and of what it signed. The signature would not do to know a message
     /// by: who has one by ECDSA can make another of it. Nor would the certificate, which may be one
     /// of several that a key has.
     pub(super) signed: [u8; 32],
+    pub(super) created: Timestamp,
     /// When the message will not be accepted any more.
     pub(super) until: Timestamp,
 }
@@ -90,8 +92,10 @@ pub fn verify<C: Certificates + ?Sized>(
     Ok(Verified {
         holder,
         certificate: known_by,
+        version: message.version,
         payload: document.element(payload)?,
         signed: fingerprint(&[certificate.key(), &signed].concat()),
+        created: lifetime.created(),
         until: lifetime.until(),
     })
 }

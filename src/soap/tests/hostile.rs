@@ -1,5 +1,6 @@
 //! Messages that are signed well, but not acceptably, or not signed.
 
+use crate::domain::time::Timestamp;
 use crate::soap::document::Malformed;
 use crate::soap::receive::Receiver;
 use crate::soap::refused::Refused;
@@ -10,6 +11,7 @@ use crate::soap::testing::{
 use crate::soap::{Version, document::Limits};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use std::time::Duration;
 
 fn refused(message: &str) -> Refused {
     match verified(message.as_bytes()) {
@@ -137,7 +139,7 @@ fn a_timestamp_that_is_not_one_is_refused() {
 
 #[test]
 fn a_message_that_is_sent_again_is_refused() {
-    let receiver = Receiver::new(Limits::default());
+    let receiver = Receiver::new(Limits::default(), Timestamp(0));
     let receive = |message: &str| {
         let (bytes, assumed) = (message.as_bytes(), Version::Soap11);
         receiver.receive(bytes, assumed, &Registered, NOW).map_err(|rejected| rejected.refused)
@@ -155,6 +157,19 @@ fn a_message_that_is_sent_again_is_refused() {
     assert_eq!(receive(&renewed.signed()).unwrap_err(), Refused::Replayed);
     let later = timestamp("time", "2026-11-23T12:00:00.001Z", "2026-11-23T12:05:00Z");
     assert!(receive(&with_timestamp(&later).signed()).is_ok());
+}
+
+#[test]
+fn what_was_taken_before_a_restart_is_not_taken_again_after_it() {
+    let message = Draft::new().signed();
+    let made = Timestamp(NOW.0 - 60_000);
+    let receive = |since: Timestamp| {
+        let receiver = Receiver::new(Limits::default(), since);
+        let taken = receiver.receive(message.as_bytes(), Version::Soap11, &Registered, NOW);
+        taken.map(drop).map_err(|rejected| rejected.refused)
+    };
+    assert_eq!(receive(made), Ok(()));
+    assert!(matches!(receive(made + Duration::from_millis(1001)), Err(Refused::Time(_))));
 }
 
 #[test]

@@ -38,7 +38,7 @@ static MEANT: LazyLock<[Element; 2]> = LazyLock::new(|| {
 });
 
 fn taken(message: &[u8]) -> Option<Element> {
-    let receiver = Receiver::new(Limits::default());
+    let receiver = Receiver::new(Limits::default(), Timestamp(0));
     let received = receiver.receive(message, Version::Soap11, &Registered, NOW).ok()?;
     let again = receiver.receive(message, Version::Soap11, &Registered, NOW);
     assert!(again.is_err(), "taken twice");
