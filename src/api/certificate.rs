@@ -19,6 +19,8 @@ pub(super) const TAG: &str = "CERTIFICATE";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Certificate {
     pub fingerprint: CertificateFingerprint,
+    /// The digest of its public key.
+    pub key: CertificateFingerprint,
     /// In PEM.
     pub body: String,
 }
@@ -59,9 +61,15 @@ impl From<Unfit> for ApiError {
 }
 
 impl Certificate {
-    pub fn of_der(der: &[u8]) -> Certificate {
+    pub fn of_der(der: &[u8]) -> Result<Certificate, Unusable> {
+        let parsed = certificate::Certificate::parse(der)?;
+        Ok(Certificate::of_parsed(der, &parsed))
+    }
+
+    fn of_parsed(der: &[u8], parsed: &certificate::Certificate) -> Certificate {
         Certificate {
-            fingerprint: CertificateFingerprint::of_digest(fingerprint(der)),
+            fingerprint: CertificateFingerprint::of_digest(*parsed.fingerprint()),
+            key: CertificateFingerprint::of_digest(fingerprint(parsed.key())),
             body: in_pem(TAG, der),
         }
     }
@@ -77,11 +85,11 @@ pub fn read(text: &str, now: Timestamp) -> Result<Certificate, Unfit> {
     if block.tag() != TAG {
         return Err(Unfit::Malformed);
     }
-    let certificate = certificate::Certificate::parse(block.contents())?;
-    if certificate.valid_until() < now {
+    let parsed = certificate::Certificate::parse(block.contents())?;
+    if parsed.valid_until() < now {
         return Err(Unfit::Expired);
     }
-    Ok(Certificate::of_der(block.contents()))
+    Ok(Certificate::of_parsed(block.contents(), &parsed))
 }
 
 pub(super) fn in_pem(tag: &str, der: &[u8]) -> String {

@@ -13,7 +13,10 @@ use super::{
     certificate::{Certificate, TAG, in_pem},
     key_material::{FromChance, PrivateHalf},
 };
-use crate::domain::{chance::Chance, time::Timestamp};
+use crate::{
+    domain::{chance::Chance, signing_certificate::CertificateFingerprint, time::Timestamp},
+    soap::certificate::fingerprint,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair,
     KeyUsagePurpose, PKCS_RSA_SHA256, SerialNumber, SubjectPublicKeyInfo,
@@ -62,7 +65,7 @@ pub enum CloudCertificateFault {
 
 impl fmt::Debug for CloudCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fingerprint = Certificate::of_der(&self.der).fingerprint;
+        let fingerprint = CertificateFingerprint::of_digest(fingerprint(&self.der));
         write!(f, "CloudCertificate({fingerprint}, key: <redacted>)")
     }
 }
@@ -138,7 +141,8 @@ impl CloudCertificate {
         // The tools of SOAP's time read no other form than this.
         let pem = private.to_pkcs1_pem(LineEnding::LF).map_err(of_key)?;
         Ok(Issued {
-            certificate: Certificate::of_der(certificate.der()),
+            certificate: Certificate::of_der(certificate.der())
+                .map_err(|_| CloudCertificateFault::Unreadable)?,
             private: PrivateHalf(pem.to_string()),
         })
     }

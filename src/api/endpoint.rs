@@ -41,9 +41,10 @@ impl Certificates for Ec2 {
         let state = self.0.published.load();
         let fingerprint = CertificateFingerprint::of_digest(*fingerprint);
         let certificate = state.signing_certificates.get(&fingerprint)?;
-        certificate
-            .is_active()
-            .then(|| Caller { account: certificate.account.clone(), role: certificate.role })
+        certificate.is_active().then(|| {
+            let account = certificate.account.clone();
+            Caller { role: state.role_of(&account), account }
+        })
     }
 }
 

@@ -56,6 +56,14 @@ impl Parameters {
         Ok(())
     }
 
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// The value of the parameter named; the first, if it was given more than once.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(given, _)| *given == name).map(|(_, value)| value)

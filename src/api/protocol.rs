@@ -89,6 +89,11 @@ pub fn begin(headers: &HeaderMap) -> Box<dyn Conversation> {
     spoken.expect("the last protocol takes every request").begin(headers)
 }
 
+/// The conversation with somebody who asks for what everybody may have.
+pub fn plain() -> Box<dyn Conversation> {
+    Box::new(query::QueryConversation::default())
+}
+
 /// The media type without its parameters. One that is no text matches nothing we know.
 fn media_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(CONTENT_TYPE)?.to_str().unwrap_or("unreadable");

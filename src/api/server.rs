@@ -167,7 +167,10 @@ impl<E: Endpoint> Gate<E> {
         let _busy = connection::busy(&request);
         let begun = Instant::now();
         let mut known = self.begin(request.headers());
-        let mut conversation = protocol::begin(request.headers());
+        let mut conversation = match description_wanted(&request) {
+            Some(_) => protocol::plain(),
+            None => protocol::begin(request.headers()),
+        };
         let answered = self.try_answer(&request, payload, conversation.as_mut(), &mut known).await;
         let Known { cause, mut told } = known;
         let request_id = cause.request_id.clone();

@@ -10,7 +10,7 @@ use super::{
         form::{Form, Particle},
     },
     error::{ApiError, Code, echo},
-    parameters::{Parameters, given_twice, representable},
+    parameters::{Parameters, given_twice},
     response,
     shape::Kind,
 };
@@ -36,14 +36,14 @@ pub fn read(payload: &Element) -> Result<SoapCall, ApiError> {
         namespace: &payload.namespace,
         path: Vec::new(),
         places: Vec::new(),
-        pairs: Vec::new(),
+        parameters: Parameters::default(),
     };
     body.fields(payload, &operation.request)?;
     Ok(SoapCall {
         action: payload.name.clone(),
         version: version.to_owned(),
         edition,
-        parameters: body.pairs.into_iter().collect(),
+        parameters: body.parameters,
     })
 }
 
@@ -65,7 +65,7 @@ struct Body<'e> {
     path: Vec<&'e str>,
     /// Where in each list around it that one stands, from 1.
     places: Vec<usize>,
-    pairs: Vec<(String, String)>,
+    parameters: Parameters,
 }
 
 impl<'e> Body<'e> {
@@ -80,7 +80,9 @@ impl<'e> Body<'e> {
             if parent.children[..at].iter().any(|earlier| earlier.name == child.name) {
                 return Err(given_twice(&self.name_of(Some(child))));
             }
-            self.element(child, &particle.form, &particle.origin)?;
+            if !child.nil {
+                self.element(child, &particle.form, &particle.origin)?;
+            }
         }
         Ok(())
     }
@@ -115,12 +117,14 @@ impl<'e> Body<'e> {
             if item.name != "item" {
                 return Err(self.unknown(item));
             }
-            let given = self.pairs.len();
+            let given = self.parameters.len();
             self.places.push(at + 1);
-            self.element(item, of, "")?;
+            if !item.nil {
+                self.element(item, of, "")?;
+            }
             self.places.pop();
             // Passed over, it would turn "this one" into "all of them".
-            if self.pairs.len() == given {
+            if self.parameters.len() == given {
                 return Err(ApiError::missing_parameter(&self.name_of(Some(item))));
             }
         }
@@ -144,19 +148,6 @@ impl<'e> Body<'e> {
     }
 
     fn give(&mut self, origin: &str, value: &str) -> Result<(), ApiError> {
-        if self.pairs.len() == Parameters::PAIRS_MAX {
-            let max = Parameters::PAIRS_MAX;
-            return Err(ApiError::malformed_query(format!(
-                "The request has more than {max} parameters."
-            )));
-        }
-        if !value.chars().all(representable) {
-            let name = self.name_of(None);
-            return Err(ApiError::malformed_query(format!(
-                "The value of the parameter {} has an invalid character.",
-                echo(&name)
-            )));
-        }
         let mut places = self.places.iter();
         let mut name = String::with_capacity(origin.len() + 4);
         for part in origin.split('#') {
@@ -166,8 +157,7 @@ impl<'e> Body<'e> {
                 name.push_str(&place.to_string());
             }
         }
-        self.pairs.push((name, value.to_owned()));
-        Ok(())
+        self.parameters.add(name, value.to_owned())
     }
 
     fn unknown(&self, element: &Element) -> ApiError {

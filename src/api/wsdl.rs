@@ -15,9 +15,10 @@ use super::{
 };
 use quick_xml::{
     Writer,
+    escape::escape,
     events::{BytesDecl, Event},
 };
-use std::io;
+use std::{io, sync::LazyLock};
 
 const WSDL: &str = "http://schemas.xmlsoap.org/wsdl/";
 const XSD: &str = "http://www.w3.org/2001/XMLSchema";
@@ -32,19 +33,35 @@ const PROTOCOLS: [(&str, &str, &str); 2] = [
 
 type Out = Writer<Vec<u8>>;
 
+/// Stand for what differs from client to client in a description that is otherwise the same.
+const NAMESPACE: &str = "urn:the-namespace";
+const ADDRESS: &str = "urn:the-address";
+
 /// The WSDL of a version, for a client that reached the endpoint at `address`.
+///
+/// Anybody may ask, as often as they like, so each edition's is written once.
 pub fn render(version: &str, address: &str) -> Result<String, ApiError> {
+    static WRITTEN: LazyLock<[Result<String, ApiError>; 3]> =
+        LazyLock::new(|| Edition::ALL.map(write));
+    let edition = Edition::of_version(version);
+    let written = Edition::ALL.iter().zip(&*WRITTEN).find(|(one, _)| **one == edition);
+    let (_, written) = written.expect("every edition is one of all");
+    let namespace = response::namespace(version);
+    Ok(written.clone()?.replace(NAMESPACE, &namespace).replace(ADDRESS, &escape(address)))
+}
+
+fn write(edition: Edition) -> Result<String, ApiError> {
     let description = Description {
-        namespace: response::namespace(version),
-        address,
-        operations: Edition::of_version(version).operations(),
+        namespace: NAMESPACE.to_owned(),
+        address: ADDRESS,
+        operations: edition.operations(),
     };
     let mut out = Writer::new_with_indent(Vec::new(), b' ', 1);
     let written = description.write(&mut out).map(|()| String::from_utf8(out.into_inner()));
     match written {
         Ok(Ok(text)) => Ok(text),
         _ => {
-            log::error!("the WSDL of `{version}` cannot be written");
+            log::error!("the WSDL of {edition:?} cannot be written");
             Err(ApiError::internal())
         }
     }

@@ -42,11 +42,15 @@ pub fn ensure(
         status: CredentialStatus::Active,
         issued: false,
     };
+    // Who was root of an account before is nobody's administrator, whatever keys they had made.
+    let administers_another = |earlier: &AccessKey| {
+        earlier.role == Role::Administrator && earlier.account != credentials.account
+    };
     let mut known = false;
     for earlier in load_all::<AccessKey>(store)? {
         if (AccessKey { created_at: now, ..earlier.clone() }) == key {
             known = true;
-        } else if earlier.is_configured() {
+        } else if earlier.is_configured() || administers_another(&earlier) {
             batch.remove_record(&earlier);
         }
     }

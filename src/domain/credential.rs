@@ -90,6 +90,18 @@ pub fn holder(
     named.cloned().ok_or_else(|| CredentialFault::UserNotFound(user.to_owned()))
 }
 
+/// Whether a user may have one more.
+pub fn check_room(
+    kind: CredentialKind,
+    held: usize,
+    holder: &Account,
+) -> Result<(), CredentialFault> {
+    if held < kind.max() {
+        return Ok(());
+    }
+    Err(CredentialFault::LimitExceeded { kind, user: holder.name.clone() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

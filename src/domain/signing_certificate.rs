@@ -5,7 +5,6 @@
 //! (`api::certificate`); the private half is never kept.
 
 use super::{
-    account::Role,
     credential::CredentialStatus,
     id::{AccountId, MalformedId},
     time::Timestamp,
@@ -23,10 +22,12 @@ pub struct SigningCertificate {
     /// What users call it by.
     pub id: String,
     pub fingerprint: CertificateFingerprint,
+    /// The digest of its public key.
+    pub key: CertificateFingerprint,
     /// In PEM.
     pub body: String,
+    /// What it is good for is what the account is.
     pub account: AccountId,
-    pub role: Role,
     pub status: CredentialStatus,
     pub uploaded_at: Timestamp,
 }

@@ -98,7 +98,7 @@ impl Certificate {
     }
 
     /// The public key as it stands in the certificate: a point, or PKCS#1.
-    pub(super) fn key(&self) -> &[u8] {
+    pub fn key(&self) -> &[u8] {
         match &self.key {
             Key::Rsa(key) | Key::P256(key) | Key::P384(key) => key,
         }

@@ -185,27 +185,22 @@ impl<'a> Document<'a> {
     ///
     /// Attributes of a namespace say how to read a text that is read by its name here
     /// (`xsi:type`), and are left out. One without a namespace would say more (`href`: that the
-    /// value stands elsewhere), so it is refused. What is `xsi:nil` is not there at all.
+    /// value stands elsewhere), so it is refused. What is `xsi:nil` says so.
     pub fn element(&self, node: Node) -> Result<Element, Malformed> {
         if let Some((_, name, _)) = self.attributes(node).find(|(space, _, _)| space.is_empty()) {
             return Err(Malformed::Attribute(shortened(name)));
         }
-        let mut children = Vec::new();
-        let mut has_children = false;
-        for child in self.children(node) {
-            has_children = true;
-            if !self.is_nil(child) {
-                children.push(self.element(child)?);
-            }
-        }
-        let text = if has_children {
+        let children =
+            self.children(node).map(|child| self.element(child)).collect::<Result<Vec<_>, _>>()?;
+        let text = if children.is_empty() {
+            self.text(node).into_owned()
+        } else {
             self.check_unmixed(node)?;
             String::new()
-        } else {
-            self.text(node).into_owned()
         };
+        let nil = self.is_nil(node);
         let (namespace, name) = (self.namespace(node).to_owned(), self.name(node).to_owned());
-        Ok(Element { namespace, name, children, text })
+        Ok(Element { namespace, name, children, text, nil })
     }
 
     /// For those that canonicalize.

@@ -10,6 +10,8 @@ pub struct Element {
     pub name: String,
     pub children: Vec<Element>,
     pub text: String,
+    /// It says of itself that it is not there (`xsi:nil`).
+    pub nil: bool,
 }
 
 impl Element {

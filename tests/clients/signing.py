@@ -40,12 +40,15 @@ def form(parameters):
     return urllib.parse.urlencode(parameters, quote_via=urllib.parse.quote)
 
 
-def signed_headers(key, host, body, path="/", region="us-east-1", age=timedelta(0)):
+def signed_headers(key, host, body, path="/", region="us-east-1", age=timedelta(0), also=()):
+    """`also` are names, in lower case, and values of further headers, in their alphabetical order."""
     now = datetime.now(timezone.utc) - age
     time, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
     scope = f"{day}/{region}/ec2/aws4_request"
+    names = ";".join(["host", "x-amz-date", *(name for name, _ in also)])
     canonical = "\n".join([
-        "POST", path, "", f"host:{host}", f"x-amz-date:{time}", "", "host;x-amz-date",
+        "POST", path, "", f"host:{host}", f"x-amz-date:{time}",
+        *(f"{name}:{value}" for name, value in also), "", names,
         hashlib.sha256(body).hexdigest(),
     ])
     hashed = hashlib.sha256(canonical.encode()).hexdigest()
@@ -59,7 +62,7 @@ def signed_headers(key, host, body, path="/", region="us-east-1", age=timedelta(
         "X-Amz-Date": time,
         "Content-Type": "application/x-www-form-urlencoded; charset=utf-8",
         "Authorization": f"AWS4-HMAC-SHA256 Credential={key.id}/{scope}, "
-        f"SignedHeaders=host;x-amz-date, Signature={signature}",
+        f"SignedHeaders={names}, Signature={signature}",
     }
 
 

@@ -52,11 +52,16 @@ def test_a_dry_run_changes_nothing(cloud, ec2, name):
     assert name not in [key["KeyName"] for key in cloud.client().describe_key_pairs()["KeyPairs"]]
 
 
-def call(cloud, body, key=None, target="AmazonEC2.DescribeInstances", path="/", altered=None):
+DESCRIBE = "AmazonEC2.DescribeInstances"
+
+
+def call(cloud, body, key=None, target=DESCRIBE, signed=None, altered=None):
+    """`signed` is what was signed in place of the target that is sent; `altered` likewise a body."""
     host = "{}:{}".format(*cloud.address)
-    headers = signing.signed_headers(key or cloud.root, host, body, path)
+    covered = [] if signed == "nothing" else [("x-amz-target", signed or target)]
+    headers = signing.signed_headers(key or cloud.root, host, body, also=covered)
     headers.update({"Content-Type": MEDIA_TYPE, "X-Amz-Target": target})
-    answer = signing.send(cloud.address, path, altered or body, headers)
+    answer = signing.send(cloud.address, "/", altered or body, headers)
     return answer.status, json.loads(answer.text)
 
 
@@ -66,6 +71,10 @@ def call(cloud, body, key=None, target="AmazonEC2.DescribeInstances", path="/", 
     (b'{"InstanceIds":' * 200, "MalformedQueryString"),
     (b'{"Instances": []}', "UnknownParameter"),
     (b'{"InstanceIds": "i-1"}', "InvalidParameterValue"),
+    (b'{"InstanceIds": ["i-1"], "InstanceIds": []}', "MalformedQueryString"),
+    # Passed over, these would turn "these" into "all".
+    (b'{"Filters": [{}]}', "MissingParameter"),
+    (b'{"InstanceIds": [null]}', "MissingParameter"),
     (b'{"InstanceIds": ["i-\\u0001"]}', "MalformedQueryString"),
 ])
 def test_what_is_no_request_is_refused_by_its_name(cloud, tenant, body, code):
@@ -81,3 +90,9 @@ def test_who_is_not_believed_by_query_is_not_by_json(cloud):
     assert call(cloud, b"{}", wrong)[1]["__type"] == "AuthFailure"
     assert call(cloud, b"{}", altered=b"{} ")[1]["__type"] == "AuthFailure"
     assert call(cloud, b"{}", target="AmazonEC2.NoSuchThing")[1]["__type"] == "InvalidAction"
+
+
+def test_an_action_is_not_another_one_than_was_signed(cloud):
+    other = "AmazonEC2.DescribeImages"
+    assert call(cloud, b"{}", target=other, signed=DESCRIBE)[1]["__type"] == "AuthFailure"
+    assert call(cloud, b"{}", target=other, signed="nothing")[1]["__type"] == "IncompleteSignature"

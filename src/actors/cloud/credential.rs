@@ -7,7 +7,7 @@ use super::{
 use crate::domain::{
     account::{AccessKey, Account},
     cloud_state::Entry,
-    credential::{self, CredentialFault, CredentialKind, CredentialStatus},
+    credential::{self, CredentialFault, CredentialKind, CredentialStatus, check_room},
     draft::Draft,
     fault::CloudFault,
     id::AccountId,
@@ -59,7 +59,12 @@ impl Decide for DeleteAccessKey {
 impl Decide for RecordSigningCertificate {
     fn decide(self, draft: &mut Draft<'_>) -> Result<SigningCertificate, CloudFault> {
         let holder = holder(&self.user, draft)?;
-        if draft.state.signing_certificates.contains_key(&self.fingerprint) {
+        // Certificates of one key are one sender's; were they two users', either could be taken for the
+        // other by who changes the certificate on the way.
+        let is_others = |one: &Arc<SigningCertificate>| {
+            one.fingerprint == self.fingerprint || one.key == self.key && one.account != holder.id
+        };
+        if draft.state.signing_certificates.values().any(is_others) {
             return Err(CredentialFault::DuplicateCertificate.into());
         }
         let held = draft.state.signing_certificates_of(&holder.id).count();
@@ -68,9 +73,9 @@ impl Decide for RecordSigningCertificate {
             // As long as AWS' own.
             id: base32(&mut [0; 32], draft.chance),
             fingerprint: self.fingerprint,
+            key: self.key,
             body: self.body,
             account: holder.id.clone(),
-            role: draft.state.role_of(&holder.id),
             status: CredentialStatus::Active,
             uploaded_at: draft.now,
         };
@@ -130,13 +135,6 @@ fn signing_certificate(
 
 fn not_found(kind: CredentialKind, id: &str, holder: &Account) -> CredentialFault {
     CredentialFault::NotFound { kind, id: id.to_owned(), user: holder.name.clone() }
-}
-
-fn check_room(kind: CredentialKind, held: usize, holder: &Account) -> Result<(), CredentialFault> {
-    if held < kind.max() {
-        return Ok(());
-    }
-    Err(CredentialFault::LimitExceeded { kind, user: holder.name.clone() })
 }
 
 #[cfg(test)]
@@ -199,9 +197,19 @@ mod tests {
         }
 
         fn certificate(&mut self, by: &str, digest: u8) -> Result<SigningCertificate, CloudFault> {
-            let fingerprint = CertificateFingerprint::of_digest([digest; 32]);
+            self.certificate_of(by, digest, digest)
+        }
+
+        fn certificate_of(
+            &mut self,
+            by: &str,
+            key: u8,
+            digest: u8,
+        ) -> Result<SigningCertificate, CloudFault> {
+            let [key, fingerprint] =
+                [key, digest].map(|digest| CertificateFingerprint::of_digest([digest; 32]));
             let body = format!("certificate {digest}");
-            self.decide(by, RecordSigningCertificate { user: None, fingerprint, body })
+            self.decide(by, RecordSigningCertificate { user: None, fingerprint, key, body })
         }
     }
 
@@ -289,7 +297,7 @@ mod tests {
         let made = world.certificate(ALICE, 1).unwrap();
         let print = CertificateFingerprint::of_digest([1; 32]);
         assert_eq!(**world.state.signing_certificates.get(&print).unwrap(), made);
-        assert_eq!((made.role, made.is_active(), made.uploaded_at), (Role::User, true, NOW));
+        assert_eq!((made.is_active(), made.uploaded_at), (true, NOW));
         let alice = ALICE.parse().unwrap();
         assert_eq!(world.state.signing_certificates_of(&alice).count(), 1);
         let update = UpdateSigningCertificate {
@@ -309,6 +317,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_has_certificates_of_one_user_only() {
+        let mut world = World::new();
+        world.certificate_of(ALICE, 1, 10).unwrap();
+        is(world.certificate_of(ROOT, 1, 11), CredentialFault::DuplicateCertificate);
+        // One's own is renewed.
+        world.certificate_of(ALICE, 1, 12).unwrap();
+    }
+
+    #[test]
     fn a_certificate_is_on_record_once_and_a_user_has_two_at_most() {
         let mut world = World::new();
         world.certificate(ALICE, 1).unwrap();
@@ -318,7 +335,6 @@ mod tests {
         let exceeded = CredentialFault::LimitExceeded { kind, user: "alice".to_owned() };
         is(world.certificate(ALICE, 3), exceeded);
         let roots = world.certificate(ROOT, 3).unwrap();
-        assert_eq!(roots.role, Role::Administrator);
         let kind = CredentialKind::SigningCertificate;
         let (id, user) = (roots.id.clone(), "alice".to_owned());
         let others = DeleteSigningCertificate { user: None, id: roots.id };

@@ -9,12 +9,13 @@ use crate::{
         action::{Action, Exchange},
         cloud_certificate::Issued,
         error::ApiError,
+        fault,
         key_material::PrivateHalf,
         service::Service,
         shapes::user::holder,
         time::DateTime,
     },
-    domain::credential::CredentialStatus,
+    domain::credential::{CredentialKind, CredentialStatus, check_room},
     messages::cloud::credential::RecordSigningCertificate,
 };
 use schemars::JsonSchema;
@@ -51,11 +52,16 @@ impl Action for CreateSigningCertificate {
 
     async fn perform(self, exchange: &Exchange) -> Result<Response, ApiError> {
         let holder = holder(self.user_name.as_deref(), exchange)?;
+        // Before the work, and again when it is recorded.
+        let held = exchange.latest().signing_certificates_of(&holder.id).count();
+        check_room(CredentialKind::SigningCertificate, held, &holder)
+            .map_err(|fault| fault::api_error(fault.into()))?;
         let Issued { certificate, private } = issue(&holder.name, exchange).await?;
         let recorded = exchange
             .command(RecordSigningCertificate {
                 user: self.user_name,
                 fingerprint: certificate.fingerprint,
+                key: certificate.key,
                 body: certificate.body,
             })
             .await?;

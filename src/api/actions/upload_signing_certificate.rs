@@ -38,6 +38,7 @@ impl Action for UploadSigningCertificate {
             .command(RecordSigningCertificate {
                 user: self.user_name,
                 fingerprint: read.fingerprint,
+                key: read.key,
                 body: read.body,
             })
             .await?;
@@ -48,10 +49,7 @@ impl Action for UploadSigningCertificate {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{ALICE, TestCloud};
-    use crate::{
-        api::{certificate::in_pem, signature::escape},
-        domain::account::Role,
-    };
+    use crate::api::{certificate::in_pem, signature::escape};
 
     const ACTION: &str = "UploadSigningCertificate";
 
@@ -76,7 +74,7 @@ mod tests {
         let [recorded] = &state.signing_certificates_of(&alice).collect::<Vec<_>>()[..] else {
             panic!("not one certificate")
         };
-        assert_eq!((&recorded.id, recorded.role, recorded.is_active()), (&id, Role::User, true));
+        assert_eq!((&recorded.id, recorded.is_active()), (&id, true));
         let known = state.signing_certificates.get(&recorded.fingerprint).unwrap();
         assert_eq!(known, *recorded);
     }

@@ -7,6 +7,7 @@
 //! the actions is said here again.
 
 mod document;
+mod unambiguous;
 
 use super::{Asked, Conversation, Protocol, Trust, Written, media_type};
 use crate::api::{
@@ -18,7 +19,7 @@ use crate::api::{
     signature::{self, Received, Signed},
 };
 use actix_web::http::{StatusCode, header::HeaderMap};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const MEDIA_TYPE: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "x-amz-target";
@@ -52,8 +53,15 @@ impl Conversation for JsonConversation {
         self.target = target(received.headers)?;
         self.body = received.body.to_vec();
         let no_parameters = Parameters::default();
-        signature::verify(received, &no_parameters, Service::Ec2, trust.credentials, trust.now)
-            .map_err(|refused| refused.into_api_error(Service::Ec2))
+        let sender =
+            signature::verify(received, &no_parameters, Service::Ec2, trust.credentials, trust.now)
+                .map_err(|refused| refused.into_api_error(Service::Ec2))?;
+        // Elsewhere the action stands in what is always signed.
+        if !signature::v4::covers(received, TARGET) {
+            let reason = format!("The signature must cover the header {TARGET}");
+            return Err(ApiError::new(Code::IncompleteSignature, reason));
+        }
+        Ok(sender)
     }
 
     fn asked(&mut self) -> Result<Asked, ApiError> {
@@ -96,14 +104,4 @@ fn target(headers: &HeaderMap) -> Result<String, ApiError> {
     let text = only.and_then(|value| value.to_str().ok());
     let action = text.and_then(|text| text.rsplit_once('.')).map(|(_, action)| action);
     action.map(str::to_owned).ok_or_else(ApiError::missing_action)
-}
-
-/// An empty body is an empty document.
-fn parse(body: &[u8]) -> Result<Value, ApiError> {
-    if body.is_empty() {
-        return Ok(json!({}));
-    }
-    serde_json::from_slice(body).map_err(|error| {
-        ApiError::malformed_query(format!("The request body is not valid JSON: {error}."))
-    })
 }

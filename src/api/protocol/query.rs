@@ -24,13 +24,19 @@ impl Protocol for Query {
     }
 
     fn begin(&self, _: &HeaderMap) -> Box<dyn Conversation> {
-        Box::new(QueryConversation { parameters: Parameters::default(), service: Service::Ec2 })
+        Box::new(QueryConversation::default())
     }
 }
 
-struct QueryConversation {
+pub(super) struct QueryConversation {
     parameters: Parameters,
     service: Service,
+}
+
+impl Default for QueryConversation {
+    fn default() -> Self {
+        Self { parameters: Parameters::default(), service: Service::Ec2 }
+    }
 }
 
 impl Conversation for QueryConversation {

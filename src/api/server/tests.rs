@@ -269,6 +269,21 @@ async fn what_says_that_it_is_soap_is_answered_with_a_fault() {
 }
 
 #[actix_web::test]
+async fn a_wsdl_is_a_document_of_its_own_whatever_the_headers_say() {
+    let server = Running::new(|_| {});
+    for header in
+        ["accept: */*", "content-type: text/xml", "content-type: application/x-amz-json-1.1"]
+    {
+        let request = format!(
+            "GET /?wsdl HTTP/1.1\r\nhost: cloud:1\r\n{header}\r\nconnection: close\r\n\r\n"
+        );
+        let answer = server.exchange(request.as_bytes()).await;
+        check(&answer, 200, "\r\n\r\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<definitions ");
+        assert!(answer.contains(" location=\"http://cloud:1/\""), "{header}");
+    }
+}
+
+#[actix_web::test]
 async fn a_soap_message_with_a_proof_of_query_s_is_refused() {
     let server = Running::new(|_| {});
     let signed = String::from_utf8(signed("/", "ec2", "close", "Action=Do")).unwrap();

@@ -219,6 +219,13 @@ impl<'a> Claim<'a> {
     }
 }
 
+/// Whether the claim in the request's `Authorization` is made about this header too, whose name is given
+/// in lower case. That the claim is true is [`super::verify`]'s.
+pub fn covers(received: &Received<'_>, name: &str) -> bool {
+    Claim::from_header(received)
+        .is_ok_and(|claim| claim.signed_headers.split(';').any(|signed| signed == name))
+}
+
 /// Signs as a client does and returns the `Authorization` header; for clients in this process and
 /// for tests. The request's `x-amz-date` is `time`, and `signed_headers` (sorted, in lower case,
 /// joined by `;`) are among its headers.

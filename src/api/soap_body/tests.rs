@@ -300,3 +300,20 @@ async fn the_same_call_becomes_the_same_message_whether_by_query_or_by_soap_of_a
         }
     }
 }
+
+#[test]
+fn what_is_nil_was_not_given_but_an_item_of_a_list_must_be_something() {
+    let nil = |element: Element| Element { nil: true, ..element };
+    let of = |name: &str, children| Element {
+        namespace: namespace(TODAY),
+        name: name.to_owned(),
+        children,
+        ..Element::default()
+    };
+    let asked = |children| read(&of("DescribeInstances", children));
+    let call = asked(vec![nil(of("instancesSet", vec![])), nil(of("maxResults", vec![]))]).unwrap();
+    assert!(call.parameters.is_empty());
+    let error = asked(vec![of("instancesSet", vec![nil(of("item", vec![]))])]).unwrap_err();
+    assert_eq!(error.code, Code::MissingParameter);
+    assert_eq!(asked(vec![nil(of("what", vec![]))]).unwrap_err().code, Code::UnknownParameter);
+}

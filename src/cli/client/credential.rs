@@ -17,14 +17,15 @@ impl UserAnswer {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Not printed: it holds a secret.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct AccessKeyAnswer {
     pub access_key_id: String,
     pub secret_access_key: String,
 }
 
-/// A certificate made by the cloud, and the cloud's own.
+/// A certificate made by the cloud, and the cloud's own. Not printed: it holds a private key.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct CertificateAnswer {

@@ -4,7 +4,7 @@
 
 use crate::cli::fault::Fault;
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Cursor, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
@@ -77,8 +77,9 @@ pub fn place(bytes: &[u8], path: &Path, existing: Existing) -> Result<(), Fault>
     let mut unfinished = name.to_owned();
     unfinished.push(format!(".{}", std::process::id()));
     let unfinished = path.with_file_name(unfinished);
-    let written = write_new(&unfinished, bytes).map_err(Fault::io("write", &unfinished));
-    let placed = written.and_then(|()| match existing {
+    let mut file = create_new(&unfinished).map_err(Fault::io("write", &unfinished))?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let placed = written.map_err(Fault::io("write", &unfinished)).and_then(|()| match existing {
         Existing::Replaced => fs::rename(&unfinished, path).map_err(Fault::io("write", path)),
         // Unlike a rename, a link does not replace what came there meanwhile.
         Existing::Kept => fs::hard_link(&unfinished, path).map_err(|error| match error.kind() {
@@ -96,10 +97,8 @@ fn there_is(path: &Path) -> Fault {
         .remedy("name another file, or replace it with `--force`")
 }
 
-fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+fn create_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Zip knows no time zones; UTC it is.

@@ -33,6 +33,8 @@ pub struct DeleteAccessKey {
 pub struct RecordSigningCertificate {
     pub user: Option<String>,
     pub fingerprint: CertificateFingerprint,
+    /// The digest of its public key.
+    pub key: CertificateFingerprint,
     /// In PEM.
     pub body: String,
 }

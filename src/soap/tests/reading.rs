@@ -33,7 +33,7 @@ fn children_are_read_with_their_namespaces_and_without_the_white_space_between_t
         namespace: namespace.into(),
         name: name.into(),
         text: text.into(),
-        children: Vec::new(),
+        ..Element::default()
     };
     let children = vec![named("", "b", "1"), named("urn:p", "c", "")];
     assert_eq!(read, Element { children, ..named("urn:a", "a", "") });
@@ -52,8 +52,9 @@ fn attributes_of_other_namespaces_are_left_out_and_others_refused() {
     let found = read(&format!(
         "<a {xsi} i:type=\"x\" xml:lang=\"en\"><b i:nil=\"true\"/><c i:nil=\"0\">1</c></a>"
     ));
-    let names: Vec<_> = found.unwrap().children.into_iter().map(|child| child.name).collect();
-    assert_eq!(names, ["c"]);
+    let nil = |child: &Element| (child.name.clone(), child.nil);
+    let children: Vec<_> = found.unwrap().children.iter().map(nil).collect();
+    assert_eq!(children, [("b".to_owned(), true), ("c".to_owned(), false)]);
     assert_eq!(read("<a><b href=\"#c\"/></a>"), Err(Malformed::Attribute("href".into())));
     // White space beside what is nil is no text.
     assert_eq!(text(&format!("<a {xsi}> <b i:nil=\"1\"/> </a>")), "");

@@ -20,6 +20,7 @@ fn check(message: &[u8], holder: &str, version: Version) {
         name: name.into(),
         children,
         text: text.into(),
+        nil: false,
     };
     let item = |id| element("item", vec![element("instanceId", vec![], id)], "");
     let items = vec![item("i-0123456789abcdef0"), item("a < b & \"c\" d\r")];

@@ -1,5 +1,6 @@
 //! A document as parameters, and an answer as a document, along an action's shape.
 
+use super::unambiguous::Unambiguous;
 use crate::api::{
     error::ApiError,
     parameters::Parameters,
@@ -13,9 +14,15 @@ const DRY_RUN: &str = "DryRun";
 
 /// The parameters, and whether the client asks only whether it might.
 pub fn read(body: &[u8], members: &[Member]) -> Result<(Parameters, bool), ApiError> {
-    let mut document = match super::parse(body)? {
-        Value::Object(document) => document,
-        _ => return Err(ApiError::malformed_query("The request body is not a JSON object.")),
+    let Unambiguous(document) = match body {
+        // An empty body is an empty document.
+        b"" => Unambiguous(Value::Object(Map::new())),
+        body => serde_json::from_slice(body).map_err(|error| {
+            ApiError::malformed_query(format!("The request body is not valid JSON: {error}."))
+        })?,
+    };
+    let Value::Object(mut document) = document else {
+        return Err(ApiError::malformed_query("The request body is not a JSON object."));
     };
     let dry_run = match document.remove(DRY_RUN) {
         None | Some(Value::Null) => false,
@@ -69,7 +76,14 @@ impl Reading {
                 for (position, element) in (1..).zip(given) {
                     let query = below(at.query, &position.to_string());
                     let json = format!("{}[{}]", at.json, position - 1);
-                    self.value(element, of, Place { query: &query, json: &json })?;
+                    let given = self.parameters.len();
+                    if !element.is_null() {
+                        self.value(element, of, Place { query: &query, json: &json })?;
+                    }
+                    // Passed over, it would turn "this one" into "all of them".
+                    if self.parameters.len() == given {
+                        return Err(ApiError::missing_parameter(&json));
+                    }
                 }
                 Ok(())
             }
