@@ -23,10 +23,15 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
 });
 
 fn write(element: &Element, out: &mut String) {
-    let Element { namespace, name, children, text } = element;
+    let Element { namespace, name, children, text, nil } = element;
     out.push_str(&format!("<{name} xmlns=\""));
     write_text(namespace, out);
-    out.push_str("\">");
+    out.push('"');
+    if *nil {
+        let instance = "http://www.w3.org/2001/XMLSchema-instance";
+        out.push_str(&format!(" xmlns:i=\"{instance}\" i:nil=\"1\""));
+    }
+    out.push('>');
     children.iter().for_each(|child| write(child, out));
     write_text(text, out);
     out.push_str(&format!("</{name}>"));
