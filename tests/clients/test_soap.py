@@ -245,20 +245,11 @@ def reference_to_nothing(pair):
     return message
 
 
-def with_transform(transform):
+def naming(role, algorithm):
+    """Well signed, and then said to have been signed in another way."""
     def make(pair):
         message = Message(pair, CHANGING).sign()
-        for element in message.signature.iter(f"{{{envelopes.DS}}}Transform"):
-            element.set("Algorithm", transform)
-        return message
-
-    return make
-
-
-def with_digest(algorithm):
-    def make(pair):
-        message = Message(pair, CHANGING).sign()
-        for element in message.signature.iter(f"{{{envelopes.DS}}}DigestMethod"):
+        for element in message.signature.iter(f"{{{envelopes.DS}}}{role}"):
             element.set("Algorithm", algorithm)
         return message
 
@@ -332,9 +323,9 @@ HOSTILE = {
     "duplicate ids": (duplicate_ids, "InvalidSecurity"),
     "two signatures": (two_signatures, "InvalidSecurity"),
     "a reference to the whole document": (reference_to_nothing, "InvalidSecurity"),
-    "MD5": (with_digest(MD5), "InvalidSecurity"),
-    "XSLT": (with_transform(XSLT), "InvalidSecurity"),
-    "XPath": (with_transform(XPATH), "InvalidSecurity"),
+    "MD5": (naming("DigestMethod", MD5), "InvalidSecurity"),
+    "XSLT": (naming("Transform", XSLT), "InvalidSecurity"),
+    "XPath": (naming("Transform", XPATH), "InvalidSecurity"),
     "an external entity": (
         with_document_type("<!DOCTYPE x [<!ENTITY f SYSTEM 'file:///etc/passwd'>]>"),
         "InvalidSOAPRequest"),
